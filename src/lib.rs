@@ -1,0 +1,22 @@
+//! Brackup: encrypted, over-the-net, multi-versioned backup as an appliance component.
+
+pub mod backup;
+pub mod blob;
+pub mod catalog;
+pub mod chunk;
+pub mod config;
+pub mod date;
+pub mod db;
+pub mod digest;
+pub mod entry;
+pub mod fsutil;
+pub mod limits;
+pub mod metafile;
+pub mod monitor;
+pub mod outcome;
+pub mod relpath;
+pub mod restore;
+pub mod seal;
+pub mod source;
+pub mod target;
+pub mod verify;

@@ -1,0 +1,52 @@
+//! Every bound of the program in one place, with its unit in its name.
+//!
+//! Readers hold these before they allocate; FORMAT.md section 9 repeats the ones that are part of
+//! the format. The assertions at the end are the relations that the code relies on.
+
+/// Plaintext bytes of a segment, the unit that is sealed and can be opened alone.
+pub const SEGMENT_BYTES: usize = 64 * 1024;
+/// Bytes that an AEAD adds to a segment.
+pub const TAG_BYTES: usize = 16;
+/// Largest piece, and the size of each buffer that file contents pass through.
+pub const PIECE_BYTES_MAX: usize = 1024 * 1024;
+/// Smallest and largest payload of a chunk.
+pub const CHUNK_BYTES_MIN: u64 = 1024 * 1024;
+/// See [`CHUNK_BYTES_MIN`].
+pub const CHUNK_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Recipients of one object.
+pub const RECIPIENTS_MAX: usize = 32;
+/// Largest header of a sealed object: prefix, stanzas, commitment.
+pub const HEADER_BYTES_MAX: usize = 12 + 84 * RECIPIENTS_MAX + 32;
+/// One YAML document of a metafile.
+pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+/// Items of one `chunks` list; a file with more is written in parts.
+pub const ITEMS_PER_DOCUMENT: usize = 1024;
+/// Extended attributes that are kept of one entry, names and values together (Linux allows 64 KiB a list and a value).
+pub const XATTR_BYTES_MAX: usize = 256 * 1024;
+/// A link target (Linux: PATH_MAX).
+pub const LINK_BYTES_MAX: usize = 4096;
+/// A path relative to the root: far beyond PATH_MAX, since the walk never hands the kernel a whole path.
+pub const PATH_BYTES_MAX: usize = 512 * 1024;
+/// Levels of directories.
+pub const DEPTH_MAX: usize = 100_000;
+/// Text of a footer.
+pub const FOOTER_BYTES_MAX: usize = 4096;
+/// log2 of the largest zstd window that is read.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+/// log2 of the window that a metafile is written with: 256 KiB, for the sake of the writer's memory.
+pub const METAFILE_WINDOW_LOG: u32 = 18;
+/// Names of one directory that are sorted in memory; more of them spill to the disk.
+pub const NAMES_BYTES_MAX: usize = 512 * 1024;
+/// Directories that are kept open above the one that is walked or restored.
+pub const OPEN_DIRECTORIES_MAX: usize = 48;
+/// A secret key file or a known_boxes file.
+pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// scrypt memory that a locked key may ask for.
+pub const SCRYPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+const _: () = assert!(PIECE_BYTES_MAX.is_multiple_of(SEGMENT_BYTES));
+const _: () = assert!(CHUNK_BYTES_MIN >= PIECE_BYTES_MAX as u64);
+const _: () = assert!(CHUNK_BYTES_MIN.is_multiple_of(SEGMENT_BYTES as u64));
+// An escaped byte is at most four characters, a quoted one at most doubled: such a path still fits a document.
+const _: () = assert!(4 * LINK_BYTES_MAX < DOCUMENT_BYTES_MAX);
+const _: () = assert!(ITEMS_PER_DOCUMENT * 96 + XATTR_BYTES_MAX * 2 < DOCUMENT_BYTES_MAX);
