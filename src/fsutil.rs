@@ -1,0 +1,93 @@
+//! Durable small files, locks, spool files: the few things that several modules do to the local file system.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::fcntl::{Flock, FlockArg, PosixFadviseAdvice, posix_fadvise};
+
+/// Writes a file that must not exist yet, 0600, and makes it durable: the file and its name.
+pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    sync_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes a directory and what is above it, 0700, if it is not there.
+pub fn create_private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    File::open(path)?.sync_all()
+}
+
+/// Reads a file of at most `most` bytes.
+pub fn read_small(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut contents)?;
+    if contents.len() as u64 > most {
+        return Err(io::Error::other(format!("it is larger than {most} bytes")));
+    }
+    Ok(contents)
+}
+
+/// A lock that ends with the process at the latest.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+impl Lock {
+    /// Takes the lock, or nothing if another process has it.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(Some(Self { _file: file })),
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => Err(errno.into()),
+        }
+    }
+}
+
+/// A file without a name in `directory`: it is gone with the process, however that ends.
+pub fn unnamed_file(directory: &Path) -> io::Result<File> {
+    // O_TMPFILE needs Linux 3.11 and the file system's support; a name that is unlinked at once does everywhere.
+    let (file, path) = named_temporary(directory, "spool")?;
+    fs::remove_file(path)?;
+    Ok(file)
+}
+
+/// A new file with a name that nothing else has, `.<what>-<pid>-<n>.partial`.
+pub fn named_temporary(directory: &Path, what: &str) -> io::Result<(File, PathBuf)> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!(".{what}-{}-{number}.partial", std::process::id()));
+        match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(file) => return Ok((file, path)),
+        }
+    }
+}
+
+/// Lets go of the page cache of what a file has passed through: a backup must not push out what the box's
+/// other programs use, and completes under a memory limit that counts those pages. Dirty pages are sent on their way.
+///
+/// Advice: that it is not taken is no error.
+pub fn drop_cache(file: &File, offset: u64, length: u64) {
+    if let (Ok(offset), Ok(length)) = (offset.try_into(), length.try_into()) {
+        let _ = posix_fadvise(file, offset, length, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    }
+}
+
+/// Tells the kernel that a file will be read from its beginning to its end.
+pub fn will_read_in_order(file: &File) {
+    let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+}
