@@ -1,0 +1,82 @@
+//! What can go wrong at a target, by what a caller can do about it.
+
+use std::fmt;
+use std::io;
+
+/// What a caller can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What is stored is not what was stored.
+    Corrupt,
+    /// No permission, read-only.
+    Denied,
+    /// A metafile of this name is there already.
+    Exists,
+    /// No space left, quota.
+    Full,
+    /// The object is surely not there.
+    NotFound,
+    /// The target has another id than the one that this box remembers, or none.
+    OtherTarget,
+    /// Not there, not mounted, not answering.
+    Unreachable,
+    /// Anything else.
+    Io,
+}
+
+/// Something went wrong at a target.
+#[derive(Debug)]
+pub struct Error {
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// What was tried, on what.
+    pub what: String,
+    /// What the system said.
+    pub source: Option<io::Error>,
+}
+
+impl Error {
+    /// An error of the system, with what was tried.
+    pub fn io(what: impl Into<String>, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            _ => ErrorKind::Io,
+        };
+        Self { kind, what: what.into(), source: Some(source) }
+    }
+
+    /// An error that the system did not say.
+    pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), source: None }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self.kind {
+            ErrorKind::Corrupt => "run `brackup verify` on the target",
+            ErrorKind::Denied => {
+                "check the owner and the mode of the target's folder, and that it is not mounted read-only"
+            }
+            ErrorKind::Full => "free some space on the target; what was stored is used by the next run",
+            ErrorKind::OtherTarget => {
+                "is the right disk mounted? if the target was replaced on purpose, give it another name in the configuration"
+            }
+            ErrorKind::Unreachable => "is the disk mounted? the folder above the target's path must exist",
+            ErrorKind::Exists | ErrorKind::NotFound | ErrorKind::Io => return None,
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}

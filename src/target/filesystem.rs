@@ -1,0 +1,197 @@
+//! A folder on a local or mounted file system: a RAID path, a USB disk, an NFS share.
+//!
+//! A stage is a temporary file beside its final place, so that storing is fsync, rename, fsync of the folder. All objects
+//! lie flat in one folder.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::Target;
+use super::error::{Error, ErrorKind};
+use super::name::ObjectName;
+use super::stage::{Finished, Stage};
+use crate::digest::{hex, unhex};
+use crate::fsutil;
+
+const ID_FILE: &str = "brackup-target.id";
+const ID_HEAD: &str = "brackup target 1\nid: ";
+/// A stage that nobody wrote to for so long is one of a run that was cut off.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// A folder of objects.
+#[derive(Debug)]
+pub struct Filesystem {
+    folder: PathBuf,
+}
+
+impl Filesystem {
+    /// The target at a folder. Nothing is touched yet.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    fn path(&self, name: &ObjectName) -> PathBuf {
+        self.folder.join(name.to_string())
+    }
+
+    fn error(&self, verb: &str, name: &dyn std::fmt::Display, error: io::Error) -> Error {
+        Error::io(format!("can't {verb} {name} in {}", self.folder.display()), error)
+    }
+
+    fn read_id(&self) -> Result<Option<String>, Error> {
+        match fsutil::read_small(&self.folder.join(ID_FILE), 4096) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let id = text.strip_prefix(ID_HEAD).map(str::trim_end).filter(|id| unhex::<16>(id).is_some());
+                let malformed =
+                    || Error::new(ErrorKind::Corrupt, format!("{}/{ID_FILE} is malformed", self.folder.display()));
+                id.map(|id| Some(id.to_owned())).ok_or_else(malformed)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.error("read", &ID_FILE, error)),
+        }
+    }
+
+    fn create(&self) -> Result<String, Error> {
+        // The folder itself is made, what is above it is not: an unmounted disk must not be backed up to its mount point's file system.
+        match fs::create_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let what = format!(
+                    "the target's folder {} can't be made: the folder above it is not there",
+                    self.folder.display()
+                );
+                return Err(Error { kind: ErrorKind::Unreachable, what, source: None });
+            }
+            Err(error) => return Err(Error::io(format!("can't make the folder {}", self.folder.display()), error)),
+            Ok(()) => {}
+        }
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|_| Error::new(ErrorKind::Io, "no random numbers for the target's id"))?;
+        let id = hex(&bytes);
+        match fsutil::create_secret(&self.folder.join(ID_FILE), format!("{ID_HEAD}{id}\n").as_bytes()) {
+            Ok(()) => Ok(id),
+            // Another box was faster: its id is the target's.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.read_id()?.ok_or_else(|| Error::new(ErrorKind::Io, "the target's id went away"))
+            }
+            Err(error) => Err(self.error("write", &ID_FILE, error)),
+        }
+    }
+
+    /// Removes stages of runs that were cut off, by their age: another box may be writing here now.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_stage = name.to_str().is_some_and(|name| name.starts_with(".stage-") && name.ends_with(".partial"));
+            if is_stage && is_stale(&entry) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Target for Filesystem {
+    fn stage(&self) -> Result<Stage, Error> {
+        let (file, path) = fsutil::named_temporary(&self.folder, "stage")
+            .map_err(|error| self.error("write", &"a new object", error))?;
+        Ok(Stage::named(file, path))
+    }
+
+    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
+        let failed = |error| self.error("store", name, error);
+        let place = self.path(name);
+        if let Ok(there) = fs::metadata(&place) {
+            let same = there.len() == finished.length() && name.tells_contents();
+            let exists =
+                || Error::new(ErrorKind::Exists, format!("{name} is there already in {}", self.folder.display()));
+            return if same { Ok(()) } else { Err(exists()) };
+        }
+        finished.file.sync_data().map_err(failed)?;
+        fsutil::drop_cache(&finished.file, 0, 0);
+        let staged = finished.path().ok_or_else(|| Error::new(ErrorKind::Io, "a stage of another target"))?;
+        if name.tells_contents() {
+            fs::rename(staged, &place).map_err(failed)?;
+            finished.keep();
+        } else {
+            // A link fails where a rename would replace: two boxes must not overwrite each other's metafile.
+            match fs::hard_link(staged, &place) {
+                Ok(()) => drop(finished),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(Error::new(ErrorKind::Exists, format!("{name} is there already")));
+                }
+                // No links on vfat, exfat, some shares: rename, having looked.
+                Err(_) => {
+                    fs::rename(staged, &place).map_err(failed)?;
+                    finished.keep();
+                }
+            }
+        }
+        fsutil::sync_directory(&self.folder).map_err(failed)
+    }
+
+    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
+        let failed = |error| self.error("read", name, error);
+        let mut file = File::open(self.path(name)).map_err(failed)?;
+        if offset > 0 {
+            file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        }
+        Ok(Box::new(file.take(length)))
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
+        match fs::metadata(self.path(name)) {
+            Ok(there) => Ok(Some(there.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.folder.is_dir() => Ok(None),
+            Err(error) => Err(self.error("look at", name, error)),
+        }
+    }
+
+    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        let failed = |error| Error::io(format!("can't list {}", self.folder.display()), error);
+        for entry in fs::read_dir(&self.folder).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let Some(name) = entry.file_name().to_str().and_then(ObjectName::parse) else { continue };
+            let length = entry.metadata().map_err(failed)?.len();
+            each(name, length)?;
+        }
+        Ok(())
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error("delete", name, error)),
+            _ => fsutil::sync_directory(&self.folder).map_err(|error| self.error("delete", name, error)),
+        }
+    }
+
+    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
+        let found = self.read_id()?;
+        let other = |what: &str| Err(Error::new(ErrorKind::OtherTarget, format!("{}: {what}", self.folder.display())));
+        match (found, expected) {
+            (Some(found), Some(expected)) if found != expected => {
+                other("the target has another id than the one this box has backed up to")
+            }
+            (None, Some(_)) => other("the target that this box has backed up to is not there"),
+            (Some(found), _) => {
+                // Leftovers cost space, not safety.
+                let _ = self.sweep();
+                Ok(found)
+            }
+            (None, None) => self.create(),
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("filesystem:{}", self.folder.display())
+    }
+}
+
+fn is_stale(entry: &fs::DirEntry) -> bool {
+    let age = |modified: SystemTime| SystemTime::now().duration_since(modified).unwrap_or_default();
+    entry.metadata().and_then(|there| there.modified()).is_ok_and(|modified| age(modified) > STALE)
+}

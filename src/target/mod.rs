@@ -1,0 +1,47 @@
+//! Where objects are stored. [`Target`] is the one interface of all providers, blocking and small.
+//!
+//! Objects are put whole and durable, never changed, and have flat names (FORMAT.md section 2). What keeps its promise
+//! here may be any provider: the conformance suite (tests/it/conformance.rs) is the promise written down.
+
+mod dry_run;
+mod error;
+mod filesystem;
+mod name;
+mod stage;
+
+pub use dry_run::DryRun;
+pub use error::{Error, ErrorKind};
+pub use filesystem::Filesystem;
+pub use name::{BackupName, ObjectName};
+pub use stage::{Finished, Stage};
+
+use std::io::Read;
+
+/// A provider. All methods may be called from several threads.
+pub trait Target: Send + Sync {
+    /// A place to write an object to whose name is not known yet.
+    fn stage(&self) -> Result<Stage, Error>;
+
+    /// Stores a finished stage under a name; durable when it returns. An object that is there already with the
+    /// same length is success if its name tells its contents, [`ErrorKind::Exists`] otherwise.
+    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error>;
+
+    /// Reads `length` bytes from `offset`, fewer only at the end of the object.
+    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error>;
+
+    /// The length of an object, or nothing if it is surely not there. An error is never "not there".
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error>;
+
+    /// Calls back for every object, in no order, with its length. Names that are none of ours are left out.
+    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error>;
+
+    /// Removes an object; that it is not there is no error.
+    fn delete(&self, name: &ObjectName) -> Result<(), Error>;
+
+    /// The target's random id, which is made at first use. `expected` is the id that this box remembers: then a target
+    /// without it, or with another, is refused (an unmounted disk, a swapped bucket).
+    fn identify(&self, expected: Option<&str>) -> Result<String, Error>;
+
+    /// What it is, for people, without secrets.
+    fn describe(&self) -> String;
+}
