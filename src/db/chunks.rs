@@ -1,0 +1,114 @@
+//! Chunks by number: which are stored, under which key, at which target. The one place that decides whether a row that
+//! names a chunk counts (I2).
+
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{Db, Error};
+use crate::blob::ChunkNo;
+use crate::digest::{Key, Sha1};
+
+/// Slots of the cache in front of the table: a walk in order meets the same chunks again and again.
+const SLOTS: usize = 1024;
+
+/// The chunks of a box as one target has them.
+pub struct Chunks<'db> {
+    db: &'db Db,
+    target: String,
+    slots: Vec<Option<(ChunkNo, Option<Key>)>>,
+    /// Chunks from this number on are being made by this run: it ends only when they are stored.
+    first_new: u64,
+}
+
+impl<'db> Chunks<'db> {
+    /// As the target with this identity has them.
+    pub fn open(db: &'db Db, target_identity: &str) -> Result<Self, Error> {
+        let first_new = db.number("SELECT ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'chunks'), 0) + 1")?;
+        let first_new = u64::try_from(first_new).unwrap_or(1);
+        Ok(Self { db, target: target_identity.into(), slots: vec![None; SLOTS], first_new })
+    }
+
+    /// A new chunk that is not stored yet. Its number was never used before.
+    pub fn create(&mut self) -> Result<ChunkNo, Error> {
+        self.db.execute("INSERT INTO chunks(key, bytes) VALUES(NULL, 0)", [])?;
+        Ok(ChunkNo(u64::try_from(self.db.connection.last_insert_rowid()).unwrap_or(0)))
+    }
+
+    /// Its put has returned: from now on rows that name it count.
+    pub fn stored(&mut self, chunk: ChunkNo, key: &Key, sealed_bytes: u64) -> Result<(), Error> {
+        let number = number(chunk);
+        let bytes = i64::try_from(sealed_bytes).unwrap_or(i64::MAX);
+        self.db.execute("UPDATE chunks SET key = ?2, bytes = ?3 WHERE id = ?1", params![number, &key.0[..], bytes])?;
+        self.db
+            .execute("INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)", params![self.target, number])?;
+        self.slots[slot(chunk)] = Some((chunk, Some(*key)));
+        Ok(())
+    }
+
+    /// Whether a piece that lies in this chunk need not be stored again.
+    pub fn is_usable(&mut self, chunk: ChunkNo) -> Result<bool, Error> {
+        Ok(chunk.0 >= self.first_new || self.key(chunk)?.is_some())
+    }
+
+    /// Whether this run made it.
+    pub fn is_new(&self, chunk: ChunkNo) -> bool {
+        chunk.0 >= self.first_new
+    }
+
+    /// The key of a chunk that this target has.
+    pub fn key(&mut self, chunk: ChunkNo) -> Result<Option<Key>, Error> {
+        if let Some((cached, key)) = self.slots[slot(chunk)]
+            && cached == chunk
+        {
+            return Ok(key);
+        }
+        let sql =
+            "SELECT key FROM chunks JOIN presence ON chunk = id WHERE id = ?1 AND target = ?2 AND key IS NOT NULL";
+        let mut statement = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let key: Option<[u8; 20]> = statement
+            .query_row(params![number(chunk), self.target], |row| row.get(0))
+            .optional()
+            .map_err(Error::query)?;
+        let key = key.map(Sha1);
+        self.slots[slot(chunk)] = Some((chunk, key));
+        Ok(key)
+    }
+}
+
+impl std::fmt::Debug for Chunks<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chunks(of {})", self.target)
+    }
+}
+
+pub(super) fn number(chunk: ChunkNo) -> i64 {
+    i64::try_from(chunk.0).unwrap_or(i64::MAX)
+}
+
+fn slot(chunk: ChunkNo) -> usize {
+    (chunk.0 % SLOTS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_counts_when_it_is_stored_and_for_its_target_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).unwrap();
+        db.begin_run().unwrap();
+        let mut chunks = Chunks::open(&db, "one").unwrap();
+        let (stored, lost) = (chunks.create().unwrap(), chunks.create().unwrap());
+        chunks.stored(stored, &Sha1([1; 20]), 5).unwrap();
+        assert!(chunks.is_usable(stored).unwrap() && chunks.is_usable(lost).unwrap());
+        db.end_run().unwrap();
+
+        db.begin_run().unwrap();
+        let mut chunks = Chunks::open(&db, "one").unwrap();
+        assert!(chunks.is_usable(stored).unwrap());
+        assert!(!chunks.is_usable(lost).unwrap(), "a run that was cut off stored nothing under this number");
+        assert!(!Chunks::open(&db, "two").unwrap().is_usable(stored).unwrap());
+        let next = chunks.create().unwrap();
+        assert!(next > lost, "a number is never used again");
+    }
+}

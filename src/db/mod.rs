@@ -1,0 +1,293 @@
+//! What a box remembers between runs, in one SQLite file: stat cache, known pieces, chunks, backups and their refs.
+//!
+//! All of it is a cache (I6): losing it costs time and duplicates, never a restore. What it must never do is claim too
+//! much: everything that names a chunk counts only while the chunk's own row says `stored` (I2), and that row is
+//! written after the put returned.
+
+mod backups;
+mod blobs;
+mod chunks;
+mod links;
+mod stat_cache;
+
+pub use backups::{Backup, ChainHead};
+pub use blobs::Blobs;
+pub use chunks::Chunks;
+pub use links::{FirstLink, Links};
+pub use stat_cache::StatCache;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+const FILE: &str = "brackup.db";
+const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = "
+CREATE TABLE sources(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, tag BLOB NOT NULL);
+CREATE TABLE targets(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, identity TEXT NOT NULL);
+CREATE TABLE files(source INTEGER, path BLOB, part INTEGER, record BLOB, PRIMARY KEY(source, path, part)) WITHOUT ROWID;
+CREATE TABLE chunks(id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB, bytes INTEGER);
+CREATE INDEX chunks_by_key ON chunks(key) WHERE key IS NOT NULL;
+CREATE TABLE presence(target TEXT, chunk INTEGER, PRIMARY KEY(target, chunk)) WITHOUT ROWID;
+CREATE TABLE blobs(digest BLOB PRIMARY KEY, items BLOB) WITHOUT ROWID;
+CREATE TABLE fresh(batch INTEGER, digest BLOB, items BLOB, PRIMARY KEY(batch, digest)) WITHOUT ROWID;
+CREATE TABLE links(device INTEGER, inode INTEGER, path BLOB, record BLOB, PRIMARY KEY(device, inode)) WITHOUT ROWID;
+CREATE TABLE backups(id INTEGER PRIMARY KEY, target TEXT NOT NULL, name TEXT NOT NULL, root TEXT NOT NULL, signer TEXT NOT NULL,
+  sequence INTEGER NOT NULL, footer BLOB NOT NULL, created INTEGER NOT NULL, entries INTEGER, bytes INTEGER, complete INTEGER NOT NULL);
+CREATE UNIQUE INDEX backups_by_name ON backups(target, name);
+CREATE TABLE refs(backup INTEGER, chunk INTEGER, PRIMARY KEY(backup, chunk)) WITHOUT ROWID;
+CREATE TABLE running(id INTEGER PRIMARY KEY);
+";
+
+/// The database of a box.
+pub struct Db {
+    connection: Connection,
+    warning: Option<String>,
+}
+
+impl Db {
+    /// Opens the database in a state directory, or makes a new one. One that is damaged is set aside, and
+    /// [`Db::warning`] says what that costs.
+    pub fn open(state_dir: &Path) -> Result<Self, Error> {
+        let path = state_dir.join(FILE);
+        let existed = path.exists();
+        match Self::try_open(&path) {
+            Err(error) if existed && error.is_corruption() => {
+                let aside = set_aside(&path)?;
+                let mut db = Self::try_open(&path)?;
+                db.warning = Some(format!(
+                    "the local database was damaged and has been set aside as {}; no backup is lost, but the next run reads and stores everything anew",
+                    aside.display()
+                ));
+                Ok(db)
+            }
+            other => other,
+        }
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Error> {
+        let failed = |error| Error::new(format!("can't open {}", path.display()), error);
+        let connection = Connection::open(path).map_err(failed)?;
+        // Few pages in memory, no shared memory, temporary things on disk: a box has 32 MB. WAL or TRUNCATE: see docs/SPECIFICATION.md.
+        let pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+             PRAGMA cache_size = -1024; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
+        connection.execute_batch(pragmas).map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        let db = Self { connection, warning: None };
+        match db.number("PRAGMA user_version")? {
+            0 => {
+                db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+            }
+            SCHEMA_VERSION => db.check_after_crash()?,
+            other => {
+                let what = format!("{} has schema {other}, made by another version of brackup", path.display());
+                return Err(Error { what, source: None });
+            }
+        }
+        Ok(db)
+    }
+
+    /// A run that did not end by itself may have been a power cut: then the file is looked through.
+    fn check_after_crash(&self) -> Result<(), Error> {
+        if self.number("SELECT count(*) FROM running")? == 0 {
+            return Ok(());
+        }
+        let verdict: String = self
+            .connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(|error| Error::new("can't check the local database", error))?;
+        if verdict != "ok" {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+            return Err(Error::new(
+                "the local database is damaged",
+                rusqlite::Error::SqliteFailure(error, Some(verdict)),
+            ));
+        }
+        Ok(())
+    }
+
+    /// What opening it had to do, if anything.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// Begins a run: sweeps what a run that was cut off left, and opens a transaction.
+    pub fn begin_run(&self) -> Result<(), Error> {
+        // A chunk without a key was never stored. Rows that name it are ignored: numbers are never used again.
+        self.execute_batch(
+            "BEGIN; DELETE FROM chunks WHERE key IS NULL; DELETE FROM links; INSERT OR IGNORE INTO running VALUES(1);
+             DELETE FROM refs WHERE backup IN (SELECT id FROM backups WHERE complete = 0); DELETE FROM backups WHERE complete = 0;",
+        )
+    }
+
+    /// Makes everything so far durable, and goes on.
+    pub fn commit(&self) -> Result<(), Error> {
+        self.execute_batch("COMMIT; BEGIN;")
+    }
+
+    /// Ends a run.
+    pub fn end_run(&self) -> Result<(), Error> {
+        self.execute_batch("DELETE FROM links; DELETE FROM running; COMMIT;")
+    }
+
+    /// Ends a run as if it had not been.
+    pub fn abandon_run(&self) -> Result<(), Error> {
+        self.execute_batch("ROLLBACK")
+    }
+
+    /// The number of a source. If its pieces are keyed otherwise than before (other recipients, another box key) what was
+    /// cached of it does not count any more.
+    pub fn source(&self, name: &str, tag: &[u8; 16]) -> Result<i64, Error> {
+        let known: Option<(i64, Vec<u8>)> = self
+            .connection
+            .query_row("SELECT id, tag FROM sources WHERE name = ?1", [name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(Error::query)?;
+        match known {
+            Some((id, known)) if known == tag => Ok(id),
+            Some((id, _)) => {
+                self.execute("DELETE FROM files WHERE source = ?1", params![id])?;
+                self.execute("UPDATE sources SET tag = ?2 WHERE id = ?1", params![id, &tag[..]])?;
+                Ok(id)
+            }
+            None => {
+                self.execute("INSERT INTO sources(name, tag) VALUES(?1, ?2)", params![name, &tag[..]])?;
+                Ok(self.connection.last_insert_rowid())
+            }
+        }
+    }
+
+    /// The identity that a target of this name had when it was last used.
+    pub fn target_identity(&self, name: &str) -> Result<Option<String>, Error> {
+        self.connection
+            .query_row("SELECT identity FROM targets WHERE name = ?1", [name], |row| row.get(0))
+            .optional()
+            .map_err(Error::query)
+    }
+
+    /// Remembers a target.
+    pub fn remember_target(&self, name: &str, identity: &str) -> Result<(), Error> {
+        self.execute("INSERT OR IGNORE INTO targets(name, identity) VALUES(?1, ?2)", params![name, identity])
+    }
+
+    fn number(&self, sql: &str) -> Result<i64, Error> {
+        self.connection.query_row(sql, [], |row| row.get(0)).map_err(Error::query)
+    }
+
+    fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(Error::query)?;
+        statement.execute(parameters).map(drop).map_err(Error::query)
+    }
+
+    fn execute_batch(&self, sql: &str) -> Result<(), Error> {
+        self.connection.execute_batch(sql).map_err(Error::query)
+    }
+}
+
+impl fmt::Debug for Db {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Db({:?})", self.connection.path())
+    }
+}
+
+/// Something went wrong with the database.
+#[derive(Debug)]
+pub struct Error {
+    what: String,
+    source: Option<rusqlite::Error>,
+}
+
+impl Error {
+    fn new(what: impl Into<String>, source: rusqlite::Error) -> Self {
+        Self { what: what.into(), source: Some(source) }
+    }
+
+    fn query(source: rusqlite::Error) -> Self {
+        Self::new("can't use the local database", source)
+    }
+
+    fn io(what: impl Into<String>, error: std::io::Error) -> Self {
+        Self::new(what, rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    }
+
+    /// Whether the file itself is damaged.
+    pub fn is_corruption(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let code = self.source.as_ref().and_then(rusqlite::Error::sqlite_error_code);
+        matches!(code, Some(DatabaseCorrupt | NotADatabase))
+    }
+
+    /// Whether another process has it.
+    pub fn is_locked(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        let code = self.source.as_ref().and_then(rusqlite::Error::sqlite_error_code);
+        matches!(code, Some(DatabaseBusy | DatabaseLocked))
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        if self.is_corruption() {
+            return Some("run it again: the damaged database is then set aside and a new one is started");
+        }
+        self.source
+            .is_some()
+            .then_some("is the disk of state_dir full or read-only? see [BOX] state_dir in the configuration")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+fn set_aside(path: &Path) -> Result<PathBuf, Error> {
+    let failed = |error| Error::io(format!("can't set aside {}", path.display()), error);
+    let aside = (0..).map(|n| path.with_extension(format!("db.damaged-{n}"))).find(|aside| !aside.exists());
+    let aside = aside.unwrap_or_else(|| path.with_extension("db.damaged"));
+    std::fs::rename(path, &aside).map_err(failed)?;
+    for journal in ["db-wal", "db-shm", "db-journal"] {
+        let journal = path.with_extension(journal);
+        if journal.exists() {
+            std::fs::remove_file(journal).map_err(failed)?;
+        }
+    }
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_database_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Db::open(folder.path()).unwrap());
+        std::fs::write(folder.path().join(FILE), vec![0x5a; 8192]).unwrap();
+        let db = Db::open(folder.path()).unwrap();
+        assert!(db.warning().is_some_and(|warning| warning.contains("set aside")), "{:?}", db.warning());
+        assert!(folder.path().join("brackup.db.damaged-0").exists());
+    }
+
+    #[test]
+    fn a_source_keyed_otherwise_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).unwrap();
+        db.begin_run().unwrap();
+        let id = db.source("proj", &[1; 16]).unwrap();
+        let mut cache = StatCache::open(&db, id);
+        cache.put(b"a", 0, b"record").unwrap();
+        cache.finish().unwrap();
+        assert_eq!(db.source("proj", &[1; 16]).unwrap(), id);
+        assert_eq!(StatCache::open(&db, id).look_up(b"a").unwrap(), Some(&b"record"[..]));
+        assert_eq!(db.source("proj", &[2; 16]).unwrap(), id);
+        assert_eq!(StatCache::open(&db, id).look_up(b"a").unwrap(), None);
+    }
+}
