@@ -1,0 +1,223 @@
+//! The contents of an entry: of a file through one buffer, of a link, and the extended attributes.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{Whence, lseek};
+use xattr::FileExt as _;
+
+use super::{Met, stat_of};
+use crate::entry::{Stat, Time};
+use crate::fsutil;
+use crate::limits::XATTR_BYTES_MAX;
+
+/// The grain of a file system's clock: what changed so shortly before it was read may change again without a new time.
+const FINE_GRAIN_NANOSECONDS: i128 = 20_000_000;
+/// Of a file system that keeps whole or even seconds only (vfat, old NFS).
+const COARSE_GRAIN_NANOSECONDS: i128 = 2_000_000_000;
+
+/// An open file.
+#[derive(Debug)]
+pub struct Contents {
+    file: File,
+    offset: u64,
+    dropped: u64,
+    sparse: bool,
+}
+
+/// What the next bytes of a file are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Span {
+    /// So many bytes were read.
+    Data(usize),
+    /// So many bytes are a hole.
+    Hole(u64),
+}
+
+impl Met<'_> {
+    /// Opens a regular file. It is not opened through a link, nor does a fifo in its place hang us.
+    pub fn open(&self) -> io::Result<Contents> {
+        let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let name = self.c_name()?;
+        let open = |flags| openat(self.directory, name.as_c_str(), flags, Mode::empty());
+        // Without O_NOATIME a backup writes an access time for every file it reads. Only an owner may ask for it.
+        let file: OwnedFd = match open(flags | OFlag::O_NOATIME) {
+            Err(Errno::EPERM) => open(flags)?,
+            other => other?,
+        };
+        Ok(Contents { file: file.into(), offset: 0, dropped: 0, sparse: self.stat.sparse })
+    }
+
+    /// The target of a symbolic link.
+    pub fn read_link(&self) -> io::Result<Vec<u8>> {
+        Ok(readlinkat(self.directory, self.c_name()?.as_c_str())?.into_vec())
+    }
+
+    /// The extended attributes, ACLs among them, of any kind of entry.
+    pub fn xattrs(&self, contents: Option<&Contents>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, XattrError> {
+        match contents {
+            Some(contents) => gather(contents.file.list_xattr(), |name| contents.file.get_xattr(name)),
+            None => {
+                // There is no call for a name relative to an open directory, but /proc names that directory.
+                let path = self.proc_path();
+                gather(xattr::list(&path), |name| xattr::get(&path, name))
+            }
+        }
+    }
+
+    fn proc_path(&self) -> PathBuf {
+        Path::new("/proc/self/fd").join(self.directory.as_raw_fd().to_string()).join(OsStr::from_bytes(self.name))
+    }
+}
+
+/// Why attributes are missing.
+#[derive(Debug)]
+pub enum XattrError {
+    /// The system said so.
+    Io(io::Error),
+    /// More than are kept.
+    TooMuch,
+}
+
+impl std::fmt::Display for XattrError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "its extended attributes can't be read: {error}"),
+            Self::TooMuch => f.write_str("it has more than 256 KiB of extended attributes: they are left out"),
+        }
+    }
+}
+
+fn gather(
+    names: io::Result<xattr::XAttrs>,
+    get: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>, XattrError> {
+    let names = match names {
+        // A file system that has none.
+        Err(error) if error.raw_os_error() == Some(Errno::ENOTSUP as i32) => return Ok(Vec::new()),
+        Err(error) if error.raw_os_error() == Some(Errno::ENOSYS as i32) => return Ok(Vec::new()),
+        other => other.map_err(XattrError::Io)?,
+    };
+    let mut attributes = Vec::new();
+    let mut bytes = 0;
+    for name in names {
+        // One that went away between the two calls, or that this file system lists but does not give.
+        let Some(value) = get(&name).or_else(absent).map_err(XattrError::Io)? else { continue };
+        bytes += name.len() + value.len();
+        if bytes > XATTR_BYTES_MAX {
+            return Err(XattrError::TooMuch);
+        }
+        attributes.push((name.into_vec(), value));
+    }
+    attributes.sort_unstable();
+    Ok(attributes)
+}
+
+fn absent(error: io::Error) -> io::Result<Option<Vec<u8>>> {
+    let code = error.raw_os_error();
+    if code == Some(Errno::ENODATA as i32) || code == Some(Errno::ENOTSUP as i32) { Ok(None) } else { Err(error) }
+}
+
+impl Contents {
+    /// Opens a block device, or a file in its place, as one image; with its length.
+    pub fn open_image(path: &Path) -> io::Result<(Self, u64)> {
+        let file = File::open(path)?;
+        fsutil::will_read_in_order(&file);
+        let length = lseek(&file, 0, Whence::SeekEnd)?;
+        lseek(&file, 0, Whence::SeekSet)?;
+        let length = u64::try_from(length).unwrap_or(0);
+        Ok((Self { file, offset: 0, dropped: 0, sparse: false }, length))
+    }
+
+    /// Fills `into` unless the file ends first. A piece that lies in a hole as a whole is not read.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<Span> {
+        if self.sparse
+            && let Some(hole) = self.hole(into.len() as u64)
+        {
+            self.offset += hole;
+            return Ok(Span::Hole(hole));
+        }
+        let mut filled = 0;
+        while filled < into.len() {
+            // Reads by offset, so that a hole that was stepped over needs no seek.
+            let got = match self.file.read_at(&mut into[filled..], self.offset + filled as u64) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if got == 0 {
+                break;
+            }
+            filled += got;
+        }
+        self.offset += filled as u64;
+        Ok(Span::Data(filled))
+    }
+
+    /// Lets go of the page cache of what has been read, a megabyte and more at a time.
+    pub fn drop_cache(&mut self) {
+        if self.offset - self.dropped >= 1 << 20 {
+            fsutil::drop_cache(&self.file, self.dropped, self.offset - self.dropped);
+            self.dropped = self.offset;
+        }
+    }
+
+    /// What fstat() says now.
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&fstat(&self.file)?))
+    }
+
+    /// The length of the hole at the offset if a whole piece of it is one, up to the piece's end.
+    fn hole(&self, piece: u64) -> Option<u64> {
+        let offset = i64::try_from(self.offset).ok()?;
+        match lseek(&self.file, offset, Whence::SeekData) {
+            Ok(data) => (u64::try_from(data).ok()? >= self.offset + piece).then_some(piece),
+            // No data behind the offset: a hole up to the end of the file.
+            Err(Errno::ENXIO) => {
+                let end = u64::try_from(lseek(&self.file, 0, Whence::SeekEnd).ok()?).ok()?;
+                (end > self.offset).then(|| piece.min(end - self.offset))
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// Whether a file that has these times when it is read at `read_start` may still change without getting other times (I3).
+pub fn is_racy(stat: &Stat, read_start: SystemTime) -> bool {
+    let nanoseconds = |time: Time| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
+    let start = read_start.duration_since(UNIX_EPOCH).map_or(0, |since| i128::try_from(since.as_nanos()).unwrap_or(0));
+    [stat.mtime, stat.ctime].into_iter().any(|time| {
+        let grain = if time.nanoseconds == 0 { COARSE_GRAIN_NANOSECONDS } else { FINE_GRAIN_NANOSECONDS };
+        nanoseconds(time) + grain > start
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_changed_just_now_is_racy() {
+        let at = |seconds, nanoseconds| Time { seconds, nanoseconds };
+        let start = UNIX_EPOCH + Duration::from_secs(100);
+        for (mtime, ctime, racy) in [
+            (at(90, 0), at(90, 0), false),
+            (at(99, 0), at(90, 0), true),
+            (at(99, 1), at(99, 1), false),
+            (at(90, 1), at(99, 990_000_000), true),
+            (at(5_000_000_000, 0), at(90, 0), true),
+        ] {
+            let stat = Stat { mtime, ctime, ..Stat::default() };
+            assert_eq!(is_racy(&stat, start), racy, "{mtime:?} {ctime:?}");
+        }
+    }
+}
