@@ -1,0 +1,327 @@
+//! The configuration: an INI file of the original Brackup or of ours, read into values that need no more checking.
+//!
+//! docs/CONFIG.md is what it says to people. The first wrong line of a file is the one that is reported, whichever
+//! pass found it. Nothing is defaulted silently: what is not known is an error, what does nothing is a note.
+//! Not done here: whether a folder exists, whose key a recipient is, opening a target.
+
+mod error;
+mod file;
+mod findings;
+mod inherit;
+mod ini;
+mod limits;
+mod nearest;
+mod own;
+mod rules;
+mod size;
+mod source;
+mod surroundings;
+mod target;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+use self::error::{listed, quoted};
+use self::findings::Findings;
+use self::ini::Kind;
+use self::nearest::did_you_mean;
+
+pub use self::error::{Error, ErrorKind};
+pub use self::own::{BoxOptions, Cipher};
+pub use self::rules::IgnoreRules;
+pub use self::size::parse_size;
+pub use self::source::{Compress, Padding, SourceOptions};
+pub use self::surroundings::Surroundings;
+pub use self::target::{TargetKind, TargetOptions, target_from_url};
+
+/// One configuration file, read and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// What holds for this machine.
+    pub own: BoxOptions,
+    /// In the order of the file, without those that only lend their values.
+    pub sources: Vec<SourceOptions>,
+    /// Likewise, with those that a later version will know.
+    pub targets: Vec<TargetOptions>,
+    /// What is accepted and does nothing, one line each: `~/.brackup.conf:12: …`.
+    pub notes: Vec<String>,
+    /// The file as people are shown it.
+    shown: String,
+}
+
+impl Config {
+    /// The file to open: the flag's, else `$BRACKUP_CONF`, `~/.brackup.conf`, `/etc/brackup/brackup.conf`.
+    pub fn find(flag: Option<&Path>) -> Result<PathBuf, Error> {
+        file::find(flag, &Surroundings::of_process())
+    }
+
+    /// Reads a file. At most 1 MiB.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let around = Surroundings::of_process();
+        Self::parse_in(path, &file::read(path, &around)?, &around)
+    }
+
+    /// The contents of a file that errors and notes call `path`.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        Self::parse_in(path, bytes, &Surroundings::of_process())
+    }
+
+    /// The same in surroundings of the caller's.
+    pub fn parse_in(path: &Path, bytes: &[u8], around: &Surroundings) -> Result<Self, Error> {
+        let shown = around.shorten(path);
+        let mut findings = Findings::new(shown.clone());
+        let found = &mut findings;
+        let sections = ini::read(bytes, found);
+        let own = BoxOptions::read(&sections, around, found);
+        let mut sources = Vec::new();
+        let mut targets = Vec::new();
+        for (index, section) in sections.iter().enumerate() {
+            let is_parent = inherit::is_parent(&sections, index);
+            let values = inherit::resolve(&sections, index, found);
+            match section.kind {
+                Kind::Box => {}
+                Kind::Source => {
+                    sources.extend(SourceOptions::read(&values, is_parent, around, found));
+                }
+                Kind::Target => {
+                    targets.extend(TargetOptions::read(&values, is_parent, around, found));
+                }
+            }
+        }
+        let notes = findings.finish()?;
+        Ok(Self { file: path.to_owned(), own: own?, sources, targets, notes, shown })
+    }
+
+    /// The source of that name, if somebody could restore it.
+    pub fn source(&self, name: &str) -> Result<&SourceOptions, Error> {
+        let Some(found) = self.sources.iter().find(|source| source.name == name) else {
+            let names: Vec<&str> = self.sources.iter().map(|source| &*source.name).collect();
+            let add = format!("add a section [SOURCE:{name}]");
+            return Err(self.no_such(ErrorKind::NoSuchSource, "source", name, &names, add));
+        };
+        let place = |error: Error| error.at(&self.shown, found.line);
+        found.check_usable().map_err(place)?;
+        Ok(found)
+    }
+
+    /// The target of that name, if this version can store to it.
+    pub fn target(&self, name: &str) -> Result<&TargetOptions, Error> {
+        let Some(found) = self.targets.iter().find(|target| target.name == name) else {
+            let names: Vec<&str> = self.targets.iter().map(|target| &*target.name).collect();
+            let add = format!("add a section [TARGET:{name}], or give a folder as filesystem:/path");
+            return Err(self.no_such(ErrorKind::NoSuchTarget, "target", name, &names, add));
+        };
+        let place = |error: Error| error.at(&self.shown, found.line);
+        found.check_usable().map_err(place)?;
+        Ok(found)
+    }
+
+    fn no_such(&self, kind: ErrorKind, word: &str, name: &str, names: &[&str], add: String) -> Error {
+        let found = format!("there is no {word} {}", quoted(name.as_bytes()));
+        let error = Error::new(kind, found).at(&self.shown, 0);
+        let near = did_you_mean(name, names.iter().copied());
+        let hint = match (near, word) {
+            (None, _) if ini::is_name(name) => Some(add),
+            (None, "target") => Some("a folder is given as filesystem:/path".into()),
+            (near, _) => near,
+        };
+        match names.is_empty() {
+            true => error.with_hint(hint),
+            false => error.expected(listed(names, "or")).with_hint(hint),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From the original's documentation, to the letter.
+    const ORIGINAL: &str = r"
+    [TARGET:raidbackups]
+    type = Filesystem
+    path = /raid/backup/brackup
+
+    [SOURCE:proj]
+    path = /raid/bradfitz/proj/
+    chunk_size = 5m
+    gpg_recipient = 5E1B3EC5
+
+    [SOURCE:bradfitz]
+    chunk_size = 64MB
+    path = /raid/bradfitz/
+    ignore = ^\.thumbnails/
+    ignore = ^\.kde/share/thumbnails/
+    ignore = ^build/
+";
+
+    fn parse(text: &str) -> Result<Config, Error> {
+        let around = Surroundings::of_test(1000);
+        Config::parse_in("/home/brad/.brackup.conf".as_ref(), text.as_bytes(), &around)
+    }
+
+    #[test]
+    fn the_originals_text_works() {
+        let config = parse(ORIGINAL).unwrap();
+        assert_eq!(config.file, PathBuf::from("/home/brad/.brackup.conf"));
+        assert_eq!(config.notes, ["~/.brackup.conf:11: [SOURCE:bradfitz] has no recipient and cannot be backed up"]);
+        let raid = config.target("raidbackups").unwrap();
+        let path = "/raid/backup/brackup".into();
+        assert_eq!(raid.kind, TargetKind::Filesystem { path });
+        let proj = config.source("proj").unwrap();
+        assert_eq!(proj.path, PathBuf::from("/raid/bradfitz/proj/"));
+        assert_eq!((proj.chunk_size, proj.line), (5 << 20, 6));
+        assert_eq!(proj.recipients, ["5E1B3EC5"]);
+        assert!(!proj.ignore.ignores(b"build", true));
+        let bradfitz = &config.sources[1];
+        assert_eq!(bradfitz.chunk_size, 64 << 20);
+        for dir in ["build", ".thumbnails", ".kde/share/thumbnails"] {
+            assert!(bradfitz.ignore.ignores(dir.as_bytes(), true), "{dir}");
+        }
+        assert_eq!(
+            config.source("bradfitz").unwrap_err().to_string(),
+            "~/.brackup.conf:11: [SOURCE:bradfitz] has no recipient, expected recipient = a public key, a file with one or a key id"
+        );
+    }
+
+    #[test]
+    fn every_example_of_the_documentation_works() {
+        let text = include_str!("../../docs/CONFIG.md");
+        let mut blocks = text.split("```ini\n").skip(1);
+        let mut count = 0;
+        while let Some((block, _)) = blocks.next().and_then(|rest| rest.split_once("```")) {
+            if let Err(error) = parse(block) {
+                panic!("{error} in\n{block}");
+            }
+            count += 1;
+        }
+        assert_eq!(count, 7, "examples in docs/CONFIG.md");
+    }
+
+    #[test]
+    fn every_key_is_in_the_documentation() {
+        let text = include_str!("../../docs/CONFIG.md");
+        for (section, keys) in [("BOX", own::KEYS), ("SOURCE", source::KEYS), ("TARGET", target::KEYS)] {
+            let begin = text.find(&format!("## [{section}")).unwrap();
+            let end = text[begin + 2..].find("\n## ").unwrap();
+            let rows = text[begin..begin + 2 + end].lines().filter(|line| line.starts_with("| `"));
+            let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(1)).collect();
+            for key in keys {
+                let name = format!("`{}`", key.name);
+                assert!(cells.iter().any(|cell| cell.contains(&name)), "{name} in [{section}]");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_wrong_line_is_told() {
+        let good = "[SOURCE:a]\npath=/a\nrecipient=A\n";
+        for (wrong, line) in [
+            ("chunk_size=x\n[SOURCE:b]\nnonsense", 4),
+            ("nonsense\nchunk_size=x", 4),
+            ("inherit=x\nchunksize=1", 4),
+            ("chunksize=1\ninherit=x", 4),
+            ("ignore=(\nnoatime=x", 4),
+            ("noatime=x\nignore=(", 4),
+            ("[SOURCE:b]\n[BOX]\nbuffers=0", 4),
+            ("[BOX]\nbuffers=0\n[SOURCE:b]", 5),
+            ("[TARGET:b]\ntype=Ftp\n[SOURCE:c]\nnoatime=x", 5),
+            ("[SOURCE:c]\npath=c\n[TARGET:b]\ntype=Ftp", 5),
+            ("[SOURCE:b]\n[WEB]\npath=/b", 4),
+        ] {
+            let error = parse(&format!("{good}{wrong}")).unwrap_err();
+            assert_eq!(error.line(), Some(line), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn inheritance_makes_sources_and_targets() {
+        let text = "[SOURCE:usual]\nrecipient=A\nkeep_backups=3\nignore=~$\n[SOURCE:x]\ninherit=usual\npath=/x\n\
+                    [SOURCE:y]\ninherit=x\npath=/y\nrecipient=B\n[TARGET:usual]\ntype=Filesystem\n[TARGET:x]\ninherit=usual\npath=/t";
+        let config = parse(text).unwrap();
+        let names: Vec<&str> = config.sources.iter().map(|source| &*source.name).collect();
+        assert_eq!(names, ["x", "y"]);
+        assert_eq!(config.source("x").unwrap().recipients, ["A"]);
+        let y = config.source("y").unwrap();
+        assert_eq!((&*y.recipients, y.path.to_str()), (&["B".to_owned()][..], Some("/y")));
+        assert!(y.ignore.ignores(b"y~", false));
+        assert_eq!(config.targets.len(), 1);
+        assert!(config.target("x").is_ok());
+        assert_eq!(config.notes.len(), 1, "once, where it stands: {:?}", config.notes);
+    }
+
+    #[test]
+    fn unknown_names_are_told_with_those_there_are() {
+        let config = parse(ORIGINAL).unwrap();
+        for (error, told, hint) in [
+            (
+                config.source("bradfits").unwrap_err(),
+                "~/.brackup.conf: there is no source \"bradfits\", expected proj or bradfitz",
+                "did you mean \"bradfitz\"?",
+            ),
+            (
+                config.source("photos").unwrap_err(),
+                "~/.brackup.conf: there is no source \"photos\", expected proj or bradfitz",
+                "add a section [SOURCE:photos]",
+            ),
+            (
+                config.target("usb").unwrap_err(),
+                "~/.brackup.conf: there is no target \"usb\", expected raidbackups",
+                "add a section [TARGET:usb], or give a folder as filesystem:/path",
+            ),
+            (
+                config.target("/raid").unwrap_err(),
+                "~/.brackup.conf: there is no target \"/raid\", expected raidbackups",
+                "a folder is given as filesystem:/path",
+            ),
+            (
+                parse("").unwrap().source("x").unwrap_err(),
+                "~/.brackup.conf: there is no source \"x\"",
+                "add a section [SOURCE:x]",
+            ),
+        ] {
+            assert_eq!((error.to_string().as_str(), error.hint().as_deref()), (told, Some(hint)));
+        }
+        assert!(config.target("usb").unwrap_err().is_no_such_target());
+        assert!(!config.source("usb").unwrap_err().is_no_such_target());
+        assert_eq!(config.source("a/b").unwrap_err().hint(), None);
+    }
+
+    #[test]
+    fn a_later_target_is_read_but_not_handed_out() {
+        let config = parse("\n[TARGET:s3]\ntype=S3\naws_prefix=x").unwrap();
+        assert_eq!(config.targets.len(), 1);
+        let error = config.target("s3").unwrap_err();
+        assert_eq!((error.kind(), error.is_no_such_target()), (ErrorKind::LaterType, false));
+        assert_eq!(
+            error.to_string(),
+            "~/.brackup.conf:2: target \"s3\" is of type S3, which comes in a later version, expected Filesystem"
+        );
+    }
+
+    #[test]
+    fn what_is_in_the_surroundings_counts_after_the_file() {
+        let mut around = Surroundings::of_test(1000);
+        around.env = |name| (name == "BRACKUP_KEY_DIR").then(|| "keys".into());
+        let parse = |text: &str| Config::parse_in("f".as_ref(), text.as_bytes(), &around).unwrap_err().to_string();
+        assert_eq!(parse(""), "$BRACKUP_KEY_DIR: it is \"keys\", expected an absolute path or one that begins with ~/");
+        assert_eq!(parse("x"), "f:1: the line \"x\", expected key = value, [section] or # comment");
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let parts: [&[u8]; 12] =
+            [b"[SOURCE:a]", b"[", b"]", b"\n", b"inherit=a", b"path=/a", b" #", b"=", b"\xff", b"ignore=", b"(", b"\0"];
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            let mut text = Vec::new();
+            for _ in 0..8 {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                text.extend_from_slice(parts[(state >> 33) as usize % parts.len()]);
+            }
+            let _ = Config::parse_in("f".as_ref(), &text, &Surroundings::of_test(0));
+        }
+    }
+}

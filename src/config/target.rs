@@ -1,0 +1,303 @@
+//! `[TARGET:name]`: a place that keeps objects. Which keys it has depends on its type.
+
+use std::path::PathBuf;
+
+use super::error::{Error, ErrorKind, listed, quoted};
+use super::findings::Findings;
+use super::nearest::did_you_mean;
+use super::surroundings::Surroundings;
+use super::values::{Key, Values, idle, once};
+
+const FILESYSTEM: &str = "Filesystem";
+/// Known by name, so that a configuration that has them can be read.
+const LATER: [&str; 6] = ["Amazon", "S3", "WebDAV", "GoogleDrive", "Sftp", "Brackup"];
+const GONE: [&str; 3] = ["CloudFiles", "Riak", "GoogleAppEngine"];
+
+pub(super) const KEYS: &[Key] = &[
+    once("type"),
+    once("path"),
+    once("inherit"),
+    idle("keep_backups", "it comes with prune"),
+    idle("inventorydb_file", "what is stored is remembered in state_dir"),
+    idle("inventory_db", "what is stored is remembered in state_dir"),
+    idle("inventorydb_type", "what is stored is remembered in state_dir"),
+    idle("no_filename_colons", "no object has a colon in its name"),
+];
+
+/// One target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetOptions {
+    /// Of its section, or the whole `filesystem:/path` of the command line.
+    pub name: String,
+    /// The line of its section, from 1; 0 if it has none.
+    pub line: usize,
+    /// What it is and where.
+    pub kind: TargetKind,
+}
+
+/// The type of a target and what the type needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A folder.
+    Filesystem {
+        /// Absolute.
+        path: PathBuf,
+    },
+    /// A type that a later version will know. `Config::target` never hands it out.
+    Later {
+        /// As the documentation spells it.
+        type_name: String,
+    },
+}
+
+/// The target that a text like `filesystem:/path` is; nothing if the text can only be a name.
+pub fn target_from_url(text: &str) -> Option<Result<TargetOptions, Error>> {
+    from_url(text, &Surroundings::of_process())
+}
+
+fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, Error>> {
+    let (type_name, rest) = text.split_once(':')?;
+    let path = || {
+        // What looks like a host would silently become a folder.
+        let expected = match rest.as_bytes() {
+            [b'/', b'/', first, ..] if *first != b'/' => Err("a path and no host".into()),
+            path => around.path(path),
+        };
+        let error =
+            |expected: String| Error::value("the target", text.as_bytes(), format!("filesystem: and {expected}"));
+        Ok(TargetKind::Filesystem { path: expected.map_err(error)? })
+    };
+    let kind = match known_type(type_name) {
+        Ok(FILESYSTEM) => path(),
+        Ok(later) => Err(comes_later(later, text)),
+        Err(error) => Err(error),
+    };
+    Some(kind.map(|kind| TargetOptions { name: text.into(), line: 0, kind }))
+}
+
+impl TargetOptions {
+    /// Nothing if a value is wrong, or if one is missing in a section that others inherit from.
+    pub(super) fn read(
+        values: &Values<'_>,
+        is_parent: bool,
+        around: &Surroundings,
+        findings: &mut Findings,
+    ) -> Option<Self> {
+        let Some(type_line) = values.all("type").next() else {
+            values.check(KEYS, findings);
+            if !is_parent {
+                values.missing("type", &format!("type = {FILESYSTEM}"), findings);
+            }
+            return None;
+        };
+        let kind = match known_type(&String::from_utf8_lossy(type_line.value)) {
+            Ok(FILESYSTEM) => {
+                values.check(KEYS, findings);
+                let path = values.path("path", around, findings);
+                if !is_parent && !values.has("path") {
+                    values.missing("path", "path = /a/folder", findings);
+                }
+                TargetKind::Filesystem { path: path? }
+            }
+            Ok(later) => {
+                let text = format!("{} is not read: type {later} comes in a later version", values.title);
+                findings.note(values.lines.0, &text);
+                TargetKind::Later { type_name: later.into() }
+            }
+            Err(error) => {
+                findings.wrong(type_line.line, error);
+                return None;
+            }
+        };
+        Some(Self { name: values.name.into(), line: values.lines.0, kind })
+    }
+
+    /// An error if this version cannot store to it.
+    pub(super) fn check_usable(&self) -> Result<(), Error> {
+        match &self.kind {
+            TargetKind::Filesystem { .. } => Ok(()),
+            TargetKind::Later { type_name } => Err(comes_later(type_name, &self.name)),
+        }
+    }
+}
+
+/// A type as it is spelt in the documentation. Case does not matter.
+fn known_type(text: &str) -> Result<&'static str, Error> {
+    let is = |name: &&str| name.eq_ignore_ascii_case(text);
+    if let Some(known) = [FILESYSTEM].iter().chain(&LATER).copied().find(is) {
+        return Ok(known);
+    }
+    let wrong = |found| Error::new(ErrorKind::UnsupportedType, found).expected(FILESYSTEM);
+    if let Some(gone) = GONE.iter().copied().find(is) {
+        return Err(wrong(format!("type {gone} is of a service that no longer exists")));
+    }
+    if is(&"Ftp") {
+        let error = wrong("type Ftp sends passwords and names in clear text".into());
+        let hint = "Sftp and WebDAV do what Ftp did and come in a later version";
+        return Err(error.with_hint(Some(hint.into())));
+    }
+    let hint = did_you_mean(text, [FILESYSTEM].into_iter().chain(LATER));
+    Err(wrong(format!("unknown type {}", quoted(text.as_bytes())))
+        .expected(format!("{FILESYSTEM}; {} come in a later version", listed(&LATER, "and")))
+        .with_hint(hint))
+}
+
+fn comes_later(type_name: &str, target: &str) -> Error {
+    let target = quoted(target.as_bytes());
+    let found = format!("target {target} is of type {type_name}, which comes in a later version");
+    Error::new(ErrorKind::LaterType, found).expected(FILESYSTEM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ini;
+    use super::*;
+
+    fn read(text: &str, is_parent: bool) -> Result<(Option<TargetOptions>, Vec<String>), Error> {
+        let mut findings = Findings::new("f".into());
+        let sections = ini::read(text.as_bytes(), &mut findings);
+        let values = Values::of(&sections[0]);
+        let around = Surroundings::of_test(1000);
+        let target = TargetOptions::read(&values, is_parent, &around, &mut findings);
+        Ok((target, findings.finish()?))
+    }
+
+    fn folder(name: &str, line: usize, path: &str) -> TargetOptions {
+        TargetOptions { name: name.into(), line, kind: TargetKind::Filesystem { path: path.into() } }
+    }
+
+    #[test]
+    fn a_folder_is_a_target() {
+        for name in ["Filesystem", "filesystem", "FileSystem"] {
+            let text = format!("\n[TARGET:raid]\npath = ~/b\ntype = {name}");
+            assert_eq!(read(&text, false).unwrap(), (Some(folder("raid", 2, "/home/brad/b")), vec![]));
+        }
+    }
+
+    #[test]
+    fn later_types_are_read_and_refused_when_used() {
+        for name in ["Amazon", "S3", "WebDAV", "GoogleDrive", "Sftp", "Brackup"] {
+            let text = format!("[TARGET:x]\nany_key = 1\ntype = {}", name.to_lowercase());
+            let (target, notes) = read(&text, false).unwrap();
+            let type_name = name.to_owned();
+            let target = target.unwrap();
+            assert_eq!(target.kind, TargetKind::Later { type_name });
+            assert_eq!(notes, [format!("f:1: [TARGET:x] is not read: type {name} comes in a later version")]);
+            let error = target.check_usable().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::LaterType);
+            assert_eq!(
+                error.to_string(),
+                format!("target \"x\" is of type {name}, which comes in a later version, expected Filesystem")
+            );
+        }
+        assert!(folder("x", 1, "/x").check_usable().is_ok());
+    }
+
+    #[test]
+    fn wrong_targets_are_told() {
+        for (lines, told, hint) in [
+            ("path = /x", "f:1: [TARGET:x] has no type, expected type = Filesystem", None),
+            ("type = Filesystem", "f:1: [TARGET:x] has no path, expected path = /a/folder", None),
+            (
+                "type = Filesystem\npath = x",
+                "f:3: path is \"x\", expected an absolute path or one that begins with ~/",
+                None,
+            ),
+            (
+                "type = Filesystem\npath = /x\nftp_host = y",
+                "f:4: unknown key \"ftp_host\" in [TARGET:x], expected one of type, path or inherit",
+                None,
+            ),
+            (
+                "tipe = Filesystem",
+                "f:2: unknown key \"tipe\" in [TARGET:x], expected one of type, path or inherit",
+                Some("did you mean \"type\"?"),
+            ),
+            (
+                "ftp_host = x\ntype = Ftp",
+                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem",
+                Some("Sftp and WebDAV do what Ftp did and come in a later version"),
+            ),
+            (
+                "type = CloudFiles",
+                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem",
+                None,
+            ),
+            ("type = riak", "f:2: type Riak is of a service that no longer exists, expected Filesystem", None),
+            (
+                "type = GoogleAppEngine",
+                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem",
+                None,
+            ),
+            (
+                "type = Filesytem",
+                "f:2: unknown type \"Filesytem\", expected Filesystem; Amazon, S3, WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
+                Some("did you mean \"Filesystem\"?"),
+            ),
+        ] {
+            let error = read(&format!("[TARGET:x]\n{lines}"), false).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.hint().as_deref()), (told, hint));
+        }
+    }
+
+    #[test]
+    fn a_parent_may_lack_what_a_target_needs() {
+        for text in ["[TARGET:x]\npath=/x", "[TARGET:x]\ntype=Filesystem"] {
+            assert!(read(text, true).unwrap().0.is_none(), "{text}");
+        }
+        assert!(read("[TARGET:x]\npth=/x", true).is_err());
+    }
+
+    #[test]
+    fn idle_keys_are_noted_with_the_reason() {
+        for (key, why) in [
+            ("keep_backups", "it comes with prune"),
+            ("inventorydb_file", "what is stored is remembered in state_dir"),
+            ("inventory_db", "what is stored is remembered in state_dir"),
+            ("inventorydb_type", "what is stored is remembered in state_dir"),
+            ("no_filename_colons", "no object has a colon in its name"),
+        ] {
+            let text = format!("[TARGET:x]\npath=/x\ntype=Filesystem\n{key} = 1");
+            assert_eq!(
+                read(&text, false).unwrap().1,
+                [format!("f:4: {key} is accepted but does nothing in this version: {why}")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_url_is_a_target() {
+        let around = Surroundings::of_test(1000);
+        let url = |text| from_url(text, &around);
+        for name in ["raid", "", "/raid", "./x"] {
+            assert!(url(name).is_none(), "{name}");
+        }
+        for (text, path) in [
+            ("filesystem:/raid/b", "/raid/b"),
+            ("Filesystem:/raid:b", "/raid:b"),
+            ("filesystem:~/b", "/home/brad/b"),
+            ("filesystem:///raid", "/raid"),
+        ] {
+            assert_eq!(url(text).unwrap().unwrap(), folder(text, 0, path));
+        }
+        for (text, told) in [
+            (
+                "filesystem:b",
+                "the target is \"filesystem:b\", expected filesystem: and an absolute path or one that begins with ~/",
+            ),
+            (
+                "filesystem:",
+                "the target is \"filesystem:\", expected filesystem: and an absolute path or one that begins with ~/",
+            ),
+            ("filesystem://nas/b", "the target is \"filesystem://nas/b\", expected filesystem: and a path and no host"),
+            ("s3:bucket", "target \"s3:bucket\" is of type S3, which comes in a later version, expected Filesystem"),
+            ("ftp:x", "type Ftp sends passwords and names in clear text, expected Filesystem"),
+            (
+                "nas:/x",
+                "unknown type \"nas\", expected Filesystem; Amazon, S3, WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
+            ),
+        ] {
+            assert_eq!(url(text).unwrap().unwrap_err().to_string(), told);
+        }
+    }
+}
