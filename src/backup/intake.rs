@@ -1,0 +1,392 @@
+//! One entry at a time: known by the stat cache, or read, digested, looked up, compressed and packed. What became of it goes to the
+//! draft and, if it may be trusted tomorrow (I3), to the stat cache.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::draft::Draft;
+use super::line::{Line, Stored};
+use super::{Error, Options, spool};
+use crate::blob::{ChunkNo, Codec, Item, push_item};
+use crate::chunk::{Compressor, Packer};
+use crate::db::{Blobs, Chunks, Db, Links, StatCache};
+use crate::digest::{PieceKey, Sha1, Sha1Hasher};
+use crate::entry::{Entry, Kind, Stat, Time, push_identity, push_items, read_items};
+use crate::limits::ITEMS_PER_DOCUMENT;
+use crate::monitor::{Counter, Phase, Tally};
+use crate::relpath::RelPath;
+use crate::seal::BoxKey;
+use crate::source::{Contents, Met, Span, is_racy};
+
+/// How often what was stored is made known to the next run, should this one be cut off.
+const COMMIT_EVERY: Duration = Duration::from_secs(5);
+
+pub(super) struct Intake<'a> {
+    options: &'a Options<'a>,
+    db: &'a Db,
+    tally: &'a Tally<'a>,
+    stop: &'a AtomicBool,
+    line: Line,
+    draft: &'a mut Draft,
+    packer: Packer,
+    compressor: Option<Compressor>,
+    piece_key: PieceKey,
+    cache: StatCache<'a>,
+    blobs: Blobs<'a>,
+    chunks: Chunks<'a>,
+    links: Links<'a>,
+    committed: Instant,
+    sort_key: Vec<u8>,
+    identity: Vec<u8>,
+    record: Vec<u8>,
+}
+
+/// The contents of one file as they were read.
+struct Taken {
+    sha1: Sha1,
+    length: u64,
+    parts: u32,
+    items: Vec<Item<ChunkNo>>,
+}
+
+impl<'a> Intake<'a> {
+    #[expect(clippy::too_many_arguments, reason = "everything that the line is made of, once")]
+    pub(super) fn open(
+        options: &'a Options<'a>,
+        db: &'a Db,
+        target_identity: &str,
+        box_key: &BoxKey,
+        line: Line,
+        draft: &'a mut Draft,
+        tally: &'a Tally<'a>,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, Error> {
+        let recipients: Vec<_> = options.recipients.iter().map(|recipient| *recipient.as_bytes()).collect();
+        let piece_key = PieceKey::derive(&box_key.piece_secret(), &recipients);
+        let source = db.source(options.root, &piece_key.tag())?;
+        let compressor = options.compression.map(Compressor::new).transpose().map_err(|error| spool(options, error))?;
+        Ok(Self {
+            options,
+            db,
+            tally,
+            stop,
+            line,
+            draft,
+            packer: Packer::new(options.chunk_bytes, options.piece_bytes),
+            compressor,
+            piece_key,
+            cache: StatCache::open(db, source),
+            blobs: Blobs::open(db)?,
+            chunks: Chunks::open(db, target_identity)?,
+            links: Links::open(db),
+            committed: Instant::now(),
+            sort_key: Vec::new(),
+            identity: Vec::new(),
+            record: Vec::new(),
+        })
+    }
+
+    /// Takes one entry in.
+    pub(super) fn entry(&mut self, met: &Met<'_>) -> Result<(), Error> {
+        self.tally.at(Phase::Backup, met.path);
+        met.path.sort_key(&mut self.sort_key);
+        self.identity.clear();
+        push_identity(met.stat, &mut self.identity);
+        let is_file = met.stat.kind == Kind::File;
+        self.tally.count(if is_file { Counter::Files } else { Counter::OtherEntries }, 1);
+
+        let is_link = met.stat.links > 1 && met.stat.kind != Kind::Directory;
+        let first = if is_link { self.links.first(met.stat.device, met.stat.inode)? } else { None };
+        let hardlink = first.as_ref().map(|first| &first.path);
+        if self.unchanged(met, hardlink)? {
+            if is_file {
+                self.tally.count(Counter::UnchangedFiles, 1);
+                self.tally.count(Counter::FileBytes, met.stat.size);
+            }
+        } else {
+            self.cache.forget()?;
+            match first.as_ref().and_then(|first| first.record.as_ref()) {
+                // Another name of what was read under its first name in this run.
+                Some(record) if record.starts_with(&self.identity) => {
+                    self.draft.entry(met.path, hardlink, record).map_err(|error| spool(self.options, error))?;
+                    self.cache.put(&self.sort_key, 0, record)?;
+                    self.tally.count(Counter::FileBytes, met.stat.size);
+                    self.record.clone_from(record);
+                }
+                _ => self.changed(met, hardlink)?,
+            }
+        }
+        if is_link && first.is_none() {
+            let record = (!self.record.is_empty()).then_some(&self.record[..]);
+            self.links.remember(met.stat.device, met.stat.inode, &self.sort_key, record)?;
+        }
+        self.take_stored()
+    }
+
+    /// If the stat cache knows the entry as it is now, and the target has all of it, its record goes to the draft as it is.
+    fn unchanged(&mut self, met: &Met<'_>, hardlink: Option<&RelPath>) -> Result<bool, Error> {
+        let Some(record) = self.cache.look_up(&self.sort_key)? else { return Ok(false) };
+        if !record.starts_with(&self.identity) {
+            return Ok(false);
+        }
+        self.record.clear();
+        self.record.extend_from_slice(record);
+        let Some(entry) = Entry::read_record(&self.record) else { return Ok(false) };
+        if !usable(&mut self.chunks, &entry.items)? {
+            return Ok(false);
+        }
+        let mark = self.draft.mark();
+        for _ in 0..entry.parts {
+            let part = self.cache.next_part()?;
+            let items = part.and_then(read_items);
+            let is_usable = items.is_some_and(|items| usable(&mut self.chunks, &items).unwrap_or(false));
+            let (Some(part), true) = (part, is_usable) else {
+                self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
+                return Ok(false);
+            };
+            self.draft.part(met.path, part).map_err(|error| spool(self.options, error))?;
+        }
+        self.draft.entry(met.path, hardlink, &self.record).map_err(|error| spool(self.options, error))?;
+        if entry.parts > 0 {
+            // A further link could not carry the parts.
+            self.record.clear();
+        }
+        Ok(true)
+    }
+
+    /// Reads an entry that is new or has changed.
+    fn changed(&mut self, met: &Met<'_>, hardlink: Option<&RelPath>) -> Result<(), Error> {
+        let read_start = SystemTime::now();
+        let mark = self.draft.mark();
+        let mut entry = Entry::new(met.stat.clone());
+        let mut contents = None;
+        if met.stat.kind == Kind::File {
+            match met.open() {
+                Ok(opened) => contents = Some(opened),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    self.record.clear();
+                    self.tally.notice(met.path.escaped(), "vanished during the backup");
+                    return Ok(());
+                }
+                Err(error) => self.lacks(&mut entry, met.path, format!("can't be read: {error}")),
+            }
+        }
+        if met.stat.kind == Kind::Symlink {
+            match met.read_link() {
+                Ok(target) => entry.target = target,
+                Err(error) => self.lacks(&mut entry, met.path, format!("the link can't be read: {error}")),
+            }
+        }
+        match met.xattrs(contents.as_ref()) {
+            Ok(xattrs) => entry.xattrs = xattrs,
+            Err(error) => self.tally.problem(met.path.escaped(), error.to_string()),
+        }
+        if let Some(contents) = &mut contents {
+            self.contents(met, contents, &mut entry)?;
+            if entry.problem.is_some() && self.draft.mark() != mark {
+                self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
+            }
+        }
+        let is_final = entry.problem.is_none() && !entry.changed;
+        self.record.clear();
+        entry.push_record(&mut self.record);
+        self.draft.entry(met.path, hardlink, &self.record).map_err(|error| spool(self.options, error))?;
+        if is_final && !is_racy(met.stat, read_start) {
+            self.cache.put(&self.sort_key, 0, &self.record)?;
+        } else {
+            // Parts may have been written already: without their entry they are nothing.
+            self.record.clear();
+        }
+        if entry.parts > 0 {
+            self.record.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes the contents of an open file in, and sees whether it changed meanwhile.
+    fn contents(&mut self, met: &Met<'_>, contents: &mut Contents, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
+        let taken = match self.take(met.path, contents, met.stat.size)? {
+            Ok(taken) => taken,
+            Err(error) => {
+                self.lacks(entry, met.path, format!("can't be read: {error}"));
+                return Ok(());
+            }
+        };
+        let is_same = |after: &Stat| {
+            let mut identity = Vec::with_capacity(self.identity.len());
+            push_identity(after, &mut identity);
+            identity == self.identity
+        };
+        entry.changed = taken.length != met.stat.size || !contents.stat().is_ok_and(|after| is_same(&after));
+        if entry.changed && !self.stop.load(Ordering::Relaxed) {
+            self.tally.notice(met.path.escaped(), "changed while it was read: what was read is stored");
+        }
+        entry.stat.size = taken.length;
+        entry.sha1 = Some(taken.sha1);
+        entry.parts = taken.parts;
+        entry.items = taken.items;
+        self.tally.count(Counter::FileBytes, entry.stat.size);
+        Ok(())
+    }
+
+    /// Takes a block device in as one image. It has no times that would tell whether it changed: it is always read.
+    pub(super) fn image(&mut self, mut contents: Contents, length: u64) -> Result<(), Error> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = self.options.path.file_name().map_or(&b"image"[..], |name| name.as_bytes());
+        let path = RelPath::parse(name).unwrap_or_default();
+        self.tally.at(Phase::Backup, &path);
+        self.tally.count(Counter::ExpectedBytes, length);
+        path.sort_key(&mut self.sort_key);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let time = Time { seconds: i64::try_from(now.as_secs()).unwrap_or(0), nanoseconds: now.subsec_nanos() };
+        let stat = contents.stat().map_err(|error| super::unreadable(self.options, error))?;
+        let stat = Stat { kind: Kind::Image, mtime: time, ctime: time, node: (0, 0), mode: 0o600, ..stat };
+        let taken = self.take(&path, &mut contents, length)?.map_err(|error| super::unreadable(self.options, error))?;
+        let mut entry = Entry::new(Stat { size: taken.length, ..stat });
+        entry.changed = taken.length != length;
+        (entry.sha1, entry.parts, entry.items) = (Some(taken.sha1), taken.parts, taken.items);
+        self.tally.count(Counter::Files, 1);
+        self.tally.count(Counter::FileBytes, taken.length);
+        self.record.clear();
+        entry.push_record(&mut self.record);
+        self.draft.entry(&path, None, &self.record).map_err(|error| spool(self.options, error))
+    }
+
+    /// Piece by piece, digested and packed from one read (I4). The inner error is the file's own.
+    fn take(&mut self, path: &RelPath, contents: &mut Contents, size: u64) -> Result<std::io::Result<Taken>, Error> {
+        let mut sha1 = Sha1Hasher::default();
+        let mut taken = Taken { sha1: Sha1([0; 20]), length: 0, parts: 0, items: Vec::new() };
+        while taken.length < size && !self.stop.load(Ordering::Relaxed) {
+            let want = usize::try_from(size - taken.length).unwrap_or(usize::MAX).min(self.options.piece_bytes);
+            if !self.packer.has_room(want) {
+                self.send_buffer()?;
+            }
+            match contents.read(&mut self.packer.tail()[..want]) {
+                Err(error) => return Ok(Err(error)),
+                Ok(Span::Data(0)) => break,
+                Ok(Span::Data(length)) => {
+                    sha1.update(&self.packer.tail()[..length]);
+                    self.tally.count(Counter::ReadBytes, length as u64);
+                    self.piece(length, &mut taken.items)?;
+                    taken.length += length as u64;
+                }
+                Ok(Span::Hole(length)) => {
+                    sha1.update_with_zeros(length);
+                    push_item(&mut taken.items, Item::Hole { length });
+                    taken.length += length;
+                }
+            }
+            contents.drop_cache();
+            if taken.items.len() > ITEMS_PER_DOCUMENT {
+                self.part(path, &mut taken)?;
+            }
+        }
+        taken.sha1 = sha1.finish();
+        Ok(Ok(taken))
+    }
+
+    /// The piece in the packer's tail: a hole, known, or new.
+    fn piece(&mut self, length: usize, items: &mut Vec<Item<ChunkNo>>) -> Result<(), Error> {
+        let piece = &self.packer.tail()[..length];
+        if piece[0] == 0 && piece.iter().all(|byte| *byte == 0) {
+            push_item(items, Item::Hole { length: length as u64 });
+            return Ok(());
+        }
+        let digest = self.piece_key.digest(piece);
+        let known = self.blobs.look_up(&digest)?.and_then(|known| read_items(&known));
+        if let Some(known) = known
+            && usable(&mut self.chunks, &known)?
+        {
+            known.into_iter().for_each(|item| push_item(items, item));
+            return Ok(());
+        }
+        let compressed =
+            self.compressor.as_mut().and_then(|compressor| compressor.compress(self.packer.tail().get(..length)?));
+        let (stored, codec) = match compressed {
+            None => (length, Codec::Raw),
+            Some(compressed) => {
+                self.packer.tail()[..compressed.len()].copy_from_slice(compressed);
+                (compressed.len(), Codec::Zstd)
+            }
+        };
+        let places = self.packer.keep(stored, codec, || self.chunks.create())?;
+        let mut encoded = Vec::with_capacity(32);
+        push_items(&places, &mut encoded);
+        self.blobs.insert(&digest, &encoded)?;
+        places.into_iter().for_each(|item| push_item(items, item));
+        Ok(())
+    }
+
+    /// A file with very many items goes to the draft and the cache in parts.
+    fn part(&mut self, path: &RelPath, taken: &mut Taken) -> Result<(), Error> {
+        let rest = taken.items.split_off(ITEMS_PER_DOCUMENT);
+        let mut encoded = Vec::new();
+        push_items(&taken.items, &mut encoded);
+        self.draft.part(path, &encoded).map_err(|error| spool(self.options, error))?;
+        taken.parts += 1;
+        self.cache.put(&self.sort_key, taken.parts, &encoded)?;
+        taken.items = rest;
+        Ok(())
+    }
+
+    fn lacks(&self, entry: &mut Entry<ChunkNo>, path: &RelPath, what: String) {
+        self.tally.problem(path.escaped(), what.clone());
+        entry.problem = Some(what);
+        entry.items.clear();
+        entry.parts = 0;
+    }
+
+    fn send_buffer(&mut self) -> Result<(), Error> {
+        let empty = self.line.empty_buffer()?;
+        self.line.send(self.packer.exchange(empty))?;
+        self.take_stored()
+    }
+
+    /// Records what has been stored meanwhile, and commits from time to time.
+    fn take_stored(&mut self) -> Result<(), Error> {
+        while let Some(stored) = self.line.stored()? {
+            record(&mut self.chunks, self.tally, stored)?;
+        }
+        if self.committed.elapsed() >= COMMIT_EVERY {
+            self.committed = Instant::now();
+            if !self.options.dry_run {
+                self.cache.flush()?;
+                self.blobs.flush()?;
+                self.db.commit()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the walk: everything that was packed is stored, and recorded when it is.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        let (chunks, tally) = (&mut self.chunks, self.tally);
+        self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored))?;
+        // Rows that an interrupted walk did not come to stay as they are.
+        if self.stop.load(Ordering::Relaxed) {
+            self.cache.flush()?
+        } else {
+            self.cache.finish()?
+        }
+        Ok(self.blobs.finish()?)
+    }
+}
+
+fn record(chunks: &mut Chunks<'_>, tally: &Tally<'_>, stored: Stored) -> Result<(), Error> {
+    chunks.stored(stored.chunk, &stored.key, stored.bytes)?;
+    tally.count(Counter::Chunks, 1);
+    tally.count(Counter::StoredBytes, stored.bytes);
+    Ok(())
+}
+
+/// Whether all chunks that items name are at the target.
+fn usable(chunks: &mut Chunks<'_>, items: &[Item<ChunkNo>]) -> Result<bool, crate::db::Error> {
+    for item in items {
+        if let Item::Extent { chunk, .. } = item
+            && !chunks.is_usable(*chunk)?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

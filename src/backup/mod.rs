@@ -1,0 +1,166 @@
+//! The line forward: walk → stat cache → read → digest → known? → compress → pack → seal → name → store → record → metafile last.
+//!
+//! [`run`] reads like that. Three threads: this one reads and decides, one seals, some store; between them
+//! go a few fixed buffers, so that memory does not depend on the size of anything (I8).
+
+mod draft;
+mod error;
+mod intake;
+mod line;
+mod publish;
+
+pub use error::Error;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use crate::catalog;
+use crate::db::Db;
+use crate::monitor::{Counts, Tally};
+use crate::seal::{BoxKey, Recipient, Suite};
+use crate::source::{self, Contents, Walk, WalkOptions};
+use crate::target::{BackupName, Target};
+
+use draft::Draft;
+use intake::Intake;
+use line::Line;
+use publish::Publication;
+
+/// How the last chunk of a run, and the metafile, are padded inside the seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// To the full chunk size.
+    Chunk,
+    /// Not at all: sizes tell.
+    None,
+    /// To a Padmé length: at most 12 % more.
+    Padme,
+}
+
+/// What is backed up, and how.
+#[expect(missing_debug_implementations, reason = "it holds a closure")]
+pub struct Options<'a> {
+    /// Name of the source: the root of the backups' names.
+    pub root: &'a str,
+    /// The tree, or a block device.
+    pub path: &'a Path,
+    /// Name of the target in the configuration, by which its id is remembered.
+    pub target_name: &'a str,
+    /// Sealed to these.
+    pub recipients: &'a [Recipient],
+    /// Payload of a chunk.
+    pub chunk_bytes: u64,
+    /// Of a piece and of each buffer.
+    pub piece_bytes: usize,
+    /// How many buffers there are.
+    pub buffers: usize,
+    /// Stages in flight.
+    pub connections: usize,
+    /// Which AEAD.
+    pub suite: Suite,
+    /// How the end of a run is padded.
+    pub padding: Padding,
+    /// zstd level, or no compression.
+    pub compression: Option<i32>,
+    /// Whether a path (with its being a directory) is left out.
+    pub ignores: &'a (dyn Fn(&[u8], bool) -> bool + Sync),
+    /// Directories to leave out, by path: where this box keeps its backups and its state.
+    pub excluded: &'a [PathBuf],
+    /// Whether to stay on the root's file system.
+    pub one_filesystem: bool,
+    /// For drafts and names that spill; on a disk, not on flash.
+    pub spool_dir: &'a Path,
+    /// The box's host name.
+    pub host: &'a [u8],
+    /// Store nothing, remember nothing.
+    pub dry_run: bool,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The backup's name; nothing if it was a dry run or was interrupted.
+    pub backup: Option<BackupName>,
+    /// Sums.
+    pub counts: Counts,
+    /// It was ended from outside. What was stored is used by the next run.
+    pub interrupted: bool,
+}
+
+/// Backs up one source to one target. `stop` ends it cleanly.
+pub fn run(
+    options: &Options<'_>,
+    target: &dyn Target,
+    db: &Db,
+    box_key: &BoxKey,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    let started = SystemTime::now();
+    let identity = target.identify(db.target_identity(options.target_name)?.as_deref())?;
+    db.begin_run()?;
+    db.remember_target(options.target_name, &identity)?;
+    let mut draft = Draft::create(options.spool_dir).map_err(|error| spool(options, error))?;
+
+    std::thread::scope(|scope| {
+        let line = Line::start(scope, options, target);
+        let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
+        if is_image(options.path) {
+            let (contents, length) = Contents::open_image(options.path).map_err(|error| unreadable(options, error))?;
+            intake.image(contents, length)?;
+        } else {
+            let excluded = excluded(options);
+            let mut walk = Walk::open(options.path, walk_options(options, &excluded))?;
+            while let Some(met) = walk.next(tally)? {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                intake.entry(&met)?;
+            }
+        }
+        intake.finish()
+    })?;
+
+    let interrupted = stop.load(Ordering::Relaxed);
+    let report = |backup| Report { backup, counts: tally.sums(), interrupted };
+    if options.dry_run {
+        db.abandon_run()?;
+        return Ok(report(None));
+    }
+    db.commit()?;
+    if interrupted {
+        db.end_run()?;
+        return Ok(report(None));
+    }
+    let chain = catalog::chain_head(target, db, options.root, &box_key.public())?;
+    let publication = Publication { options, target, db, identity: &identity, box_key, chain, started, tally };
+    let backup = publication.publish(draft)?;
+    db.end_run()?;
+    Ok(report(Some(backup)))
+}
+
+fn walk_options<'a>(options: &'a Options<'a>, excluded: &'a [(u64, u64)]) -> WalkOptions<'a> {
+    let Options { ignores, one_filesystem, spool_dir: spool, .. } = *options;
+    WalkOptions { ignores, excluded, one_filesystem, spool }
+}
+
+/// Device and inode of the directories to leave out; one that is not there needs no leaving out.
+fn excluded(options: &Options<'_>) -> Vec<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let there = options.excluded.iter().filter_map(|path| std::fs::metadata(path).ok());
+    there.map(|metadata| (metadata.dev(), metadata.ino())).collect()
+}
+
+fn is_image(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device() || metadata.is_file())
+}
+
+fn spool(options: &Options<'_>, error: std::io::Error) -> Error {
+    Error::Spool(options.spool_dir.into(), error)
+}
+
+fn unreadable(options: &Options<'_>, source: std::io::Error) -> Error {
+    Error::Source(source::Error { path: options.path.into(), source })
+}

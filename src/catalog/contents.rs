@@ -1,0 +1,244 @@
+//! Contents by extents: only the segments that hold them are fetched and opened, so that one small file costs its segments and
+//! not its chunk. Headers of a few chunks stay open, and the last segments stay in memory, since neighbours in a tree are neighbours in a chunk.
+
+use std::io::{self, Read};
+
+use zeroize::Zeroize as _;
+
+use super::Error;
+use crate::blob::{Codec, Item};
+use crate::digest::Key;
+use crate::limits::{HEADER_BYTES_MAX, SEGMENT_BYTES, ZSTD_WINDOW_LOG_MAX};
+use crate::seal::{Fault, Identity, Opening, Role};
+use crate::target::{ObjectName, Target};
+
+/// Chunks whose headers stay open.
+const OPEN_CHUNKS: usize = 16;
+/// Segments that one request fetches when a file goes on behind the first.
+const FETCH_SEGMENTS: u64 = 4;
+
+/// Reads from the payloads of chunks.
+pub struct ChunkReader<'a> {
+    target: &'a dyn Target,
+    identities: &'a [Identity],
+    open: Vec<(Key, Opening)>,
+    /// The segments that were fetched last: chunk, index of the first, opened bytes.
+    segments: Option<(Key, u64)>,
+    bytes: Vec<u8>,
+    fetched: u64,
+}
+
+impl<'a> ChunkReader<'a> {
+    /// Reads from this target with these keys.
+    pub fn new(target: &'a dyn Target, identities: &'a [Identity]) -> Self {
+        Self { target, identities, open: Vec::new(), segments: None, bytes: Vec::new(), fetched: 0 }
+    }
+
+    /// Sealed bytes that were fetched so far.
+    pub fn fetched(&self) -> u64 {
+        self.fetched
+    }
+
+    /// Payload bytes from `offset`, as many as lie at hand, at least one and at most `most`.
+    fn read(&mut self, key: &Key, offset: u64, most: u64) -> Result<&[u8], Error> {
+        let segment_bytes = SEGMENT_BYTES as u64;
+        let index = offset / segment_bytes;
+        let is_at_hand = self.segments.is_some_and(|(of, first)| {
+            of == *key && index >= first && (offset - first * segment_bytes) < self.bytes.len() as u64
+        });
+        if !is_at_hand {
+            let wanted = (offset % segment_bytes + most).div_ceil(segment_bytes);
+            self.fetch(key, index, wanted.clamp(1, FETCH_SEGMENTS))?;
+        }
+        let first = self.segments.map_or(0, |(_, first)| first);
+        let start = usize::try_from(offset - first * segment_bytes).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(start..).filter(|rest| !rest.is_empty());
+        let rest = rest.ok_or(Error::Contents("an extent reaches behind the end of its chunk"))?;
+        Ok(&rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))])
+    }
+
+    fn fetch(&mut self, key: &Key, first: u64, count: u64) -> Result<(), Error> {
+        self.segments = None;
+        self.bytes.zeroize();
+        let name = ObjectName::Chunk(*key);
+        let at = self.opened(key)?;
+        let opening = &self.open[at].1;
+        let end = opening.segments().min(first.saturating_add(count));
+        if first >= end {
+            return Err(Error::Contents("an extent reaches behind the end of its chunk"));
+        }
+        let (from, _) = opening.place(first);
+        let (last, last_length) = opening.place(end - 1);
+        let length = last + last_length as u64 - from;
+        let mut sealed = Vec::with_capacity(length as usize);
+        let failed = |error| crate::target::Error::io(format!("can't read {name}"), error);
+        self.target.get(&name, from, length)?.read_to_end(&mut sealed).map_err(failed)?;
+        self.fetched += sealed.len() as u64;
+        let damaged = |fault| Error::Object { name: name.to_string(), fault };
+        if sealed.len() as u64 != length {
+            return Err(damaged(Fault::Damaged));
+        }
+        let mut rest = &mut sealed[..];
+        for index in first..end {
+            let (segment, behind) = rest.split_at_mut(opening.place(index).1);
+            self.bytes.extend_from_slice(opening.segment(index, segment).map_err(damaged)?);
+            rest = behind;
+        }
+        self.segments = Some((*key, first));
+        Ok(())
+    }
+
+    /// Opens the header of a chunk, or finds it open.
+    fn opened(&mut self, key: &Key) -> Result<usize, Error> {
+        if let Some(at) = self.open.iter().position(|(open, _)| open == key) {
+            return Ok(at);
+        }
+        let name = ObjectName::Chunk(*key);
+        let missing = || crate::target::Error::new(crate::target::ErrorKind::NotFound, format!("{name} is missing"));
+        let length = self.target.stat(&name)?.ok_or_else(missing)?;
+        let mut head = Vec::new();
+        let failed = |error| crate::target::Error::io(format!("can't read {name}"), error);
+        self.target.get(&name, 0, HEADER_BYTES_MAX as u64)?.read_to_end(&mut head).map_err(failed)?;
+        let opening = Opening::open(&head, length, Role::Chunk, self.identities)
+            .map_err(|fault| Error::Object { name: name.to_string(), fault })?;
+        if self.open.len() >= OPEN_CHUNKS {
+            self.open.remove(0);
+        }
+        self.open.push((*key, opening));
+        Ok(self.open.len() - 1)
+    }
+}
+
+impl Drop for ChunkReader<'_> {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl std::fmt::Debug for ChunkReader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ChunkReader({} open)", self.open.len())
+    }
+}
+
+/// What a file's contents come out as, in order.
+#[derive(Debug)]
+pub enum Span<'b> {
+    /// Bytes.
+    Data(&'b [u8]),
+    /// So many zero bytes.
+    Hole(u64),
+}
+
+/// Turns a file's items into its contents. Items may come in several lists (parts).
+#[derive(Debug)]
+pub struct FileReader {
+    /// Bytes that may still come: more would not be the file.
+    left: u64,
+    zstd: Option<Inflating>,
+    buffer: Vec<u8>,
+}
+
+struct Inflating {
+    decoder: zstd::stream::raw::Decoder<'static>,
+    is_at_frame_end: bool,
+}
+
+impl std::fmt::Debug for Inflating {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inflating")
+    }
+}
+
+impl FileReader {
+    /// A file of at most `size` bytes, or of as many as there are up to the limit.
+    pub fn new(size: u64) -> Self {
+        Self { left: size, zstd: None, buffer: Vec::new() }
+    }
+
+    /// Reads the next items, calling back with what comes out.
+    pub fn read<E: From<Error>>(
+        &mut self,
+        items: &[Item<Key>],
+        chunks: &mut ChunkReader<'_>,
+        mut each: impl FnMut(Span<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for item in items {
+            match item {
+                Item::Hole { length } => {
+                    self.end_stream()?;
+                    self.take(*length)?;
+                    each(Span::Hole(*length))?;
+                }
+                Item::Extent { chunk, offset, length, codec } => {
+                    if *codec == Codec::Raw {
+                        self.end_stream()?;
+                        self.take(*length)?;
+                    }
+                    let (mut offset, mut rest) = (*offset, *length);
+                    while rest > 0 {
+                        let stored = chunks.read(chunk, offset, rest)?;
+                        let got = stored.len() as u64;
+                        match codec {
+                            Codec::Raw => each(Span::Data(stored))?,
+                            Codec::Zstd => self.inflate(stored, &mut each)?,
+                        }
+                        offset = offset.checked_add(got).ok_or(Error::Contents("an extent is out of range"))?;
+                        rest -= got;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All items were read: nothing may be missing.
+    pub fn finish(mut self) -> Result<u64, Error> {
+        self.end_stream()?;
+        Ok(self.left)
+    }
+
+    fn take(&mut self, length: u64) -> Result<(), Error> {
+        self.left = self.left.checked_sub(length).ok_or(Error::Contents("there is more of it than its size says"))?;
+        Ok(())
+    }
+
+    fn end_stream(&mut self) -> Result<(), Error> {
+        match self.zstd.take() {
+            Some(inflating) if !inflating.is_at_frame_end => Err(Error::Contents("a compressed run is cut short")),
+            _ => Ok(()),
+        }
+    }
+
+    fn inflate<E: From<Error>>(
+        &mut self,
+        mut stored: &[u8],
+        each: &mut impl FnMut(Span<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        use zstd::stream::raw::Operation as _;
+        let corrupt = |_: io::Error| Error::Contents("a compressed run is corrupt");
+        if self.zstd.is_none() {
+            let mut decoder = zstd::stream::raw::Decoder::new().map_err(corrupt)?;
+            decoder.set_parameter(zstd::stream::raw::DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(corrupt)?;
+            self.zstd = Some(Inflating { decoder, is_at_frame_end: true });
+        }
+        self.buffer.resize(SEGMENT_BYTES, 0);
+        loop {
+            let Some(inflating) = &mut self.zstd else { return Ok(()) };
+            let status = inflating.decoder.run_on_buffers(stored, &mut self.buffer).map_err(corrupt)?;
+            stored = &stored[status.bytes_read..];
+            if status.bytes_read > 0 || status.bytes_written > 0 {
+                // Having done nothing it tells what it wants for the next frame.
+                inflating.is_at_frame_end = status.remaining == 0;
+            }
+            self.take(status.bytes_written as u64)?;
+            if status.bytes_written > 0 {
+                each(Span::Data(&self.buffer[..status.bytes_written]))?;
+            }
+            // A buffer filled to its end may mean that more is waiting inside.
+            if stored.is_empty() && status.bytes_written < self.buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Why an entry, or a whole restore, failed.
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+
+use crate::{catalog, metafile};
+
+/// Why an entry, or a whole restore, failed.
+#[derive(Debug)]
+pub enum Error {
+    /// The backup, the target, the keys.
+    Catalog(catalog::Error),
+    /// What was restored is not what was backed up.
+    Digest,
+    /// Something is in its place, and the conflict rule is to stop.
+    Exists(String),
+    /// The local file system.
+    Io(&'static str, io::Error),
+    /// The contents were not backed up.
+    NotInBackup(String),
+    /// Something else than a directory is where one has to be, or a directory where a file has to be.
+    OtherKind(&'static str),
+}
+
+impl Error {
+    /// An error of a system call.
+    pub(super) fn call(what: &'static str) -> impl Fn(Errno) -> Self {
+        move |errno| Self::Io(what, errno.into())
+    }
+
+    /// An error of the standard library.
+    pub(super) fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Io(what, error)
+    }
+
+    /// Whether going on with the next entry makes no sense.
+    pub(super) fn is_fatal(&self) -> bool {
+        match self {
+            Self::Exists(_) => true,
+            Self::Io(_, error) => {
+                use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+                matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+            }
+            _ => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Catalog(error) => error.hint(),
+            Self::Exists(_) => {
+                Some("restore to an empty folder, or say what to do with --conflict skip|overwrite|update|identical")
+            }
+            Self::Io(_, error) if error.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space, then go on with --conflict identical")
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether another key might do.
+    pub fn is_wrong_key(&self) -> bool {
+        matches!(self, Self::Catalog(error) if error.is_wrong_key())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalog(error) => error.fmt(f),
+            Self::Digest => f.write_str("what was restored is not what was backed up: its digest differs"),
+            Self::Exists(path) => write!(f, "{path} is there already"),
+            Self::Io(what, _) => f.write_str(what),
+            Self::NotInBackup(problem) => write!(f, "its contents are not in this backup: {problem}"),
+            Self::OtherKind(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Catalog(error) => error.source(),
+            Self::Io(_, error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<metafile::Error> for Error {
+    fn from(error: metafile::Error) -> Self {
+        Self::Catalog(error.into())
+    }
+}

@@ -1,0 +1,300 @@
+//! The line back: metafile → open → verify signature → records → fetch → open → digest → temp file → metadata → rename.
+//!
+//! 1. [`OpenBackup`] has fetched the metafile and checked who wrote it; its documents come one at a time, in the order of paths.
+//! 2. An entry that is selected gets its directory, opened name by name below the destination and never through a link.
+//! 3. Contents go to a temporary file, digested as they come; owner, attributes, mode and times are set; then it gets its name.
+//! 4. A directory gets its owner, mode and times when the walk has left it.
+//! 5. What can't be restored is told, counted, and left out; the rest goes on.
+
+mod conflict;
+mod error;
+mod metadata;
+mod place;
+mod selection;
+mod writing;
+
+pub use conflict::Conflict;
+pub use error::Error;
+pub use selection::Selection;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::catalog::{ChunkReader, OpenBackup};
+use crate::entry::Kind;
+use crate::metafile::{Found, Record};
+use crate::monitor::{Counter, Counts, Phase, Tally, one_line};
+use crate::relpath::RelPath;
+use crate::seal::Identity;
+use crate::target::Target;
+
+use metadata::Metadata;
+use place::Place;
+use writing::Writing;
+
+/// What is restored, and how.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// Where to; it is made if it is not there.
+    pub destination: &'a Path,
+    /// Which paths.
+    pub selection: Selection,
+    /// What to do with files that are there already.
+    pub conflict: Conflict,
+    /// Owners by number, not by name.
+    pub numeric_ids: bool,
+    /// Write nothing.
+    pub dry_run: bool,
+}
+
+/// What a restore did.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// Sums.
+    pub counts: Counts,
+    /// It was ended from outside.
+    pub interrupted: bool,
+    /// Entries that were selected.
+    pub selected: u64,
+}
+
+/// Restores one backup, or a part of it.
+pub fn run(
+    options: &Options<'_>,
+    backup: &OpenBackup,
+    target: &dyn Target,
+    identities: &[Identity],
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    let mut documents = backup.documents(identities)?;
+    let mut restoring = Restoring {
+        options,
+        tally,
+        place: Place::open(options.destination, options.dry_run)?,
+        chunks: ChunkReader::new(target, identities),
+        metadata: Metadata::new(options.numeric_ids),
+        selection: options.selection.clone(),
+        directories: Vec::new(),
+        writing: None,
+        selected: 0,
+    };
+    while let Some(record) = documents.next()? {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        match record {
+            Record::Part { path, items } => restoring.part(&path, &items)?,
+            Record::Entry(found) => restoring.entry(*found)?,
+        }
+    }
+    restoring.leave_all()?;
+    restoring.place.sync()?;
+    let interrupted = stop.load(Ordering::Relaxed);
+    Ok(Report { counts: tally.sums(), interrupted, selected: restoring.selected })
+}
+
+struct Restoring<'a> {
+    options: &'a Options<'a>,
+    tally: &'a Tally<'a>,
+    place: Place,
+    chunks: ChunkReader<'a>,
+    metadata: Metadata,
+    selection: Selection,
+    /// The directories that hold the current entry, from the root down.
+    directories: Vec<Directory>,
+    /// A file whose parts have come but not its entry. The inner nothing: it failed, and that was told.
+    writing: Option<Option<Writing>>,
+    selected: u64,
+}
+
+struct Directory {
+    found: Found,
+    /// Made, or found there. Until something below it is restored it is not.
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Pending,
+    Made,
+    Found,
+    Failed,
+}
+
+impl Restoring<'_> {
+    fn entry(&mut self, found: Found) -> Result<(), Error> {
+        self.leave(&found.path)?;
+        let is_selected = self.selection.selects(&found.path);
+        if found.entry.stat.kind == Kind::Directory {
+            self.directories.push(Directory { found, state: State::Pending });
+            if is_selected {
+                self.selected += 1;
+                self.make_directories()?;
+            }
+            return Ok(());
+        }
+        if !is_selected {
+            return Ok(());
+        }
+        self.selected += 1;
+        self.tally.at(Phase::Restore, &found.path);
+        let is_there = self.make_directories()?;
+        let parts = self.writing.take();
+        if !is_there || parts.as_ref().is_some_and(Option::is_none) {
+            return Ok(());
+        }
+        match self.one(&found, parts.flatten()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.is_fatal() => Err(error),
+            Err(error) => {
+                self.tally.problem(found.path.escaped(), one_line(&error));
+                Ok(())
+            }
+        }
+    }
+
+    /// A part of a file with very many items: they come before its entry.
+    fn part(&mut self, path: &RelPath, items: &[crate::blob::Item<crate::digest::Key>]) -> Result<(), Error> {
+        if self.writing.is_none() {
+            self.leave(path)?;
+        }
+        if !self.selection.selects(path) || self.options.dry_run {
+            return Ok(());
+        }
+        if self.writing.is_none() {
+            self.tally.at(Phase::Restore, path);
+            let is_there = self.make_directories()?;
+            let begun = if is_there { Some(Writing::create(&mut self.place, path, u64::MAX, true)) } else { None };
+            self.writing = Some(self.told(path, begun.transpose())?.flatten());
+        }
+        if let Some(Some(writing)) = &mut self.writing {
+            let read = writing.read(items, &mut self.chunks, self.tally);
+            if self.told(path, read)?.is_none() {
+                self.writing = Some(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// One entry that is no directory.
+    fn one(&mut self, found: &Found, parts: Option<Writing>) -> Result<(), Error> {
+        let entry = &found.entry;
+        if let Some(problem) = &entry.problem {
+            return Err(Error::NotInBackup(problem.clone()));
+        }
+        if entry.stat.kind == Kind::Socket {
+            return Ok(());
+        }
+        if !self.options.conflict.allows(&mut self.place, found)? {
+            return Ok(());
+        }
+        if self.options.dry_run {
+            self.count(found);
+            return Ok(());
+        }
+        if let Some(first) = &found.hardlink
+            && self.options.selection.clone().selects_alone(first)
+            && self.place.link(first, found)?
+        {
+            self.count(found);
+            return Ok(());
+        }
+        if entry.stat.kind.has_contents() {
+            let mut writing = match parts {
+                Some(writing) => writing,
+                None => Writing::create(&mut self.place, &found.path, entry.stat.size, entry.stat.sparse)?,
+            };
+            writing.read(&entry.items, &mut self.chunks, self.tally)?;
+            let file = writing.finish(entry)?;
+            self.metadata.apply_to_file(file.file(), found, self.tally)?;
+            self.place.name(file, found)?;
+        } else {
+            let made = self.place.make_node(found)?;
+            self.metadata.apply_to_node(&made, found, self.tally)?;
+            self.place.name(made, found)?;
+        }
+        self.count(found);
+        Ok(())
+    }
+
+    fn count(&self, found: &Found) {
+        let is_file = found.entry.stat.kind.has_contents();
+        self.tally.count(if is_file { Counter::Files } else { Counter::OtherEntries }, 1);
+        self.tally.count(Counter::FileBytes, found.entry.stat.size);
+    }
+
+    /// Makes the directories that hold the current entry, those that are not there. Whether that succeeded.
+    fn make_directories(&mut self) -> Result<bool, Error> {
+        for at in 0..self.directories.len() {
+            let directory = &self.directories[at];
+            match directory.state {
+                State::Failed => return Ok(false),
+                State::Made | State::Found => {}
+                State::Pending => {
+                    let path = directory.found.path.clone();
+                    self.tally.at(Phase::Restore, &path);
+                    let made = self.place.make_directory(&path, self.options.conflict);
+                    let made = self.told(&path, made)?;
+                    self.directories[at].state = match made {
+                        None => State::Failed,
+                        Some(true) => State::Made,
+                        Some(false) => State::Found,
+                    };
+                    if made.is_none() {
+                        return Ok(false);
+                    }
+                    self.tally.count(Counter::OtherEntries, 1);
+                    if let Some(problem) = &self.directories[at].found.entry.problem {
+                        self.tally.problem(path.escaped(), format!("was not backed up whole: {problem}"));
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Leaves the directories that do not hold `path`: they are complete, and get their metadata.
+    fn leave(&mut self, path: &RelPath) -> Result<(), Error> {
+        while let Some(last) = self.directories.last() {
+            if path.is_within(last.found.path.as_bytes()) {
+                return Ok(());
+            }
+            self.leave_last()?;
+        }
+        Ok(())
+    }
+
+    fn leave_all(&mut self) -> Result<(), Error> {
+        while !self.directories.is_empty() {
+            self.leave_last()?;
+        }
+        Ok(())
+    }
+
+    fn leave_last(&mut self) -> Result<(), Error> {
+        let Some(Directory { found, state }) = self.directories.pop() else { return Ok(()) };
+        // What was there before keeps its owner and mode, unless it was asked to be made as it was.
+        let is_ours = state == State::Made || (state == State::Found && self.options.conflict.replaces());
+        if is_ours && !self.options.dry_run {
+            let applied = self
+                .place
+                .directory(found.path.as_bytes())
+                .and_then(|directory| self.metadata.apply_to_directory(directory, &found, self.tally));
+            self.told(&found.path, applied)?;
+        }
+        Ok(())
+    }
+
+    /// A failure that concerns one entry is told; one that concerns all ends the run.
+    fn told<T>(&self, path: &RelPath, result: Result<T, Error>) -> Result<Option<T>, Error> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.is_fatal() => Err(error),
+            Err(error) => {
+                self.tally.problem(path.escaped(), one_line(&error));
+                Ok(None)
+            }
+        }
+    }
+}

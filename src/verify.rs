@@ -1,0 +1,306 @@
+//! Whether what is stored is whole: without any key (each object's SHA-1 is its name, each chunk that this box needs is there), and
+//! with the secret key (everything opens, every file's digest agrees). Nothing is changed.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::catalog::{self, ChunkReader, FileReader, OpenBackup, Span, Trust};
+use crate::db::{self, Db};
+use crate::digest::{Key, Sha1Hasher};
+use crate::metafile::{Found, Record};
+use crate::monitor::{Counter, Phase, Tally, one_line};
+use crate::relpath::RelPath;
+use crate::seal::{self, Identity};
+use crate::target::{self, BackupName, ObjectName, Target};
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Why a verification as a whole failed. What is wrong with single objects goes to the tally.
+#[derive(Debug)]
+pub enum Error {
+    /// A backup can't be read at all.
+    Catalog(catalog::Error),
+    /// The local database.
+    Database(db::Error),
+    /// The target.
+    Target(target::Error),
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Catalog(error) => error.hint(),
+            Self::Database(error) => error.hint(),
+            Self::Target(error) => error.hint(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalog(error) => error.fmt(f),
+            Self::Database(error) => error.fmt(f),
+            Self::Target(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Catalog(error) => error.source(),
+            Self::Database(error) => error.source(),
+            Self::Target(error) => error.source(),
+        }
+    }
+}
+
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<target::Error> for Error {
+    fn from(error: target::Error) -> Self {
+        Self::Target(error)
+    }
+}
+
+/// Reads every object and compares its digest with its name; for metafiles, with their own footer. `needed` is what this box knows
+/// to need, if it has a database: each of those must be there.
+pub fn objects(
+    target: &dyn Target,
+    needed: Option<(&Db, &str)>,
+    spool: &Path,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut failed = None;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    target.list(&mut |name, length| {
+        if failed.is_some() || stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let checked = match &name {
+            ObjectName::Chunk(key) => chunk(target, &name, *key, length, &mut buffer, tally),
+            ObjectName::Metafile(backup) => metafile(target, backup, length, spool, tally),
+        };
+        if let Err(error) = checked {
+            failed = Some(error);
+        }
+        tally.count(Counter::Chunks, 1);
+        tally.count(Counter::StoredBytes, length);
+        Ok(())
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    match needed {
+        Some((db, identity)) if !stop.load(Ordering::Relaxed) => missing(target, db, identity, tally),
+        _ => Ok(()),
+    }
+}
+
+fn chunk(
+    target: &dyn Target,
+    name: &ObjectName,
+    key: Key,
+    length: u64,
+    buffer: &mut [u8],
+    tally: &Tally<'_>,
+) -> Result<(), Error> {
+    let mut sha1 = Sha1Hasher::default();
+    let mut source = target.get(name, 0, length)?;
+    loop {
+        match source.read(buffer) {
+            Ok(0) => break,
+            Ok(got) => sha1.update(&buffer[..got]),
+            Err(error) => {
+                tally.problem(name.to_string(), format!("can't be read: {error}"));
+                return Ok(());
+            }
+        }
+    }
+    if sha1.finish() != key {
+        tally.problem(name.to_string(), "is damaged: its SHA-1 is not its name");
+    }
+    Ok(())
+}
+
+/// Without a key a metafile's signature and digest can be checked, whoever signed it.
+fn metafile(
+    target: &dyn Target,
+    backup: &BackupName,
+    length: u64,
+    spool: &Path,
+    tally: &Tally<'_>,
+) -> Result<(), Error> {
+    match OpenBackup::open(target, backup, length, &Trust::default(), spool) {
+        Ok(_) => Ok(()),
+        Err(error @ catalog::Error::Object { .. }) => {
+            tally.problem(format!("{backup}.meta"), error.to_string());
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn missing(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<'_>) -> Result<(), Error> {
+    let mut failed = None;
+    db.each_needed(identity, |key, bytes| {
+        let name = ObjectName::Chunk(key);
+        match target.stat(&name) {
+            Ok(Some(length)) if length == bytes => {}
+            Ok(Some(length)) => tally.problem(name.to_string(), format!("has {length} bytes and not {bytes}")),
+            Ok(None) => tally.problem(name.to_string(), "is missing, and backups of this box need it"),
+            Err(error) => failed = failed.take().or(Some(error)),
+        }
+        Ok(())
+    })?;
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Checks the chains of signed backups: a number that is missing, one that is there twice, a backup that does not follow the one before,
+/// and, where this box remembers more than the target has, a target that was set back.
+pub fn chain(target: &dyn Target, db: Option<&Db>, tally: &Tally<'_>) -> Result<(), Error> {
+    let mut heads: Vec<(seal::Footer, [u8; 32])> = Vec::new();
+    for (name, length) in catalog::backups(target)? {
+        // One whose footer is not good was told when it was read.
+        let Ok((footer, digest)) = catalog::footer(target, &name, length) else { continue };
+        let same = heads.iter().position(|(head, _)| head.root == footer.root && head.signer == footer.signer);
+        let Some(at) = same else {
+            heads.push((footer, digest));
+            continue;
+        };
+        let (before, before_digest) = &heads[at];
+        if footer.sequence <= before.sequence {
+            tally.problem(
+                name.to_string(),
+                format!("has number {} in its chain, and so has {}", footer.sequence, before.backup),
+            );
+        } else if footer.sequence > before.sequence + 1 {
+            tally.notice(
+                name.to_string(),
+                format!("numbers {} to {} of its chain are not here", before.sequence + 1, footer.sequence - 1),
+            );
+        } else if footer.previous != *before_digest {
+            tally.problem(name.to_string(), format!("does not follow {} as its signature says", before.backup));
+        }
+        heads[at] = (footer, digest);
+    }
+    let Some(db) = db else { return Ok(()) };
+    for (head, _) in &heads {
+        let remembered = db.chain_head(&head.root, &head.signer.to_string())?;
+        if let Some(remembered) = remembered.filter(|remembered| remembered.sequence > head.sequence) {
+            tally.problem(
+                head.backup.clone(),
+                format!("is the newest here, but this box has made number {} since", remembered.sequence),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Opens one backup and reads every file of it.
+pub fn contents(
+    target: &dyn Target,
+    backup: &OpenBackup,
+    identities: &[Identity],
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut documents = backup.documents(identities)?;
+    let mut chunks = ChunkReader::new(target, identities);
+    let mut reading: Option<Reading> = None;
+    while let Some(record) = documents.next().map_err(catalog::Error::from)? {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        match record {
+            Record::Part { path, items } => {
+                let reading = reading.get_or_insert_with(|| Reading::new(u64::MAX));
+                reading.read(&items, &mut chunks, tally);
+                tally.at(Phase::Verify, &path);
+            }
+            Record::Entry(found) => {
+                tally.at(Phase::Verify, &found.path);
+                entry(&backup.name, &found, reading.take(), &mut chunks, tally);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn entry(backup: &BackupName, found: &Found, parts: Option<Reading>, chunks: &mut ChunkReader<'_>, tally: &Tally<'_>) {
+    let entry = &found.entry;
+    if !entry.stat.kind.has_contents() || entry.problem.is_some() {
+        return tally.count(Counter::OtherEntries, 1);
+    }
+    let mut reading = parts.unwrap_or_else(|| Reading::new(entry.stat.size));
+    reading.read(&entry.items, chunks, tally);
+    tally.count(Counter::Files, 1);
+    tally.count(Counter::FileBytes, entry.stat.size);
+    let subject = |path: &RelPath| format!("{backup}: {path}");
+    match reading.finish() {
+        Err(error) => tally.problem(subject(&found.path), one_line(&error)),
+        Ok((length, sha1)) if length != entry.stat.size || Some(sha1) != entry.sha1 => {
+            tally.problem(subject(&found.path), "what is stored is not what was backed up: its digest differs");
+        }
+        Ok(_) => {}
+    }
+}
+
+/// The contents of one file, digested.
+struct Reading {
+    reader: FileReader,
+    sha1: Sha1Hasher,
+    length: u64,
+    error: Option<catalog::Error>,
+}
+
+impl Reading {
+    fn new(size: u64) -> Self {
+        Self { reader: FileReader::new(size), sha1: Sha1Hasher::default(), length: 0, error: None }
+    }
+
+    fn read(&mut self, items: &[crate::blob::Item<Key>], chunks: &mut ChunkReader<'_>, tally: &Tally<'_>) {
+        if self.error.is_some() {
+            return;
+        }
+        let (sha1, length) = (&mut self.sha1, &mut self.length);
+        let read = self.reader.read(items, chunks, |span| {
+            match span {
+                Span::Data(data) => {
+                    sha1.update(data);
+                    *length += data.len() as u64;
+                    tally.count(Counter::ReadBytes, data.len() as u64);
+                }
+                Span::Hole(hole) => {
+                    sha1.update_with_zeros(hole);
+                    *length += hole;
+                }
+            }
+            Ok::<_, catalog::Error>(())
+        });
+        self.error = read.err();
+    }
+
+    fn finish(self) -> Result<(u64, crate::digest::Sha1), catalog::Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.reader.finish()?;
+        Ok((self.length, self.sha1.finish()))
+    }
+}
