@@ -1,0 +1,237 @@
+//! The command line: structure and help texts, no logic.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Encrypted, over-the-net, multi-versioned backup.
+///
+/// `brackup --from=SOURCE --to=TARGET` makes a backup of a source of the configuration. To begin with nothing
+/// set up: `brackup quickstart DIR`.
+#[derive(Debug, Parser)]
+#[command(name = "brackup", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done with problems, 10 no such target, \
+                        11 locked by another run, 12 wrong key, 130 interrupted."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) backup: BackupArgs,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct Global {
+    /// Configuration file [default: $BRACKUP_CONF, ~/.brackup.conf, /etc/brackup/brackup.conf]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Results as JSON on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Progress on stderr: a bar on a terminal, else lines now and then
+    #[arg(long, global = true, value_enum, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressKind,
+    /// Say more; twice for what developers want to know
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing but errors and problems
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    /// A bar on a terminal, lines elsewhere
+    Auto,
+    /// JSON lines
+    Json,
+    /// None
+    None,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct BackupArgs {
+    /// The [SOURCE:x] to back up
+    #[arg(long, value_name = "SOURCE", requires = "to")]
+    pub(crate) from: Option<String>,
+    /// The [TARGET:x] to back up to, or filesystem:/path
+    #[arg(long, value_name = "TARGET", requires = "from")]
+    pub(crate) to: Option<String>,
+    /// Read everything and store nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a backup (the same as without the word)
+    Backup(BackupArgs),
+    /// Print one file of a backup
+    Cat(CatArgs),
+    /// Print the completion script of a shell
+    #[cfg(feature = "manual")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Compare two backups
+    Diff(DiffArgs),
+    /// Find a file in all backups
+    Find(FindArgs),
+    /// Look at keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Make a key pair
+    Keygen(KeygenArgs),
+    /// List the backups on a target
+    List {
+        /// A [TARGET:x], or filesystem:/path
+        target: Option<String>,
+    },
+    /// List what is in a backup
+    Ls(LsArgs),
+    /// Print the manual page
+    #[cfg(feature = "manual")]
+    Man,
+    /// Begin with nothing set up: make keys, a configuration and a first backup of DIR
+    Quickstart(QuickstartArgs),
+    /// Restore a backup, or parts of it
+    Restore(RestoreArgs),
+    /// Check that what is stored is whole, without a key or with one
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check the configuration and show what it means
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Show the public key and the key id of a secret key file
+    Show {
+        /// The secret key file
+        file: PathBuf,
+    },
+}
+
+/// What every command that opens a backup needs.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct OpenArgs {
+    /// Where the backup is: a [TARGET:x], or filesystem:/path [default: the only target of the configuration]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) from: Option<String>,
+    /// Secret key file; may be repeated [default: $BRACKUP_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Go on without a good signature
+    #[arg(long)]
+    pub(crate) accept_unsigned: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    /// Name of the backup, or ROOT:latest
+    pub(crate) backup: String,
+    /// The file
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The older backup
+    pub(crate) before: String,
+    /// The newer one
+    pub(crate) after: String,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindArgs {
+    /// A name, path or glob, such as '*.jpg'
+    pub(crate) pattern: PathBuf,
+    /// Only in backups of this root
+    #[arg(long)]
+    pub(crate) root: Option<String>,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Where to write the secret key; it is never overwritten [default: brackup-secret-KEYID.key here]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Lock the secret key with a passphrase ($BRACKUP_PASSPHRASE, or asked)
+    #[arg(long)]
+    pub(crate) passphrase: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Name of the backup, or ROOT:latest
+    pub(crate) backup: String,
+    /// Only these paths or globs
+    pub(crate) path: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuickstartArgs {
+    /// What to back up
+    pub(crate) dir: PathBuf,
+    /// The folder to back up to, best on another disk [default: ~/brackup-backups]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) target: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// Name of the backup, with or without .meta, or ROOT:latest
+    pub(crate) backup: String,
+    /// Only these paths or globs; a directory brings what is below it
+    pub(crate) path: Vec<PathBuf>,
+    /// The folder to restore to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// The newest backup of a root up to a day, such as 2026-11-23; BACKUP is then the root
+    #[arg(long, value_name = "DATE")]
+    pub(crate) as_of: Option<String>,
+    /// What to do with files that are there
+    #[arg(long, value_name = "RULE", default_value = "abort", value_parser = ["abort", "skip", "overwrite", "update", "identical"])]
+    pub(crate) conflict: String,
+    /// Owners by number, not by name
+    #[arg(long)]
+    pub(crate) numeric_ids: bool,
+    /// Say what would be restored and write nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// A [TARGET:x], or filesystem:/path
+    pub(crate) target: Option<String>,
+    /// Secret key file: open everything and compare every file's digest; may be repeated [default: only names and presence are checked]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Only this backup (with a key), or ROOT:latest; may be repeated
+    #[arg(long, value_name = "BACKUP")]
+    pub(crate) backup: Vec<String>,
+    /// Go on without a good signature
+    #[arg(long)]
+    pub(crate) accept_unsigned: bool,
+}

@@ -1,0 +1,199 @@
+//! `brackup --from=SOURCE --to=TARGET`.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use brackup::backup::{self, Options, Padding, Report};
+use brackup::config::{self, BoxOptions, Cipher, Compress, SourceOptions};
+use brackup::entry::Kind;
+use brackup::monitor::{Counter, Monitor, Quiet, Tally};
+use brackup::outcome::Outcome;
+use brackup::seal::{Keyring, Recipient, Suite};
+use brackup::source::{Walk, WalkOptions};
+use brackup::target::{DryRun, Target};
+
+use super::open::{self, NamedTarget, State};
+use crate::cli::{BackupArgs, Global};
+use crate::progress::Progress;
+use crate::term::{self, Failure};
+
+/// Backs up one source of the configuration to one target.
+pub(crate) fn run(args: &BackupArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let (Some(from), Some(to)) = (&args.from, &args.to) else {
+        return Err(Failure::usage("what is to be done?")
+            .hint("`brackup --from=SOURCE --to=TARGET` makes a backup, `brackup quickstart DIR` sets everything up, `brackup --help` tells more"));
+    };
+    let config = open::config(global)?;
+    let source = config.source(from)?;
+    let target = open::target(Some(to), global)?;
+    one(source, &target, &config.own, args.dry_run, global, stop).map(|(_, outcome)| outcome)
+}
+
+/// Backs up one source to one target, and says what came of it.
+pub(crate) fn one(
+    source: &SourceOptions,
+    target: &NamedTarget,
+    own: &BoxOptions,
+    dry_run: bool,
+    global: &Global,
+    stop: &AtomicBool,
+) -> Result<(Report, Outcome), Failure> {
+    let keyring = Keyring::at(&own.key_dir);
+    let recipients = source.recipients.iter().map(|text| keyring.resolve(text)).collect::<Result<Vec<_>, _>>()?;
+    let state = State::open(own)?;
+    let box_key = keyring.box_key()?;
+    let progress = Progress::new(global);
+    let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
+    let excluded = [target.path.clone(), own.state_dir.clone(), own.spool_dir.clone()];
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let options = Options {
+        root: &source.name,
+        path: &source.path,
+        target_name: &target.name,
+        recipients: &recipients,
+        chunk_bytes: source.chunk_size,
+        piece_bytes: own.piece_size as usize,
+        buffers: own.buffers as usize,
+        connections: own.connections as usize,
+        suite: suite(own.cipher),
+        padding: padding(source.padding),
+        compression: compression(source.compress),
+        ignores: &ignores,
+        excluded: &excluded,
+        one_filesystem: source.one_filesystem,
+        spool_dir: &own.spool_dir,
+        host: std::os::unix::ffi::OsStrExt::as_bytes(host.as_os_str()),
+        dry_run,
+    };
+    let began = Instant::now();
+    let dry = DryRun::over(&*target.target);
+    let to: &dyn Target = if dry_run { &dry } else { &*target.target };
+    let tally = Tally::new(&progress);
+    let counting = AtomicBool::new(false);
+    let report = std::thread::scope(|scope| {
+        if progress.wants_totals() && source.path.is_dir() {
+            scope.spawn(|| count_ahead(&options, &progress, &counting));
+        }
+        let report = backup::run(&options, to, &state.db, &box_key, &tally, stop);
+        counting.store(true, Ordering::Relaxed);
+        report
+    });
+    progress.finish();
+    let report = report?;
+    let outcome = if report.interrupted { Outcome::Interrupted } else { Outcome::of_problems(report.counts.problems) };
+    say(&report, &recipients, began.elapsed(), dry_run, global)?;
+    Ok((report, outcome))
+}
+
+/// Finds out how much there is, so that the time left can be told. A walk of its own, just ahead of the other, which finds what it read in memory.
+fn count_ahead(options: &Options<'_>, progress: &Progress, stop: &AtomicBool) {
+    let (quiet, excluded) = (Quiet::default(), []);
+    let tally = Tally::new(&quiet);
+    let walk_options = WalkOptions {
+        ignores: options.ignores,
+        excluded: &excluded,
+        one_filesystem: options.one_filesystem,
+        spool: options.spool_dir,
+    };
+    let Ok(mut walk) = Walk::open(options.path, walk_options) else { return };
+    while let Ok(Some(met)) = walk.next(&tally) {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if met.stat.kind == Kind::File {
+            progress.count(Counter::ExpectedFiles, 1);
+            progress.count(Counter::ExpectedBytes, met.stat.size);
+        }
+    }
+}
+
+fn say(
+    report: &Report,
+    recipients: &[Recipient],
+    elapsed: Duration,
+    dry_run: bool,
+    global: &Global,
+) -> Result<(), Failure> {
+    let counts = &report.counts;
+    let of = |counter| counts.of(counter);
+    if global.json {
+        let ids: Vec<_> = recipients.iter().map(|recipient| recipient.id().to_string()).collect();
+        let value = serde_json::json!({
+            "command": "backup",
+            "backup": report.backup.as_ref().map(ToString::to_string),
+            "dry_run": dry_run,
+            "interrupted": report.interrupted,
+            "recipients": ids,
+            "files": of(Counter::Files),
+            "unchanged_files": of(Counter::UnchangedFiles),
+            "other_entries": of(Counter::OtherEntries),
+            "bytes": of(Counter::FileBytes),
+            "read_bytes": of(Counter::ReadBytes),
+            "chunks_stored": of(Counter::Chunks),
+            "stored_bytes": of(Counter::StoredBytes),
+            "problems": counts.problems,
+            "notices": counts.notices,
+            "seconds": elapsed.as_secs_f64(),
+        });
+        return Ok(writeln!(std::io::stdout(), "{value}")?);
+    }
+    if global.quiet {
+        return Ok(());
+    }
+    let unchanged = of(Counter::UnchangedFiles);
+    let what = match (&report.backup, dry_run) {
+        (Some(name), _) => format!("backup {name}"),
+        (None, true) => "dry run".to_owned(),
+        (None, false) => "interrupted; what was stored is used by the next run".to_owned(),
+    };
+    let mut out = term::out();
+    writeln!(
+        out,
+        "{what}: {} ({} unchanged), {}; read {}, stored {} in {}; {:.1} s",
+        term::plural(of(Counter::Files), "file", "files"),
+        unchanged,
+        term::bytes(of(Counter::FileBytes)),
+        term::bytes(of(Counter::ReadBytes)),
+        term::bytes(of(Counter::StoredBytes)),
+        term::plural(of(Counter::Chunks), "chunk", "chunks"),
+        elapsed.as_secs_f64()
+    )?;
+    if counts.problems > 0 {
+        writeln!(
+            out,
+            "{} listed above: these are not in the backup",
+            term::plural(counts.problems, "problem", "problems")
+        )?;
+    }
+    Ok(out.flush()?)
+}
+
+fn suite(cipher: Cipher) -> Suite {
+    match cipher {
+        Cipher::Auto => Suite::for_this_cpu(),
+        Cipher::Aes => Suite::Aes256Gcm,
+        Cipher::ChaCha => Suite::ChaCha20Poly1305,
+    }
+}
+
+fn padding(padding: config::Padding) -> Padding {
+    match padding {
+        config::Padding::Padme => Padding::Padme,
+        config::Padding::Chunk => Padding::Chunk,
+        config::Padding::None => Padding::None,
+    }
+}
+
+fn compression(compress: Compress) -> Option<i32> {
+    match compress {
+        Compress::None => None,
+        Compress::Zstd { level } => Some(level),
+    }
+}
+
+/// Whether a path is there and a directory, or something that can be an image.
+pub(crate) fn is_source(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok()
+}

@@ -1,0 +1,61 @@
+//! `brackup config check`.
+
+use std::io::Write as _;
+
+use brackup::config::{Compress, Padding, TargetKind};
+use brackup::outcome::Outcome;
+use brackup::seal::Keyring;
+
+use super::open;
+use crate::cli::Global;
+use crate::term::{self, Failure};
+
+/// Reads the configuration, resolves its recipients, and shows what it means.
+pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
+    let config = open::config(&Global { verbose: 0, ..global.clone() })?;
+    let keyring = Keyring::at(&config.own.key_dir);
+    let mut out = term::out();
+    writeln!(out, "{}", config.file.display())?;
+    let own = &config.own;
+    writeln!(
+        out,
+        "[BOX] state_dir {}, spool_dir {}, key_dir {}",
+        own.state_dir.display(),
+        own.spool_dir.display(),
+        own.key_dir.display()
+    )?;
+    for source in &config.sources {
+        let mut ids = Vec::new();
+        for text in &source.recipients {
+            ids.push(keyring.resolve(text)?.id().to_string());
+        }
+        let padding = match source.padding {
+            Padding::Padme => "padme",
+            Padding::Chunk => "chunk",
+            Padding::None => "none",
+        };
+        let compress = match source.compress {
+            Compress::None => "none".to_owned(),
+            Compress::Zstd { level } => format!("zstd:{level}"),
+        };
+        let ids = if ids.is_empty() { "nobody: it can't be backed up".to_owned() } else { ids.join(", ") };
+        writeln!(
+            out,
+            "[SOURCE:{}] {}, sealed to {ids}, chunks of {}, padding {padding}, compress {compress}",
+            source.name,
+            source.path.display(),
+            term::bytes(source.chunk_size)
+        )?;
+    }
+    for target in &config.targets {
+        match &target.kind {
+            TargetKind::Filesystem { path } => writeln!(out, "[TARGET:{}] the folder {}", target.name, path.display())?,
+            TargetKind::Later { type_name } => {
+                writeln!(out, "[TARGET:{}] of type {type_name}, which comes in a later version", target.name)?
+            }
+        }
+    }
+    out.flush()?;
+    config.notes.iter().for_each(|note| term::warning(note));
+    Ok(Outcome::Done)
+}

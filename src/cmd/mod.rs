@@ -1,0 +1,12 @@
+//! One short function a verb: read the configuration, open what it names, call the line, say the result.
+
+pub(crate) mod backup;
+pub(crate) mod browse;
+pub(crate) mod config;
+pub(crate) mod keys;
+#[cfg(feature = "manual")]
+pub(crate) mod manual;
+pub(crate) mod open;
+pub(crate) mod quickstart;
+pub(crate) mod restore;
+pub(crate) mod verify;

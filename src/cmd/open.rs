@@ -1,0 +1,263 @@
+//! Opening what the command line and the configuration name: configuration, target, keys, backup, state.
+
+use std::path::{Path, PathBuf};
+
+use brackup::catalog::{self, OpenBackup, Trust, Verdict};
+use brackup::config::{self, BoxOptions, Config, Surroundings, TargetKind};
+use brackup::date::Utc;
+use brackup::db::{self, Db};
+use brackup::fsutil::{self, Lock};
+use brackup::monitor::one_line;
+use brackup::outcome::Outcome;
+use brackup::seal::{self, Identity, Keyring, SecretFile};
+use brackup::target::{self, Filesystem, Target};
+use brackup::{backup, restore, verify};
+use zeroize::Zeroizing;
+
+use crate::cli::{Global, OpenArgs};
+use crate::term::{self, Failure};
+
+/// A target, and the name by which this box remembers it.
+pub(crate) struct NamedTarget {
+    pub(crate) name: String,
+    pub(crate) target: Box<dyn Target>,
+    pub(crate) path: PathBuf,
+}
+
+/// The configuration; its notes are told once.
+pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
+    let config = Config::find(global.config.as_deref()).and_then(|path| Config::open(&path))?;
+    if global.verbose > 0 {
+        config.notes.iter().for_each(|note| term::warning(note));
+    }
+    Ok(config)
+}
+
+/// What holds for this box: from the configuration if there is one.
+pub(crate) fn own(global: &Global) -> Result<BoxOptions, Failure> {
+    match Config::find(global.config.as_deref()) {
+        Ok(path) => Ok(Config::open(&path)?.own),
+        Err(error) if error.kind() == config::ErrorKind::NotFound && global.config.is_none() => {
+            Ok(BoxOptions::default_for(&Surroundings::of_process())?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The target that is meant: a name of the configuration, a URL, or the only one there is.
+pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget, Failure> {
+    let options = match text {
+        Some(text) => match config::target_from_url(text) {
+            Some(options) => options?,
+            None => config(global)?.target(text)?.clone(),
+        },
+        None => {
+            let config = config(global)?;
+            match config.targets.as_slice() {
+                [only] => config.target(&only.name)?.clone(),
+                _ => {
+                    return Err(Failure::usage("which target? the configuration has none or several")
+                        .hint("name it with --from"));
+                }
+            }
+        }
+    };
+    match options.kind {
+        TargetKind::Filesystem { path } => {
+            Ok(NamedTarget { name: options.name, target: Box::new(Filesystem::at(&path)), path })
+        }
+        TargetKind::Later { type_name } => {
+            Err(Failure::usage(format!("targets of type {type_name} come in a later version")))
+        }
+    }
+}
+
+/// The secret keys of `--key`, or of `$BRACKUP_KEY`, and the boxes that their files trust.
+pub(crate) fn keys(files: &[PathBuf]) -> Result<Vec<SecretFile>, Failure> {
+    let mut files = files.to_vec();
+    if files.is_empty() {
+        let variable = std::env::var_os("BRACKUP_KEY").unwrap_or_default();
+        files = std::env::split_paths(&variable).filter(|path| !path.as_os_str().is_empty()).collect();
+    }
+    if files.is_empty() {
+        return Err(Failure::new(Outcome::WrongKey, "no secret key was given")
+            .hint("give the secret key file with --key FILE or in $BRACKUP_KEY"));
+    }
+    files.iter().map(|file| SecretFile::open(file, || passphrase(file)).map_err(Failure::from)).collect()
+}
+
+/// A passphrase from `$BRACKUP_PASSPHRASE`, or asked on the terminal without showing it.
+pub(crate) fn passphrase(file: &Path) -> Option<Zeroizing<String>> {
+    if let Ok(word) = std::env::var("BRACKUP_PASSPHRASE") {
+        return Some(Zeroizing::new(word));
+    }
+    ask(&format!("passphrase of {}: ", file.display()))
+}
+
+/// Asks on the terminal; nothing where there is none.
+pub(crate) fn ask(prompt: &str) -> Option<Zeroizing<String>> {
+    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+    let before = tcgetattr(&terminal).ok()?;
+    let mut silent = before.clone();
+    silent.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&terminal, SetArg::TCSAFLUSH, &silent).ok()?;
+    let _ = terminal.write_all(prompt.as_bytes());
+    let mut word = Zeroizing::new(String::new());
+    let read = BufReader::new(&terminal).read_line(&mut word);
+    let _ = tcsetattr(&terminal, SetArg::TCSAFLUSH, &before);
+    let _ = terminal.write_all(b"\n");
+    read.ok()?;
+    let length = word.trim_end_matches(['\n', '\r']).len();
+    word.truncate(length);
+    Some(word)
+}
+
+/// Everything that reading a backup needs.
+pub(crate) struct Opened {
+    pub(crate) target: NamedTarget,
+    pub(crate) identities: Vec<Identity>,
+    trust: Vec<seal::BoxPublic>,
+    accept_unsigned: bool,
+    own: BoxOptions,
+}
+
+impl Opened {
+    pub(crate) fn new(args: &OpenArgs, global: &Global) -> Result<Self, Failure> {
+        let target = target(args.from.as_deref(), global)?;
+        let secrets = keys(&args.key)?;
+        let trust = secrets.iter().flat_map(|secret| secret.boxes.iter().copied()).collect();
+        let identities = secrets.into_iter().map(|secret| secret.identity).collect();
+        Ok(Self { target, identities, trust, accept_unsigned: args.accept_unsigned, own: own(global)? })
+    }
+
+    /// Opens the backup that is meant, says who wrote it, and pins a box that is seen for the first time.
+    pub(crate) fn backup(&self, text: &str, as_of: Option<Utc>) -> Result<OpenBackup, Failure> {
+        let (name, length) = catalog::find(&*self.target.target, text, as_of)?;
+        let known = Keyring::at(&self.own.key_dir).known_boxes();
+        let mut pinned = self.trust.clone();
+        pinned.extend(known.of(name.root())?);
+        let trust = Trust { pinned, accept_unsigned: self.accept_unsigned };
+        let backup = OpenBackup::open(&*self.target.target, &name, length, &trust, &spool())?;
+        match &backup.verdict {
+            Verdict::Trusted(_) => {}
+            Verdict::FirstSeen(footer) => {
+                term::say(format_args!("brackup: {name} is signed by {}, seen here for the first time", footer.signer));
+                if let Err(error) = known.pin(name.root(), &footer.signer) {
+                    term::warning(&format!("it can't be remembered: {}", one_line(&error)));
+                }
+            }
+            Verdict::Accepted(why) => term::warning(&format!("{name} is used all the same: {why}")),
+        }
+        Ok(backup)
+    }
+}
+
+/// Where a metafile is read from: a folder for temporary files, on a disk if there is a choice.
+pub(crate) fn spool() -> PathBuf {
+    if std::env::var_os("TMPDIR").is_none() && Path::new("/var/tmp").is_dir() {
+        return "/var/tmp".into();
+    }
+    std::env::temp_dir()
+}
+
+/// The state of this box, locked: nobody else uses it while this is held.
+pub(crate) struct State {
+    pub(crate) db: Db,
+    _lock: Lock,
+}
+
+impl State {
+    pub(crate) fn open(own: &BoxOptions) -> Result<Self, Failure> {
+        let failed = |path: &Path, error: std::io::Error| {
+            Failure::new(Outcome::Failed, format!("can't use {}: {error}", path.display()))
+                .hint("see [BOX] state_dir and spool_dir in the configuration")
+        };
+        for directory in [&own.state_dir, &own.spool_dir] {
+            fsutil::create_private_directory(directory).map_err(|error| failed(directory, error))?;
+        }
+        let path = own.state_dir.join("lock");
+        let lock = Lock::take(&path).map_err(|error| failed(&path, error))?;
+        let lock = lock.ok_or_else(|| {
+            Failure::new(Outcome::Locked, format!("another run of brackup uses {}", own.state_dir.display()))
+                .hint("wait until it has ended")
+        })?;
+        let db = Db::open(&own.state_dir)?;
+        if let Some(warning) = db.warning() {
+            term::warning(warning);
+        }
+        Ok(Self { db, _lock: lock })
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        let outcome = if error.is_no_such_target() { Outcome::NoSuchTarget } else { Outcome::Usage };
+        Self { outcome, message: one_line(&error), hint: error.hint() }
+    }
+}
+
+impl From<seal::Error> for Failure {
+    fn from(error: seal::Error) -> Self {
+        let outcome = if error.is_wrong_key() { Outcome::WrongKey } else { Outcome::Failed };
+        Self::of(outcome, &error, error.hint())
+    }
+}
+
+impl From<target::Error> for Failure {
+    fn from(error: target::Error) -> Self {
+        Self::of(target_outcome(&error), &error, error.hint())
+    }
+}
+
+impl From<catalog::Error> for Failure {
+    fn from(error: catalog::Error) -> Self {
+        let outcome = match &error {
+            catalog::Error::Target(error) => target_outcome(error),
+            _ if error.is_wrong_key() => Outcome::WrongKey,
+            _ => Outcome::Failed,
+        };
+        Self::of(outcome, &error, error.hint())
+    }
+}
+
+impl From<db::Error> for Failure {
+    fn from(error: db::Error) -> Self {
+        let outcome = if error.is_locked() { Outcome::Locked } else { Outcome::Failed };
+        Self::of(outcome, &error, error.hint())
+    }
+}
+
+impl From<backup::Error> for Failure {
+    fn from(error: backup::Error) -> Self {
+        let outcome = match &error {
+            backup::Error::Target(error) => target_outcome(error),
+            backup::Error::Database(error) if error.is_locked() => Outcome::Locked,
+            _ => Outcome::Failed,
+        };
+        Self::of(outcome, &error, error.hint())
+    }
+}
+
+impl From<restore::Error> for Failure {
+    fn from(error: restore::Error) -> Self {
+        let outcome = if error.is_wrong_key() { Outcome::WrongKey } else { Outcome::Failed };
+        Self::of(outcome, &error, error.hint())
+    }
+}
+
+impl From<verify::Error> for Failure {
+    fn from(error: verify::Error) -> Self {
+        match error {
+            verify::Error::Catalog(error) => error.into(),
+            verify::Error::Database(error) => error.into(),
+            verify::Error::Target(error) => error.into(),
+        }
+    }
+}
+
+fn target_outcome(error: &target::Error) -> Outcome {
+    use target::ErrorKind::{OtherTarget, Unreachable};
+    if matches!(error.kind, OtherTarget | Unreachable) { Outcome::NoSuchTarget } else { Outcome::Failed }
+}

@@ -1,0 +1,131 @@
+//! `brackup quickstart DIR`: for a person with nothing set up. Nothing that is there is overwritten.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use brackup::config::{BoxOptions, Config, Surroundings};
+use brackup::fsutil;
+use brackup::monitor::Tally;
+use brackup::outcome::Outcome;
+use brackup::seal::Identity;
+use brackup::verify;
+
+use super::open::{self, NamedTarget, Opened};
+use super::{backup, keys};
+use crate::cli::{Global, OpenArgs, QuickstartArgs};
+use crate::progress::Progress;
+use crate::term::{self, Failure};
+
+const SOURCE: &str = "home";
+const TARGET: &str = "backups";
+
+/// Keys, configuration, first backup, verification, and what to do next.
+pub(crate) fn run(args: &QuickstartArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let around = Surroundings::of_process();
+    let home =
+        around.home.clone().ok_or_else(|| Failure::usage("quickstart needs a home directory").hint("set $HOME"))?;
+    let config_file = global.config.clone().unwrap_or_else(|| home.join(".brackup.conf"));
+    if config_file.exists() {
+        return Err(Failure::usage(format!("{} is there already: brackup is set up", config_file.display()))
+            .hint("`brackup config check` shows what it says; `brackup --from=SOURCE --to=TARGET` makes a backup"));
+    }
+    let source = absolute(&args.dir)?;
+    if !backup::is_source(&source) {
+        return Err(Failure::usage(format!("{} is not there", source.display()))
+            .hint("name the directory that is to be backed up"));
+    }
+    let target = absolute(&args.target.clone().unwrap_or_else(|| home.join("brackup-backups")))?;
+    let own = BoxOptions::default_for(&around)?;
+    let identity = Identity::generate()?;
+    let secret_file = home.join(format!("brackup-secret-{}.key", identity.recipient().id()));
+    let recipient = keys::write(identity, &secret_file, None, &own)?;
+    let text = config_text(&source, &target, &recipient.to_string());
+    fsutil::create_secret(&config_file, text.as_bytes())
+        .map_err(|error| Failure::new(Outcome::Failed, format!("can't write {}: {error}", config_file.display())))?;
+    term::say(format_args!(
+        "brackup: made a key pair, {}, and the configuration {}\nbrackup: the secret key is in {}",
+        recipient.id(),
+        config_file.display(),
+        secret_file.display()
+    ));
+
+    let global = Global { config: Some(config_file.clone()), ..global.clone() };
+    let config = Config::open(&config_file)?;
+    let named = open::target(Some(TARGET), &global)?;
+    let (report, outcome) = backup::one(config.source(SOURCE)?, &named, &config.own, false, &global, stop)?;
+    let Some(name) = report.backup else { return Ok(outcome) };
+    let problems = check(&named, &secret_file, &name.to_string(), &global, stop)?;
+    let mut out = term::out();
+    write!(out, "{}", next_steps(&secret_file, &config_file, &around))?;
+    out.flush()?;
+    Ok(if problems > 0 { Outcome::DoneWithProblems } else { outcome })
+}
+
+/// Opens everything again with the secret key.
+fn check(target: &NamedTarget, key: &Path, backup: &str, global: &Global, stop: &AtomicBool) -> Result<u64, Failure> {
+    let open = OpenArgs { from: Some(target.name.clone()), key: vec![key.into()], accept_unsigned: false };
+    let opened = Opened::new(&open, global)?;
+    let backup = opened.backup(backup, None)?;
+    let progress = Progress::new(global);
+    let tally = Tally::new(&progress);
+    let checked = verify::contents(&*opened.target.target, &backup, &opened.identities, &tally, stop);
+    progress.finish();
+    checked?;
+    let counts = tally.sums();
+    if !global.quiet {
+        let files = term::plural(counts.of(brackup::monitor::Counter::Files), "file", "files");
+        writeln!(
+            std::io::stdout(),
+            "verified: {files} opened and compared: {}",
+            term::plural(counts.problems, "problem", "problems")
+        )?;
+    }
+    Ok(counts.problems)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let absolute = std::path::absolute(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    // A name with a line end can't stand in the configuration.
+    match absolute.to_str() {
+        Some(text) if !text.contains(['\n', '\r']) && text.trim() == text && !text.contains(" #") => Ok(absolute),
+        _ => Err(Failure::usage(format!("{:?} can't be written in a configuration file", absolute))),
+    }
+}
+
+fn config_text(source: &Path, target: &Path, recipient: &str) -> String {
+    format!(
+        "# brackup configuration, made by `brackup quickstart`. All keys: docs/CONFIG.md\n\
+         \n\
+         # Where backups go. Best on another disk than what is backed up.\n\
+         [TARGET:{TARGET}]\n\
+         type = Filesystem\n\
+         path = {}\n\
+         \n\
+         # What is backed up, sealed to a public key. Only the secret key opens it.\n\
+         [SOURCE:{SOURCE}]\n\
+         path = {}\n\
+         recipient = {recipient}\n\
+         chunk_size = 64MB\n\
+         # Regular expressions on the path below the root, a directory as dir/\n\
+         # ignore = ^\\.cache/\n",
+        target.display(),
+        source.display()
+    )
+}
+
+fn next_steps(secret: &Path, config: &Path, around: &Surroundings) -> String {
+    let is_default = around.home.as_ref().is_some_and(|home| config == home.join(".brackup.conf"));
+    let option = if is_default { String::new() } else { format!(" --config {}", config.display()) };
+    format!(
+        "\nmove {} off this machine now (a USB stick, a print-out) and keep two copies:\n\
+         whoever has it can read the backups, and without it nobody can.\n\
+         \n\
+         next:\n\
+         \x20 brackup --from={SOURCE} --to={TARGET}{option}          every night, from cron\n\
+         \x20 brackup verify {TARGET}{option}                        without any key, now and then\n\
+         \x20 brackup restore {SOURCE}:latest --from {TARGET} --to /tmp/restored --key {}{option}\n",
+        secret.display(),
+        secret.display()
+    )
+}

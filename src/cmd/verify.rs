@@ -1,0 +1,98 @@
+//! `brackup verify`: without a key, or with one.
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use brackup::catalog;
+use brackup::monitor::{Counter, Tally};
+use brackup::outcome::Outcome;
+use brackup::verify;
+
+use super::open::{self, Opened, State};
+use crate::cli::{Global, OpenArgs, VerifyArgs};
+use crate::progress::Progress;
+use crate::term::{self, Failure};
+
+/// Checks that what is stored is whole.
+pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let began = Instant::now();
+    let progress = Progress::new(global);
+    let tally = Tally::new(&progress);
+    let with_key = !args.key.is_empty() || std::env::var_os("BRACKUP_KEY").is_some_and(|key| !key.is_empty());
+    let checked =
+        if with_key { with_keys(args, global, &tally, stop) } else { without_key(args, global, &tally, stop) };
+    progress.finish();
+    checked?;
+    let counts = tally.sums();
+    let interrupted = stop.load(Ordering::Relaxed);
+    if global.json {
+        let value = serde_json::json!({
+            "command": "verify",
+            "with_key": with_key,
+            "interrupted": interrupted,
+            "objects": counts.of(Counter::Chunks),
+            "stored_bytes": counts.of(Counter::StoredBytes),
+            "files": counts.of(Counter::Files),
+            "bytes": counts.of(Counter::FileBytes),
+            "problems": counts.problems,
+            "seconds": began.elapsed().as_secs_f64(),
+        });
+        writeln!(std::io::stdout(), "{value}")?;
+    } else if !global.quiet {
+        let what = if with_key {
+            let files = term::plural(counts.of(Counter::Files), "file", "files");
+            format!("{files}, {} opened and compared", term::bytes(counts.of(Counter::FileBytes)))
+        } else {
+            let objects = term::plural(counts.of(Counter::Chunks), "object", "objects");
+            format!("{objects}, {} read and compared with their names", term::bytes(counts.of(Counter::StoredBytes)))
+        };
+        let verdict = if counts.problems == 0 {
+            "no problem".to_owned()
+        } else {
+            term::plural(counts.problems, "problem", "problems")
+        };
+        writeln!(std::io::stdout(), "verified: {what}: {verdict}; {:.1} s", began.elapsed().as_secs_f64())?;
+    }
+    Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
+}
+
+/// Names, signatures and presence.
+fn without_key(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Failure> {
+    let target = open::target(args.target.as_deref(), global)?;
+    let own = open::own(global)?;
+    // Only a box that has backed up to this target knows what must be there.
+    let state = if own.state_dir.join("brackup.db").exists() { Some(State::open(&own)?) } else { None };
+    let expected = state.as_ref().map(|state| state.db.target_identity(&target.name)).transpose()?.flatten();
+    if expected.is_some() {
+        target.target.identify(expected.as_deref())?;
+    }
+    let needed = state.as_ref().zip(expected.as_deref()).map(|(state, identity)| (&state.db, identity));
+    verify::objects(&*target.target, needed, &open::spool(), tally, stop)?;
+    verify::chain(&*target.target, needed.map(|(db, _)| db), tally)?;
+    Ok(())
+}
+
+/// Everything opens, every file's digest agrees.
+fn with_keys(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Failure> {
+    let open = OpenArgs { from: args.target.clone(), key: args.key.clone(), accept_unsigned: args.accept_unsigned };
+    let opened = Opened::new(&open, global)?;
+    let target = &*opened.target.target;
+    let names = if args.backup.is_empty() {
+        catalog::backups(target)?.into_iter().map(|(name, _)| name.to_string()).collect()
+    } else {
+        args.backup.clone()
+    };
+    if names.is_empty() {
+        return Err(Failure::new(Outcome::Failed, format!("there is no backup at {}", target.describe())));
+    }
+    for name in names {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let backup = opened.backup(&name, None)?;
+        verify::contents(target, &backup, &opened.identities, tally, stop)?;
+    }
+    verify::chain(target, None, tally)?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The program: parse, dispatch, say how it ended.
+
+mod cli;
+mod cmd;
+mod progress;
+mod term;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use brackup::outcome::Outcome;
+use clap::Parser as _;
+
+use cli::{Cli, Command, ConfigCommand, KeyCommand};
+use term::Failure;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_help = !error.use_stderr();
+            let _ = error.print();
+            return ExitCode::from(if is_help { 0 } else { Outcome::Usage.code() });
+        }
+    };
+    no_core_dumps();
+    let outcome = stop_on_signals().and_then(|stop| run(cli, &stop)).unwrap_or_else(|failure| {
+        term::error(&failure);
+        failure.outcome
+    });
+    ExitCode::from(outcome.code())
+}
+
+fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let global = &cli.global;
+    match cli.command {
+        None => cmd::backup::run(&cli.backup, global, stop),
+        Some(Command::Backup(args)) => cmd::backup::run(&args, global, stop),
+        Some(Command::Cat(args)) => cmd::browse::cat(&args, global),
+        #[cfg(feature = "manual")]
+        Some(Command::Completions { shell }) => cmd::manual::completions(shell),
+        Some(Command::Config(ConfigCommand::Check)) => cmd::config::check(global),
+        Some(Command::Diff(args)) => cmd::browse::diff(&args, global),
+        Some(Command::Find(args)) => cmd::browse::find(&args, global),
+        Some(Command::Key(KeyCommand::Show { file })) => cmd::keys::show(&file, global),
+        Some(Command::Keygen(args)) => cmd::keys::generate(&args, global),
+        Some(Command::List { target }) => cmd::browse::list(target.as_deref(), global),
+        Some(Command::Ls(args)) => cmd::browse::ls(&args, global),
+        #[cfg(feature = "manual")]
+        Some(Command::Man) => cmd::manual::man(),
+        Some(Command::Quickstart(args)) => cmd::quickstart::run(&args, global, stop),
+        Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
+        Some(Command::Verify(args)) => cmd::verify::run(&args, global, stop),
+    }
+}
+
+/// The first signal ends a run cleanly, a second one at once.
+fn stop_on_signals() -> Result<Arc<AtomicBool>, Failure> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(Outcome::Interrupted.code()), stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|error| Failure::new(Outcome::Failed, format!("can't catch signals: {error}")))?;
+    }
+    Ok(stop)
+}
+
+/// Keys and file contents are in memory. (Not PR_SET_DUMPABLE: it would take /proc/self/fd from a user who is not root.)
+fn no_core_dumps() {
+    use nix::sys::resource::{Resource, setrlimit};
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+}

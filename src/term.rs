@@ -1,0 +1,115 @@
+//! Words for people: `brackup: error: …`, then `brackup: hint: …`, lower case, no full stop. stdout is data, stderr is talk.
+
+use std::fmt;
+use std::io::{self, BufWriter, Stdout, Write};
+
+use brackup::monitor::one_line;
+use brackup::outcome::Outcome;
+
+/// Why a command ended otherwise than well.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) outcome: Outcome,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(outcome: Outcome, message: impl Into<String>) -> Self {
+        Self { outcome, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With the whole chain of an error.
+    pub(crate) fn of(outcome: Outcome, error: &dyn std::error::Error, hint: Option<&str>) -> Self {
+        Self { outcome, message: one_line(error), hint: hint.map(str::to_owned) }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Outcome::Usage, message)
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Writing to stdout failed.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            // `brackup ls … | head`: whoever read has enough.
+            return Self::new(Outcome::Done, "");
+        }
+        Self::new(Outcome::Failed, format!("can't write the result: {error}"))
+    }
+}
+
+pub(crate) fn error(failure: &Failure) {
+    if !failure.message.is_empty() {
+        say(format_args!("brackup: error: {}", safe(&failure.message)));
+    }
+    if let Some(hint) = &failure.hint {
+        say(format_args!("brackup: hint: {}", safe(hint)));
+    }
+}
+
+pub(crate) fn warning(text: &str) {
+    say(format_args!("brackup: warning: {}", safe(text)));
+}
+
+/// A line of talk.
+pub(crate) fn say(text: fmt::Arguments<'_>) {
+    // If stderr is gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Data.
+pub(crate) fn out() -> BufWriter<Stdout> {
+    BufWriter::with_capacity(32 * 1024, io::stdout())
+}
+
+/// Names from a disk or a metafile must not steer a terminal.
+pub(crate) fn safe(text: &str) -> String {
+    let is_odd = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_odd) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if is_odd(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+/// Bytes in words: 1536 is `1.5 KiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_steer_a_terminal() {
+        assert_eq!(safe("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
+        assert_eq!(safe("naïve"), "naïve");
+    }
+
+    #[test]
+    fn sizes_in_words() {
+        assert_eq!((bytes(1023), bytes(1536), bytes(5 << 40)), ("1023 B".into(), "1.5 KiB".into(), "5.0 TiB".into()));
+    }
+}
