@@ -300,15 +300,9 @@ impl<'a> Intake<'a> {
             known.into_iter().for_each(|item| push_item(items, item));
             return Ok(());
         }
-        let compressed =
-            self.compressor.as_mut().and_then(|compressor| compressor.compress(self.packer.tail().get(..length)?));
-        let (stored, codec) = match compressed {
-            None => (length, Codec::Raw),
-            Some(compressed) => {
-                self.packer.tail()[..compressed.len()].copy_from_slice(compressed);
-                (compressed.len(), Codec::Zstd)
-            }
-        };
+        let piece = &mut self.packer.tail()[..length];
+        let compressed = self.compressor.as_mut().and_then(|compressor| compressor.compress(piece));
+        let (stored, codec) = compressed.map_or((length, Codec::Raw), |length| (length, Codec::Zstd));
         let places = self.packer.keep(stored, codec, || self.chunks.create())?;
         let mut encoded = Vec::with_capacity(32);
         push_items(&places, &mut encoded);

@@ -1,14 +1,24 @@
-//! Compression of one piece: one zstd frame (RFC 8878), kept only if it saves a sixteenth.
+//! Compression of one piece, in place: a run of zstd frames (RFC 8878) of one block each, kept only if it saves a sixteenth.
+//!
+//! Block by block because the compressor's memory is that of its block, and because a frame is never longer than what
+//! it replaces once the first has made room: no second buffer of the size of a piece.
 
 use std::io;
 
 use crate::limits::PIECE_BYTES_MAX;
 
+/// What is compressed at a time.
+const BLOCK_BYTES: usize = 128 * 1024;
+/// What zstd may add to a block that does not get smaller (its ZSTD_COMPRESSBOUND, rounded up).
+const BLOCK_EXCESS_BYTES: usize = 1024;
 /// A piece from this size on is first tried by a sample of its middle: photographs and films don't get smaller.
 const SAMPLED_FROM_BYTES: usize = 32 * 1024;
 const SAMPLE_BYTES: usize = 4 * 1024;
 /// Below this the frame's own bytes eat what is saved.
 const SMALLEST_BYTES: usize = 128;
+
+// The sixteenth that the first block saves is more than all that the others may add.
+const _: () = assert!(PIECE_BYTES_MAX / BLOCK_BYTES * BLOCK_EXCESS_BYTES <= BLOCK_BYTES / 16);
 
 /// A compressor with its one buffer.
 pub struct Compressor {
@@ -26,22 +36,31 @@ impl Compressor {
         Ok(Self { zstd, buffer: Vec::new() })
     }
 
-    /// The piece made smaller, if it is worth it.
-    pub fn compress(&mut self, piece: &[u8]) -> Option<&[u8]> {
+    /// Makes the piece smaller if that is worth it: its new length. Otherwise it is as it was.
+    pub fn compress(&mut self, piece: &mut [u8]) -> Option<usize> {
         if piece.len() < SMALLEST_BYTES || piece.len() > PIECE_BYTES_MAX {
             return None;
         }
         if piece.len() >= SAMPLED_FROM_BYTES {
             let middle = piece.len() / 2;
-            self.shrinks(&piece[middle..middle + SAMPLE_BYTES])?;
+            self.shrink(&piece[middle..middle + SAMPLE_BYTES], SAMPLE_BYTES - SAMPLE_BYTES / 16)?;
         }
-        let length = self.shrinks(piece)?;
-        Some(&self.buffer[..length])
+        let first = piece.len().min(BLOCK_BYTES);
+        let mut done = self.shrink(&piece[..first], first - first / 16)?;
+        piece[..done].copy_from_slice(&self.buffer[..done]);
+        let mut next = first;
+        while next < piece.len() {
+            let block = next..piece.len().min(next + BLOCK_BYTES);
+            let length = self.shrink(&piece[block.clone()], block.len() + BLOCK_EXCESS_BYTES)?;
+            piece[done..done + length].copy_from_slice(&self.buffer[..length]);
+            done += length;
+            next = block.end;
+        }
+        Some(done)
     }
 
-    /// Compresses into the buffer; the length if it is at most fifteen sixteenths.
-    fn shrinks(&mut self, bytes: &[u8]) -> Option<usize> {
-        let most = bytes.len() - bytes.len() / 16;
+    /// Compresses into the buffer; the length if it is at most `most`.
+    fn shrink(&mut self, bytes: &[u8], most: usize) -> Option<usize> {
         if self.buffer.len() < most {
             self.buffer.resize(most, 0);
         }
@@ -64,13 +83,29 @@ mod tests {
     fn text_gets_smaller_and_noise_is_left_alone() {
         let mut compressor = Compressor::new(1).unwrap();
         let text = b"all work and no play ".repeat(100);
-        let small = compressor.compress(&text).unwrap().to_vec();
-        assert!(small.len() < text.len() / 4);
-        assert_eq!(zstd::stream::decode_all(&small[..]).unwrap(), text);
+        let mut small = text.clone();
+        let length = compressor.compress(&mut small).unwrap();
+        assert!(length < text.len() / 4);
+        assert_eq!(zstd::stream::decode_all(&small[..length]).unwrap(), text);
         let mut noise = vec![0; 100_000];
         getrandom::fill(&mut noise).unwrap();
-        assert_eq!(compressor.compress(&noise), None);
-        assert_eq!(compressor.compress(&noise[..1000]), None);
-        assert_eq!(compressor.compress(b"aaaaaaaaaaaaaaaa"), None);
+        let before = noise.clone();
+        assert_eq!(compressor.compress(&mut noise), None);
+        assert_eq!(compressor.compress(&mut noise[..1000]), None);
+        assert_eq!(noise, before);
+        assert_eq!(compressor.compress(&mut b"aaaaaaaaaaaaaaaa".to_vec()), None);
+    }
+
+    #[test]
+    fn a_piece_that_is_noise_behind_its_first_block_still_fits() {
+        let mut compressor = Compressor::new(1).unwrap();
+        let mut piece = vec![0; PIECE_BYTES_MAX];
+        getrandom::fill(&mut piece).unwrap();
+        piece[..BLOCK_BYTES].fill(b'x');
+        let middle = piece.len() / 2;
+        piece[middle..middle + SAMPLE_BYTES].fill(b'x');
+        let before = piece.clone();
+        let length = compressor.compress(&mut piece).unwrap();
+        assert_eq!(zstd::stream::decode_all(&piece[..length]).unwrap(), before);
     }
 }

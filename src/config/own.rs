@@ -130,7 +130,7 @@ mod tests {
             spool_dir: "/home/brad/.local/state/brackup/spool".into(),
             key_dir: "/home/brad/.config/brackup/keys".into(),
             piece_size: 1 << 20,
-            buffers: 3,
+            buffers: 2,
             cipher: Cipher::Auto,
             connections: 4,
         };

@@ -18,7 +18,7 @@ const BATCH_ROWS: usize = 4096;
 const BATCHES: i64 = 16;
 /// Look-ups without a filter: below this the scan that fills it would cost more than it saves.
 const LOOKUPS_WITHOUT_FILTER: u32 = 2048;
-const FILTER_BYTES: usize = 1024 * 1024;
+const FILTER_BYTES: usize = 512 * 1024;
 
 /// The known pieces of a box.
 pub struct Blobs<'db> {
@@ -157,7 +157,7 @@ impl std::fmt::Debug for Blobs<'_> {
     }
 }
 
-/// A Bloom filter of 8 million bits, four a digest: at a million pieces one "maybe" in forty is wrong and costs a query.
+/// A Bloom filter of 4 million bits, four a digest: at half a million pieces one "maybe" in fifty is wrong and costs a few queries.
 struct Filter(Vec<u8>);
 
 impl Filter {

@@ -71,7 +71,7 @@ impl Db {
         let connection = Connection::open(path).map_err(failed)?;
         // Few pages in memory, no shared memory, temporary things on disk: a box has 32 MB. WAL or TRUNCATE: see docs/SPECIFICATION.md.
         let pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
-             PRAGMA cache_size = -1024; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
+             PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
         let db = Self { connection, warning: None };
