@@ -62,8 +62,8 @@ impl<'a> Intake<'a> {
         stop: &'a AtomicBool,
     ) -> Result<Self, Error> {
         let recipients: Vec<_> = options.recipients.iter().map(|recipient| *recipient.as_bytes()).collect();
-        let piece_key = PieceKey::derive(&box_key.piece_secret(), &recipients);
-        let source = db.source(options.root, &piece_key.tag())?;
+        let piece_key = PieceKey::derive(&box_key.piece_secret(), target_identity, &recipients);
+        let source = db.source(options.root, target_identity, &piece_key.tag())?;
         let compressor = options.compression.map(Compressor::new).transpose().map_err(|error| spool(options, error))?;
         Ok(Self {
             options,
@@ -86,12 +86,17 @@ impl<'a> Intake<'a> {
         })
     }
 
+    /// Whether nothing of the source is known yet.
+    pub(super) fn is_first(&mut self) -> Result<bool, Error> {
+        Ok(self.cache.is_empty()?)
+    }
+
     /// Takes one entry in.
-    pub(super) fn entry(&mut self, met: &Met<'_>) -> Result<(), Error> {
-        self.tally.at(Phase::Backup, met.path);
+    pub(super) fn entry(&mut self, met: &mut Met) -> Result<(), Error> {
+        self.tally.at(Phase::Backup, &met.path);
         met.path.sort_key(&mut self.sort_key);
         self.identity.clear();
-        push_identity(met.stat, &mut self.identity);
+        push_identity(&met.stat, &mut self.identity);
         let is_file = met.stat.kind == Kind::File;
         self.tally.count(if is_file { Counter::Files } else { Counter::OtherEntries }, 1);
 
@@ -108,7 +113,7 @@ impl<'a> Intake<'a> {
             match first.as_ref().and_then(|first| first.record.as_ref()) {
                 // Another name of what was read under its first name in this run.
                 Some(record) if record.starts_with(&self.identity) => {
-                    self.draft.entry(met.path, hardlink, record).map_err(|error| spool(self.options, error))?;
+                    self.draft.entry(&met.path, hardlink, record).map_err(|error| spool(self.options, error))?;
                     self.cache.put(&self.sort_key, 0, record)?;
                     self.tally.count(Counter::FileBytes, met.stat.size);
                     self.record.clone_from(record);
@@ -124,9 +129,9 @@ impl<'a> Intake<'a> {
     }
 
     /// If the stat cache knows the entry as it is now, and the target has all of it, its record goes to the draft as it is.
-    fn unchanged(&mut self, met: &Met<'_>, hardlink: Option<&RelPath>) -> Result<bool, Error> {
+    fn unchanged(&mut self, met: &Met, hardlink: Option<&RelPath>) -> Result<bool, Error> {
         let Some(record) = self.cache.look_up(&self.sort_key)? else { return Ok(false) };
-        if !record.starts_with(&self.identity) {
+        if !record.starts_with(&self.identity) || met.problem.is_some() {
             return Ok(false);
         }
         self.record.clear();
@@ -144,9 +149,9 @@ impl<'a> Intake<'a> {
                 self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
                 return Ok(false);
             };
-            self.draft.part(met.path, part).map_err(|error| spool(self.options, error))?;
+            self.draft.part(&met.path, part).map_err(|error| spool(self.options, error))?;
         }
-        self.draft.entry(met.path, hardlink, &self.record).map_err(|error| spool(self.options, error))?;
+        self.draft.entry(&met.path, hardlink, &self.record).map_err(|error| spool(self.options, error))?;
         if entry.parts > 0 {
             // A further link could not carry the parts.
             self.record.clear();
@@ -155,10 +160,11 @@ impl<'a> Intake<'a> {
     }
 
     /// Reads an entry that is new or has changed.
-    fn changed(&mut self, met: &Met<'_>, hardlink: Option<&RelPath>) -> Result<(), Error> {
-        let read_start = SystemTime::now();
+    fn changed(&mut self, met: &mut Met, hardlink: Option<&RelPath>) -> Result<(), Error> {
+        let read_start = met.looked_at;
         let mark = self.draft.mark();
         let mut entry = Entry::new(met.stat.clone());
+        entry.problem = met.problem.take();
         let mut contents = None;
         if met.stat.kind == Kind::File {
             match met.open() {
@@ -168,13 +174,13 @@ impl<'a> Intake<'a> {
                     self.tally.notice(met.path.escaped(), "vanished during the backup");
                     return Ok(());
                 }
-                Err(error) => self.lacks(&mut entry, met.path, format!("can't be read: {error}")),
+                Err(error) => self.lacks(&mut entry, &met.path, format!("can't be read: {error}")),
             }
         }
         if met.stat.kind == Kind::Symlink {
             match met.read_link() {
                 Ok(target) => entry.target = target,
-                Err(error) => self.lacks(&mut entry, met.path, format!("the link can't be read: {error}")),
+                Err(error) => self.lacks(&mut entry, &met.path, format!("the link can't be read: {error}")),
             }
         }
         match met.xattrs(contents.as_ref()) {
@@ -190,8 +196,8 @@ impl<'a> Intake<'a> {
         let is_final = entry.problem.is_none() && !entry.changed;
         self.record.clear();
         entry.push_record(&mut self.record);
-        self.draft.entry(met.path, hardlink, &self.record).map_err(|error| spool(self.options, error))?;
-        if is_final && !is_racy(met.stat, read_start) {
+        self.draft.entry(&met.path, hardlink, &self.record).map_err(|error| spool(self.options, error))?;
+        if is_final && !is_racy(&met.stat, read_start) {
             self.cache.put(&self.sort_key, 0, &self.record)?;
         } else {
             // Parts may have been written already: without their entry they are nothing.
@@ -204,11 +210,11 @@ impl<'a> Intake<'a> {
     }
 
     /// Takes the contents of an open file in, and sees whether it changed meanwhile.
-    fn contents(&mut self, met: &Met<'_>, contents: &mut Contents, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
-        let taken = match self.take(met.path, contents, met.stat.size)? {
+    fn contents(&mut self, met: &Met, contents: &mut Contents, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
+        let taken = match self.take(&met.path, contents, met.stat.size)? {
             Ok(taken) => taken,
             Err(error) => {
-                self.lacks(entry, met.path, format!("can't be read: {error}"));
+                self.lacks(entry, &met.path, format!("can't be read: {error}"));
                 return Ok(());
             }
         };
@@ -225,7 +231,6 @@ impl<'a> Intake<'a> {
         entry.sha1 = Some(taken.sha1);
         entry.parts = taken.parts;
         entry.items = taken.items;
-        self.tally.count(Counter::FileBytes, entry.stat.size);
         Ok(())
     }
 
@@ -246,7 +251,6 @@ impl<'a> Intake<'a> {
         entry.changed = taken.length != length;
         (entry.sha1, entry.parts, entry.items) = (Some(taken.sha1), taken.parts, taken.items);
         self.tally.count(Counter::Files, 1);
-        self.tally.count(Counter::FileBytes, taken.length);
         self.record.clear();
         entry.push_record(&mut self.record);
         self.draft.entry(&path, None, &self.record).map_err(|error| spool(self.options, error))
@@ -267,15 +271,18 @@ impl<'a> Intake<'a> {
                 Ok(Span::Data(length)) => {
                     sha1.update(&self.packer.tail()[..length]);
                     self.tally.count(Counter::ReadBytes, length as u64);
+                    self.tally.count(Counter::FileBytes, length as u64);
                     self.piece(length, &mut taken.items)?;
                     taken.length += length as u64;
                 }
                 Ok(Span::Hole(length)) => {
                     sha1.update_with_zeros(length);
                     push_item(&mut taken.items, Item::Hole { length });
+                    self.tally.count(Counter::FileBytes, length);
                     taken.length += length;
                 }
             }
+            self.tally.at(Phase::Backup, path);
             contents.drop_cache();
             if taken.items.len() > ITEMS_PER_DOCUMENT {
                 self.part(path, &mut taken)?;

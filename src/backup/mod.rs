@@ -19,7 +19,7 @@ use crate::catalog;
 use crate::db::Db;
 use crate::monitor::{Counts, Tally};
 use crate::seal::{BoxKey, Recipient, Suite};
-use crate::source::{self, Contents, Walk, WalkOptions};
+use crate::source::{self, Contents, Walk, WalkAhead, WalkOptions};
 use crate::target::{BackupName, Target};
 
 use draft::Draft;
@@ -103,6 +103,7 @@ pub fn run(
     db.remember_target(options.target_name, &identity)?;
     let mut draft = Draft::create(options.spool_dir).map_err(|error| spool(options, error))?;
 
+    let excluded = excluded(options);
     std::thread::scope(|scope| {
         let line = Line::start(scope, options, target);
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
@@ -110,13 +111,13 @@ pub fn run(
             let (contents, length) = Contents::open_image(options.path).map_err(|error| unreadable(options, error))?;
             intake.image(contents, length)?;
         } else {
-            let excluded = excluded(options);
-            let mut walk = Walk::open(options.path, walk_options(options, &excluded))?;
-            while let Some(met) = walk.next(tally)? {
+            let walk = Walk::open(options.path, walk_options(options, &excluded))?;
+            let mut walk = WalkAhead::start(scope, walk, tally, intake.is_first()?);
+            while let Some(mut met) = walk.next()? {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                intake.entry(&met)?;
+                intake.entry(&mut met)?;
             }
         }
         intake.finish()
@@ -133,7 +134,7 @@ pub fn run(
         db.end_run()?;
         return Ok(report(None));
     }
-    let chain = catalog::chain_head(target, db, options.root, &box_key.public())?;
+    let chain = catalog::chain_head(target, db, &identity, options.root, &box_key.public())?;
     let publication = Publication { options, target, db, identity: &identity, box_key, chain, started, tally };
     let backup = publication.publish(draft)?;
     db.end_run()?;

@@ -43,6 +43,11 @@ impl<'db> StatCache<'db> {
         }
     }
 
+    /// Whether nothing is cached: everything will have to be read.
+    pub fn is_empty(&mut self) -> Result<bool, Error> {
+        Ok(!self.fill()?)
+    }
+
     /// The record of the entry with this key. Rows before it are deleted.
     pub fn look_up(&mut self, key: &[u8]) -> Result<Option<&[u8]>, Error> {
         while self.fill()? && self.rows.key(self.at) < key {

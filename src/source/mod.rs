@@ -3,11 +3,13 @@
 //! Everything is opened relative to a directory that is held open, so that names can be as long and as deep as they like and a
 //! link swapped in under way leads nowhere. Nothing here decides what is stored.
 
+mod ahead;
 mod names;
 mod owners;
 mod read;
 mod walk;
 
+pub use ahead::WalkAhead;
 pub use owners::Owners;
 pub use read::{Contents, Span, XattrError, is_racy};
 pub use walk::{Met, Walk, WalkOptions};

@@ -25,13 +25,27 @@ const FINE_GRAIN_NANOSECONDS: i128 = 20_000_000;
 /// Of a file system that keeps whole or even seconds only (vfat, old NFS).
 const COARSE_GRAIN_NANOSECONDS: i128 = 2_000_000_000;
 
-/// An open file.
+/// An open file, or one that was read ahead.
 #[derive(Debug)]
 pub struct Contents {
-    file: File,
+    file: Opened,
     offset: u64,
     dropped: u64,
     sparse: bool,
+}
+
+#[derive(Debug)]
+enum Opened {
+    Ahead(Box<Ahead>),
+    File(File),
+}
+
+/// A small file that was read ahead as a whole, and what was seen of it then.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    bytes: Vec<u8>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    after: Stat,
 }
 
 /// What the next bytes of a file are.
@@ -43,29 +57,49 @@ pub enum Span {
     Hole(u64),
 }
 
-impl Met<'_> {
+impl Met {
     /// Opens a regular file. It is not opened through a link, nor does a fifo in its place hang us.
-    pub fn open(&self) -> io::Result<Contents> {
+    pub fn open(&mut self) -> io::Result<Contents> {
+        if let Some(ahead) = self.ahead.take() {
+            return Ok(Contents { file: Opened::Ahead(ahead), offset: 0, dropped: 0, sparse: false });
+        }
+        let file = Opened::File(self.open_file()?);
+        Ok(Contents { file, offset: 0, dropped: 0, sparse: self.stat.sparse })
+    }
+
+    /// Reads a small file ahead. If anything is odd it is left to be read, and told of, in its turn.
+    pub(super) fn read_ahead(&mut self) -> io::Result<usize> {
+        let file = self.open_file()?;
+        let mut bytes = vec![0; usize::try_from(self.stat.size).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
+        let xattrs = gather(file.list_xattr(), |name| file.get_xattr(name)).map_err(io::Error::other)?;
+        let length = bytes.len();
+        self.ahead = Some(Box::new(Ahead { bytes, xattrs, after: stat_of(&fstat(&file)?) }));
+        Ok(length)
+    }
+
+    fn open_file(&self) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
         let name = self.c_name()?;
-        let open = |flags| openat(self.directory, name.as_c_str(), flags, Mode::empty());
+        let open = |flags| openat(&self.directory, name.as_c_str(), flags, Mode::empty());
         // Without O_NOATIME a backup writes an access time for every file it reads. Only an owner may ask for it.
         let file: OwnedFd = match open(flags | OFlag::O_NOATIME) {
             Err(Errno::EPERM) => open(flags)?,
             other => other?,
         };
-        Ok(Contents { file: file.into(), offset: 0, dropped: 0, sparse: self.stat.sparse })
+        Ok(file.into())
     }
 
     /// The target of a symbolic link.
     pub fn read_link(&self) -> io::Result<Vec<u8>> {
-        Ok(readlinkat(self.directory, self.c_name()?.as_c_str())?.into_vec())
+        Ok(readlinkat(&self.directory, self.c_name()?.as_c_str())?.into_vec())
     }
 
     /// The extended attributes, ACLs among them, of any kind of entry.
     pub fn xattrs(&self, contents: Option<&Contents>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, XattrError> {
         match contents {
-            Some(contents) => gather(contents.file.list_xattr(), |name| contents.file.get_xattr(name)),
+            Some(Contents { file: Opened::Ahead(ahead), .. }) => Ok(ahead.xattrs.clone()),
+            Some(Contents { file: Opened::File(file), .. }) => gather(file.list_xattr(), |name| file.get_xattr(name)),
             None => {
                 // There is no call for a name relative to an open directory, but /proc names that directory.
                 let path = self.proc_path();
@@ -75,7 +109,7 @@ impl Met<'_> {
     }
 
     fn proc_path(&self) -> PathBuf {
-        Path::new("/proc/self/fd").join(self.directory.as_raw_fd().to_string()).join(OsStr::from_bytes(self.name))
+        Path::new("/proc/self/fd").join(self.directory.as_raw_fd().to_string()).join(OsStr::from_bytes(self.name()))
     }
 }
 
@@ -87,6 +121,8 @@ pub enum XattrError {
     /// More than are kept.
     TooMuch,
 }
+
+impl std::error::Error for XattrError {}
 
 impl std::fmt::Display for XattrError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -135,7 +171,7 @@ impl Contents {
         let length = lseek(&file, 0, Whence::SeekEnd)?;
         lseek(&file, 0, Whence::SeekSet)?;
         let length = u64::try_from(length).unwrap_or(0);
-        Ok((Self { file, offset: 0, dropped: 0, sparse: false }, length))
+        Ok((Self { file: Opened::File(file), offset: 0, dropped: 0, sparse: false }, length))
     }
 
     /// Fills `into` unless the file ends first. A piece that lies in a hole as a whole is not read.
@@ -146,48 +182,65 @@ impl Contents {
             self.offset += hole;
             return Ok(Span::Hole(hole));
         }
-        let mut filled = 0;
-        while filled < into.len() {
-            // Reads by offset, so that a hole that was stepped over needs no seek.
-            let got = match self.file.read_at(&mut into[filled..], self.offset + filled as u64) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            if got == 0 {
-                break;
+        let filled = match &self.file {
+            Opened::Ahead(ahead) => {
+                let rest =
+                    usize::try_from(self.offset).ok().and_then(|offset| ahead.bytes.get(offset..)).unwrap_or(&[]);
+                let length = rest.len().min(into.len());
+                into[..length].copy_from_slice(&rest[..length]);
+                length
             }
-            filled += got;
-        }
+            Opened::File(file) => fill(file, self.offset, into)?,
+        };
         self.offset += filled as u64;
         Ok(Span::Data(filled))
     }
 
     /// Lets go of the page cache of what has been read, a megabyte and more at a time.
     pub fn drop_cache(&mut self) {
-        if self.offset - self.dropped >= 1 << 20 {
-            fsutil::drop_cache(&self.file, self.dropped, self.offset - self.dropped);
+        if let Opened::File(file) = &self.file
+            && self.offset - self.dropped >= 1 << 20
+        {
+            fsutil::drop_cache(file, self.dropped, self.offset - self.dropped);
             self.dropped = self.offset;
         }
     }
 
-    /// What fstat() says now.
+    /// What fstat() says behind the reading.
     pub fn stat(&self) -> io::Result<Stat> {
-        Ok(stat_of(&fstat(&self.file)?))
+        match &self.file {
+            Opened::Ahead(ahead) => Ok(ahead.after.clone()),
+            Opened::File(file) => Ok(stat_of(&fstat(file)?)),
+        }
     }
 
     /// The length of the hole at the offset if a whole piece of it is one, up to the piece's end.
     fn hole(&self, piece: u64) -> Option<u64> {
+        let Opened::File(file) = &self.file else { return None };
         let offset = i64::try_from(self.offset).ok()?;
-        match lseek(&self.file, offset, Whence::SeekData) {
+        match lseek(file, offset, Whence::SeekData) {
             Ok(data) => (u64::try_from(data).ok()? >= self.offset + piece).then_some(piece),
             // No data behind the offset: a hole up to the end of the file.
             Err(Errno::ENXIO) => {
-                let end = u64::try_from(lseek(&self.file, 0, Whence::SeekEnd).ok()?).ok()?;
+                let end = u64::try_from(lseek(file, 0, Whence::SeekEnd).ok()?).ok()?;
                 (end > self.offset).then(|| piece.min(end - self.offset))
             }
             Err(_) => None,
         }
     }
+}
+
+/// Reads by offset, so that a hole that was stepped over needs no seek; fewer bytes only at the end of the file.
+fn fill(file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match file.read_at(&mut into[filled..], offset + filled as u64) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) => break,
+            other => filled += other?,
+        }
+    }
+    Ok(filled)
 }
 
 /// Whether a file that has these times when it is read at `read_start` may still change without getting other times (I3).

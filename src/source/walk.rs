@@ -4,9 +4,11 @@
 //! directories stay open; others are opened again through `..` of their child, and only if that is still the same directory.
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -14,6 +16,7 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat};
 
 use super::names::{Gathering, Names};
+use super::read::Ahead;
 use super::{Error, stat_of};
 use crate::entry::{Kind, Stat};
 use crate::limits;
@@ -22,11 +25,14 @@ use crate::relpath::RelPath;
 
 const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
+/// The longest name that Linux file systems have.
+const NAME_BYTES_MAX: usize = 255;
+
 /// What a walk leaves out, and where it may put what does not fit in memory.
 #[expect(missing_debug_implementations, reason = "it holds a closure")]
 pub struct WalkOptions<'a> {
     /// Whether a path (with its being a directory) is to be left out.
-    pub ignores: &'a dyn Fn(&[u8], bool) -> bool,
+    pub ignores: &'a (dyn Fn(&[u8], bool) -> bool + Sync),
     /// Device and inode of directories to leave out: the target, the state.
     pub excluded: &'a [(u64, u64)],
     /// Whether to stay on the root's file system.
@@ -45,6 +51,8 @@ pub struct Walk<'a> {
     name: Vec<u8>,
     stat: Stat,
     told: Told,
+    /// The directory that was told of last, ready to be gone into.
+    next: Option<(Names, Arc<OwnedFd>)>,
     held: usize,
 }
 
@@ -53,27 +61,30 @@ pub struct Walk<'a> {
 enum Told {
     Nothing,
     Root,
-    /// To be gone into next.
-    Directory,
     Entry,
 }
 
 struct Frame {
     names: Names,
-    directory: Option<OwnedFd>,
+    directory: Option<Arc<OwnedFd>>,
     device: u64,
     inode: u64,
 }
 
 /// An entry that was met.
 #[derive(Debug)]
-pub struct Met<'w> {
+pub struct Met {
     /// Relative to the root.
-    pub path: &'w RelPath,
+    pub path: RelPath,
     /// What lstat() said.
-    pub stat: &'w Stat,
-    pub(super) directory: BorrowedFd<'w>,
-    pub(super) name: &'w [u8],
+    pub stat: Stat,
+    /// When it was looked at: it is read after this.
+    pub looked_at: SystemTime,
+    /// Why what is in a directory could not be read; it was told already.
+    pub problem: Option<String>,
+    pub(super) directory: Arc<OwnedFd>,
+    /// Its contents, if they were read ahead.
+    pub(super) ahead: Option<Box<Ahead>>,
 }
 
 impl<'a> Walk<'a> {
@@ -93,23 +104,26 @@ impl<'a> Walk<'a> {
             name: b".".to_vec(),
             stat,
             told: Told::Nothing,
+            next: None,
             held: 0,
         };
         let names = walk.read_names(&directory).map_err(failed)?;
-        walk.push(names, directory);
+        walk.push(names, Arc::new(directory));
         Ok(walk)
     }
 
     /// The next entry. What can't be looked at is told to the tally and left out (I10); only the root's loss ends the walk.
-    pub fn next(&mut self, tally: &Tally<'_>) -> Result<Option<Met<'_>>, Error> {
+    pub fn next(&mut self, tally: &Tally<'_>) -> Result<Option<Met>, Error> {
         match std::mem::replace(&mut self.told, Told::Entry) {
             Told::Nothing => {
                 self.told = Told::Root;
-                return Ok(Some(self.met()?));
+                return self.met(None).map(Some);
             }
             Told::Root => {}
-            Told::Directory => self.enter(tally)?,
-            Told::Entry => self.path.pop(),
+            Told::Entry => match self.next.take() {
+                Some((names, directory)) => self.enter(names, directory),
+                None => self.path.pop(),
+            },
         }
         loop {
             let Some(frame) = self.frames.last_mut() else { return Ok(None) };
@@ -120,7 +134,8 @@ impl<'a> Walk<'a> {
                 Ok(Some(kind)) => {
                     self.path.push(&self.name);
                     if self.look(kind, tally)? {
-                        return Ok(Some(self.met()?));
+                        let problem = self.open_next(tally)?;
+                        return self.met(problem).map(Some);
                     }
                     self.path.pop();
                 }
@@ -155,40 +170,44 @@ impl<'a> Walk<'a> {
             tally.notice(self.path.escaped(), "is where this box keeps backups or its state: left out");
             return Ok(false);
         }
-        if !is_directory || (self.options.one_filesystem && self.stat.device != self.root_device) {
-            return Ok(true);
-        }
-        self.told = Told::Directory;
-        if self.frames.len() >= limits::DEPTH_MAX || self.path.as_bytes().len() + 256 > limits::PATH_BYTES_MAX {
-            tally.problem(self.path.escaped(), "is nested too deep: what is below it is left out");
-            self.told = Told::Entry;
-        }
         Ok(true)
     }
 
-    /// Goes into the directory that was just told of.
-    fn enter(&mut self, tally: &Tally<'_>) -> Result<(), Error> {
-        let opened = openat(self.directory()?, OsStr::from_bytes(&self.name), DIRECTORY, Mode::empty())
-            .and_then(|directory| self.read_names(&directory).map(|names| (names, directory)));
+    /// If the entry that is to be told of is a directory to go into, opens it and reads its names. What went wrong is told.
+    fn open_next(&mut self, tally: &Tally<'_>) -> Result<Option<String>, Error> {
+        let is_elsewhere = self.options.one_filesystem && self.stat.device != self.root_device;
+        if self.stat.kind != Kind::Directory || is_elsewhere {
+            return Ok(None);
+        }
+        let is_too_deep = self.frames.len() >= limits::DEPTH_MAX
+            || self.path.as_bytes().len() + NAME_BYTES_MAX > limits::PATH_BYTES_MAX;
+        let opened = if is_too_deep {
+            Err(Errno::ENAMETOOLONG)
+        } else {
+            openat(self.directory()?, OsStr::from_bytes(&self.name), DIRECTORY, Mode::empty())
+                .and_then(|directory| self.read_names(&directory).map(|names| (names, Arc::new(directory))))
+        };
         match opened {
-            Ok((names, directory)) => {
-                self.push(names, directory);
-                if let Some(far) = self.frames.len().checked_sub(limits::OPEN_DIRECTORIES_MAX)
-                    && far > 0
-                {
-                    self.frames[far].directory = None;
-                }
+            Ok(next) => {
+                self.next = Some(next);
+                Ok(None)
             }
             Err(errno) => {
-                if errno == Errno::ENOENT {
-                    tally.notice(self.path.escaped(), "vanished during the backup");
-                } else {
-                    tally.problem(self.path.escaped(), format!("what is in it can't be read: {}", errno.desc()));
-                }
-                self.path.pop();
+                let problem = format!("what is in it can't be read: {}", errno.desc());
+                tally.problem(self.path.escaped(), problem.clone());
+                Ok(Some(problem))
             }
         }
-        Ok(())
+    }
+
+    /// Goes into the directory that was just told of.
+    fn enter(&mut self, names: Names, directory: Arc<OwnedFd>) {
+        self.push(names, directory);
+        if let Some(far) = self.frames.len().checked_sub(limits::OPEN_DIRECTORIES_MAX)
+            && far > 0
+        {
+            self.frames[far].directory = None;
+        }
     }
 
     fn leave(&mut self) -> Result<(), Error> {
@@ -204,7 +223,7 @@ impl<'a> Walk<'a> {
                     .map(|stat| stat_of(&stat))
                     .is_ok_and(|stat| (stat.device, stat.inode) == (parent.device, parent.inode))
             };
-            parent.directory = up.filter(same);
+            parent.directory = up.filter(same).map(Arc::new);
             if parent.directory.is_none() {
                 self.reopen()?;
             }
@@ -224,7 +243,7 @@ impl<'a> Walk<'a> {
             directory = openat(&directory, OsStr::from_bytes(name), DIRECTORY, Mode::empty()).map_err(lost)?;
         }
         if let Some(frame) = self.frames.last_mut() {
-            frame.directory = Some(directory);
+            frame.directory = Some(Arc::new(directory));
         }
         Ok(())
     }
@@ -245,19 +264,21 @@ impl<'a> Walk<'a> {
         gathering.finish(self.options.spool).map_err(errno)
     }
 
-    fn push(&mut self, names: Names, directory: OwnedFd) {
+    fn push(&mut self, names: Names, directory: Arc<OwnedFd>) {
         self.held += names.held();
         let (device, inode) = (self.stat.device, self.stat.inode);
         self.frames.push(Frame { names, directory: Some(directory), device, inode });
     }
 
-    fn directory(&self) -> Result<BorrowedFd<'_>, Error> {
+    fn directory(&self) -> Result<&Arc<OwnedFd>, Error> {
         let directory = self.frames.last().and_then(|frame| frame.directory.as_ref());
-        directory.map(|fd| fd.as_fd()).ok_or_else(|| self.lost(Errno::ESTALE.into()))
+        directory.ok_or_else(|| self.lost(Errno::ESTALE.into()))
     }
 
-    fn met(&self) -> Result<Met<'_>, Error> {
-        Ok(Met { path: &self.path, stat: &self.stat, directory: self.directory()?, name: &self.name })
+    fn met(&self, problem: Option<String>) -> Result<Met, Error> {
+        let directory = self.directory()?.clone();
+        let looked_at = SystemTime::now();
+        Ok(Met { path: self.path.clone(), stat: self.stat.clone(), looked_at, problem, directory, ahead: None })
     }
 
     fn lost(&self, source: std::io::Error) -> Error {
@@ -271,9 +292,14 @@ impl std::fmt::Debug for Walk<'_> {
     }
 }
 
-impl Met<'_> {
+impl Met {
+    /// Its name in the directory that holds it.
+    pub(super) fn name(&self) -> &[u8] {
+        self.path.split_last().map_or(b".", |(_, name)| name)
+    }
+
     /// The name for a system call.
     pub(super) fn c_name(&self) -> nix::Result<CString> {
-        CString::new(self.name).map_err(|_| Errno::EINVAL)
+        CString::new(self.name()).map_err(|_| Errno::EINVAL)
     }
 }

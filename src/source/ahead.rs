@@ -1,0 +1,92 @@
+//! The walk on a thread of its own, a little ahead of what is made of it: finding and looking at the next entries overlaps with
+//! digesting the last ones. In a first backup, where everything must be read, small files are read ahead too.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
+
+use super::{Error, Met, Walk};
+use crate::entry::Kind;
+use crate::monitor::Tally;
+
+/// Entries that go over at a time, and the bytes of them that are read ahead at most. Two batches wait, one is being made.
+const BATCH_ENTRIES: usize = 64;
+const BATCH_BYTES: usize = 96 * 1024;
+/// Up to this size a file is small.
+const SMALL_BYTES: u64 = 32 * 1024;
+
+type Batch = Result<Vec<Met>, Error>;
+
+/// A walk that goes ahead.
+#[derive(Debug)]
+pub struct WalkAhead {
+    batches: Receiver<Batch>,
+    batch: std::vec::IntoIter<Met>,
+}
+
+impl WalkAhead {
+    /// Starts it. It ends when this is dropped.
+    pub fn start<'s, 'e: 's>(
+        scope: &'s Scope<'s, 'e>,
+        walk: Walk<'e>,
+        tally: &'e Tally<'e>,
+        read_small_files: bool,
+    ) -> Self {
+        let (send, batches) = sync_channel(2);
+        scope.spawn(move || go(walk, tally, read_small_files, &send));
+        Self { batches, batch: Vec::new().into_iter() }
+    }
+
+    /// The next entry.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "it fails, and an iterator of results invites to go on after one"
+    )]
+    pub fn next(&mut self) -> Result<Option<Met>, Error> {
+        loop {
+            if let Some(met) = self.batch.next() {
+                return Ok(Some(met));
+            }
+            match self.batches.recv() {
+                Ok(batch) => self.batch = batch?.into_iter(),
+                // The walk has come to its end.
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+}
+
+fn go(mut walk: Walk<'_>, tally: &Tally<'_>, read_small_files: bool, send: &SyncSender<Batch>) {
+    let mut batch = Vec::with_capacity(BATCH_ENTRIES);
+    let mut bytes = 0;
+    loop {
+        match walk.next(tally) {
+            Ok(Some(mut met)) => {
+                if read_small_files && is_small(&met) {
+                    bytes += met.read_ahead().unwrap_or(0);
+                }
+                batch.push(met);
+            }
+            Ok(None) => break,
+            Err(error) => {
+                let _ = send.send(Ok(batch));
+                let _ = send.send(Err(error));
+                return;
+            }
+        }
+        if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
+            let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_ENTRIES));
+            bytes = 0;
+            // Nobody takes it: the run has ended before the walk.
+            if send.send(Ok(full)).is_err() {
+                return;
+            }
+        }
+    }
+    let _ = send.send(Ok(batch));
+}
+
+/// Further names of an inode are not read again.
+fn is_small(met: &Met) -> bool {
+    let stat = &met.stat;
+    stat.kind == Kind::File && (1..=SMALL_BYTES).contains(&stat.size) && !stat.sparse && stat.links == 1
+}
