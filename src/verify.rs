@@ -1,5 +1,5 @@
 //! Whether what is stored is whole: without any key (each object's SHA-1 is its name, each chunk that this box needs is there), and
-//! with the secret key (everything opens, every file's digest agrees). Nothing is changed.
+//! with the secret key (everything opens, every file's digest agrees). Nothing on the target is changed.
 
 use std::fmt;
 use std::io::Read as _;
@@ -93,7 +93,10 @@ pub fn objects(
             return Ok(());
         }
         let checked = match &name {
-            ObjectName::Chunk(key) => chunk(target, &name, *key, length, &mut buffer, tally),
+            ObjectName::Chunk(key) => {
+                let whole = chunk(target, &name, *key, length, &mut buffer, tally);
+                whole.and_then(|is_whole| if is_whole { Ok(()) } else { forget(needed, key) })
+            }
             ObjectName::Metafile(backup) => metafile(target, backup, length, spool, tally),
         };
         if let Err(error) = checked {
@@ -119,7 +122,7 @@ fn chunk(
     length: u64,
     buffer: &mut [u8],
     tally: &Tally<'_>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut sha1 = Sha1Hasher::default();
     let mut source = target.get(name, 0, length)?;
     loop {
@@ -128,14 +131,15 @@ fn chunk(
             Ok(got) => sha1.update(&buffer[..got]),
             Err(error) => {
                 tally.problem(name.to_string(), format!("can't be read: {error}"));
-                return Ok(());
+                return Ok(false);
             }
         }
     }
-    if sha1.finish() != key {
+    let is_whole = sha1.finish() == key;
+    if !is_whole {
         tally.problem(name.to_string(), "is damaged: its SHA-1 is not its name");
     }
-    Ok(())
+    Ok(is_whole)
 }
 
 /// Without a key a metafile's signature and digest can be checked, whoever signed it.
@@ -161,19 +165,27 @@ fn missing(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<'_>) -> R
     db.each_needed(identity, |key, bytes| {
         let name = ObjectName::Chunk(key);
         match target.stat(&name) {
-            Ok(Some(length)) if length == bytes => {}
+            Ok(Some(length)) if length == bytes => return Ok(()),
             Ok(Some(length)) => tally.problem(name.to_string(), format!("has {length} bytes and not {bytes}")),
             Ok(None) => tally.problem(name.to_string(), "is missing, and backups of this box need it"),
-            Err(error) => failed = failed.take().or(Some(error)),
+            Err(error) => {
+                failed = failed.take().or(Some(error));
+                return Ok(());
+            }
         }
-        Ok(())
+        db.forget_chunk(identity, &key)
     })?;
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
+/// Only this box's memory is changed: the next backup stores anew what is not whole here.
+fn forget(needed: Option<(&Db, &str)>, key: &Key) -> Result<(), Error> {
+    needed.map_or(Ok(()), |(db, identity)| Ok(db.forget_chunk(identity, key)?))
+}
+
 /// Checks the chains of signed backups: a number that is missing, one that is there twice, a backup that does not follow the one before,
 /// and, where this box remembers more than the target has, a target that was set back.
-pub fn chain(target: &dyn Target, db: Option<&Db>, tally: &Tally<'_>) -> Result<(), Error> {
+pub fn chain(target: &dyn Target, known: Option<(&Db, &str)>, tally: &Tally<'_>) -> Result<(), Error> {
     let mut heads: Vec<(seal::Footer, [u8; 32])> = Vec::new();
     for (name, length) in catalog::backups(target)? {
         // One whose footer is not good was told when it was read.
@@ -199,9 +211,9 @@ pub fn chain(target: &dyn Target, db: Option<&Db>, tally: &Tally<'_>) -> Result<
         }
         heads[at] = (footer, digest);
     }
-    let Some(db) = db else { return Ok(()) };
+    let Some((db, identity)) = known else { return Ok(()) };
     for (head, _) in &heads {
-        let remembered = db.chain_head(&head.root, &head.signer.to_string())?;
+        let remembered = db.chain_head(identity, &head.root, &head.signer.to_string())?;
         if let Some(remembered) = remembered.filter(|remembered| remembered.sequence > head.sequence) {
             tally.problem(
                 head.backup.clone(),
@@ -230,25 +242,36 @@ pub fn contents(
         match record {
             Record::Part { path, items } => {
                 let reading = reading.get_or_insert_with(|| Reading::new(u64::MAX));
-                reading.read(&items, &mut chunks, tally);
+                reading.read(&items, &mut chunks, tally, stop);
                 tally.at(Phase::Verify, &path);
             }
             Record::Entry(found) => {
                 tally.at(Phase::Verify, &found.path);
-                entry(&backup.name, &found, reading.take(), &mut chunks, tally);
+                entry(&backup.name, &found, reading.take(), &mut chunks, tally, stop);
             }
         }
     }
     Ok(())
 }
 
-fn entry(backup: &BackupName, found: &Found, parts: Option<Reading>, chunks: &mut ChunkReader<'_>, tally: &Tally<'_>) {
+fn entry(
+    backup: &BackupName,
+    found: &Found,
+    parts: Option<Reading>,
+    chunks: &mut ChunkReader<'_>,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) {
     let entry = &found.entry;
     if !entry.stat.kind.has_contents() || entry.problem.is_some() {
         return tally.count(Counter::OtherEntries, 1);
     }
     let mut reading = parts.unwrap_or_else(|| Reading::new(entry.stat.size));
-    reading.read(&entry.items, chunks, tally);
+    reading.read(&entry.items, chunks, tally, stop);
+    if stop.load(Ordering::Relaxed) {
+        // Not read to its end: nothing is known of it.
+        return;
+    }
     tally.count(Counter::Files, 1);
     tally.count(Counter::FileBytes, entry.stat.size);
     let subject = |path: &RelPath| format!("{backup}: {path}");
@@ -274,12 +297,21 @@ impl Reading {
         Self { reader: FileReader::new(size), sha1: Sha1Hasher::default(), length: 0, error: None }
     }
 
-    fn read(&mut self, items: &[crate::blob::Item<Key>], chunks: &mut ChunkReader<'_>, tally: &Tally<'_>) {
+    fn read(
+        &mut self,
+        items: &[crate::blob::Item<Key>],
+        chunks: &mut ChunkReader<'_>,
+        tally: &Tally<'_>,
+        stop: &AtomicBool,
+    ) {
         if self.error.is_some() {
             return;
         }
         let (sha1, length) = (&mut self.sha1, &mut self.length);
         let read = self.reader.read(items, chunks, |span| {
+            if stop.load(Ordering::Relaxed) {
+                return Err(catalog::Error::Contents("interrupted"));
+            }
             match span {
                 Span::Data(data) => {
                     sha1.update(data);

@@ -59,17 +59,21 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
 
 /// Names, signatures and presence.
 fn without_key(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Failure> {
+    if !args.backup.is_empty() {
+        return Err(Failure::usage("--backup needs a key: without one all objects are looked at")
+            .hint("give the secret key file with --key"));
+    }
     let target = open::target(args.target.as_deref(), global)?;
     let own = open::own(global)?;
     // Only a box that has backed up to this target knows what must be there.
     let state = if own.state_dir.join("brackup.db").exists() { Some(State::open(&own)?) } else { None };
-    let expected = state.as_ref().map(|state| state.db.target_identity(&target.name)).transpose()?.flatten();
+    let expected = state.as_ref().map(|state| state.db.target_identity(&target.remembered_as())).transpose()?.flatten();
     if expected.is_some() {
         target.target.identify(expected.as_deref())?;
     }
     let needed = state.as_ref().zip(expected.as_deref()).map(|(state, identity)| (&state.db, identity));
     verify::objects(&*target.target, needed, &open::spool(), tally, stop)?;
-    verify::chain(&*target.target, needed.map(|(db, _)| db), tally)?;
+    verify::chain(&*target.target, needed, tally)?;
     Ok(())
 }
 
@@ -90,8 +94,15 @@ fn with_keys(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &Atomi
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let backup = opened.backup(&name, None)?;
-        verify::contents(target, &backup, &opened.identities, tally, stop)?;
+        let checked = opened.backup(&name, None).and_then(|backup| {
+            verify::contents(target, &backup, &opened.identities, tally, stop).map_err(Failure::from)
+        });
+        match checked {
+            // A key that opens nothing is the person's error, not the store's.
+            Err(failure) if failure.outcome != Outcome::Failed => return Err(failure),
+            Err(failure) => tally.problem(name, failure.message),
+            Ok(()) => {}
+        }
     }
     verify::chain(target, None, tally)?;
     Ok(())

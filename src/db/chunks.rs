@@ -74,6 +74,14 @@ impl<'db> Chunks<'db> {
     }
 }
 
+impl Db {
+    /// A chunk is not whole at a target: what lies in it is to be stored again.
+    pub fn forget_chunk(&self, target_identity: &str, key: &Key) -> Result<(), Error> {
+        let sql = "DELETE FROM presence WHERE target = ?1 AND chunk IN (SELECT id FROM chunks WHERE key = ?2)";
+        self.execute(sql, params![target_identity, &key.0[..]])
+    }
+}
+
 impl std::fmt::Debug for Chunks<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Chunks(of {})", self.target)
