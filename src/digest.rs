@@ -84,19 +84,20 @@ impl fmt::Debug for PieceDigest {
     }
 }
 
-/// The key under which pieces are digested: it depends on the box and on the set of recipients, so that a
-/// piece sealed to other recipients is another piece.
+/// The key under which pieces are digested: it depends on the box, on the target and on the set of recipients, so that a
+/// piece that another target has, or that is sealed to others, is another piece.
 #[derive(Clone)]
 pub struct PieceKey([u8; 32]);
 
 impl PieceKey {
-    /// Derives the key from the box's secret and the recipients' sorted public keys.
-    pub fn derive(box_secret: &[u8; 32], recipients: &[[u8; 32]]) -> Self {
+    /// Derives the key from the box's secret, the target's identity and the recipients' sorted public keys.
+    pub fn derive(box_secret: &[u8; 32], target_identity: &str, recipients: &[[u8; 32]]) -> Self {
         let mut sorted = recipients.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
         let mut hasher = blake3::Hasher::new_derive_key("brackup 1 piece digest");
         hasher.update(box_secret);
+        hasher.update(blake3::hash(target_identity.as_bytes()).as_bytes());
         for recipient in &sorted {
             hasher.update(recipient);
         }
@@ -192,13 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn piece_digests_depend_on_box_and_recipients_not_on_their_order() {
-        let one = PieceKey::derive(&[1; 32], &[[2; 32], [3; 32]]);
-        let same = PieceKey::derive(&[1; 32], &[[3; 32], [2; 32]]);
-        let other_box = PieceKey::derive(&[9; 32], &[[2; 32], [3; 32]]);
-        let other_recipients = PieceKey::derive(&[1; 32], &[[2; 32]]);
+    fn piece_digests_depend_on_box_target_and_recipients_not_on_their_order() {
+        let one = PieceKey::derive(&[1; 32], "t", &[[2; 32], [3; 32]]);
+        let same = PieceKey::derive(&[1; 32], "t", &[[3; 32], [2; 32]]);
+        let other_box = PieceKey::derive(&[9; 32], "t", &[[2; 32], [3; 32]]);
+        let other_recipients = PieceKey::derive(&[1; 32], "t", &[[2; 32]]);
         assert_eq!(one.digest(b"piece"), same.digest(b"piece"));
         assert_ne!(one.digest(b"piece"), other_box.digest(b"piece"));
         assert_ne!(one.digest(b"piece"), other_recipients.digest(b"piece"));
+        let other_target = PieceKey::derive(&[1; 32], "u", &[[2; 32], [3; 32]]);
+        assert_ne!(one.digest(b"piece"), other_target.digest(b"piece"));
     }
 }

@@ -66,14 +66,15 @@ pub fn footer(target: &dyn Target, name: &BackupName, length: u64) -> Result<(Fo
     parsed.map_err(|fault| Error::Object { name: object.to_string(), fault })
 }
 
-/// The newest link of this box's chain for a root: what it remembers, or what it finds on the target if that is newer or all there is.
+/// The newest link of this box's chain for a root at a target: what it remembers, or what it finds on the target if that is newer or all there is.
 pub fn chain_head(
     target: &dyn Target,
     db: &Db,
+    identity: &str,
     root: &str,
     signer: &BoxPublic,
 ) -> Result<Option<ChainHead>, crate::backup::Error> {
-    let remembered = db.chain_head(root, &signer.to_string())?;
+    let remembered = db.chain_head(identity, root, &signer.to_string())?;
     let mut newest = remembered;
     // From the newest name backwards, to the first that this box has signed.
     for (name, length) in backups(target)?.iter().rev().filter(|(name, _)| name.root() == root) {

@@ -67,13 +67,14 @@ impl<'db> Backup<'db> {
 }
 
 impl Db {
-    /// The newest backup of a root that this box remembers having signed.
-    pub fn chain_head(&self, root: &str, signer: &str) -> Result<Option<ChainHead>, Error> {
-        let sql = "SELECT sequence, footer FROM backups WHERE root = ?1 AND signer = ?2 AND complete = 1
+    /// The newest backup of a root that this box remembers having signed and stored at a target.
+    pub fn chain_head(&self, target_identity: &str, root: &str, signer: &str) -> Result<Option<ChainHead>, Error> {
+        let sql =
+            "SELECT sequence, footer FROM backups WHERE root = ?1 AND signer = ?2 AND target = ?3 AND complete = 1
                    ORDER BY sequence DESC LIMIT 1";
         let row: Option<(i64, [u8; 32])> = self
             .connection
-            .query_row(sql, params![root, signer], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(sql, params![root, signer, target_identity], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(Error::query)?;
         Ok(row.map(|(sequence, footer)| ChainHead { sequence: u64::try_from(sequence).unwrap_or(0), footer }))

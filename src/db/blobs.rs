@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn digest(number: u32) -> PieceDigest {
-        crate::digest::PieceKey::derive(&[7; 32], &[]).digest(&number.to_le_bytes())
+        crate::digest::PieceKey::derive(&[7; 32], "t", &[]).digest(&number.to_le_bytes())
     }
 
     #[test]

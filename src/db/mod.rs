@@ -24,7 +24,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 const FILE: &str = "brackup.db";
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
-CREATE TABLE sources(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, tag BLOB NOT NULL);
+CREATE TABLE sources(id INTEGER PRIMARY KEY, name TEXT NOT NULL, target TEXT NOT NULL, tag BLOB NOT NULL, UNIQUE(name, target));
 CREATE TABLE targets(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, identity TEXT NOT NULL);
 CREATE TABLE files(source INTEGER, path BLOB, part INTEGER, record BLOB, PRIMARY KEY(source, path, part)) WITHOUT ROWID;
 CREATE TABLE chunks(id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB, bytes INTEGER);
@@ -136,12 +136,14 @@ impl Db {
         self.execute_batch("ROLLBACK")
     }
 
-    /// The number of a source. If its pieces are keyed otherwise than before (other recipients, another box key) what was
+    /// The number of a source as it is backed up to one target. If its pieces are keyed otherwise than before (other recipients, another box key) what was
     /// cached of it does not count any more.
-    pub fn source(&self, name: &str, tag: &[u8; 16]) -> Result<i64, Error> {
+    pub fn source(&self, name: &str, target_identity: &str, tag: &[u8; 16]) -> Result<i64, Error> {
         let known: Option<(i64, Vec<u8>)> = self
             .connection
-            .query_row("SELECT id, tag FROM sources WHERE name = ?1", [name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row("SELECT id, tag FROM sources WHERE name = ?1 AND target = ?2", [name, target_identity], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()
             .map_err(Error::query)?;
         match known {
@@ -152,7 +154,8 @@ impl Db {
                 Ok(id)
             }
             None => {
-                self.execute("INSERT INTO sources(name, tag) VALUES(?1, ?2)", params![name, &tag[..]])?;
+                let sql = "INSERT INTO sources(name, target, tag) VALUES(?1, ?2, ?3)";
+                self.execute(sql, params![name, target_identity, &tag[..]])?;
                 Ok(self.connection.last_insert_rowid())
             }
         }
@@ -281,13 +284,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let db = Db::open(folder.path()).unwrap();
         db.begin_run().unwrap();
-        let id = db.source("proj", &[1; 16]).unwrap();
+        let id = db.source("proj", "t", &[1; 16]).unwrap();
         let mut cache = StatCache::open(&db, id);
         cache.put(b"a", 0, b"record").unwrap();
         cache.finish().unwrap();
-        assert_eq!(db.source("proj", &[1; 16]).unwrap(), id);
+        assert_eq!(db.source("proj", "t", &[1; 16]).unwrap(), id);
         assert_eq!(StatCache::open(&db, id).look_up(b"a").unwrap(), Some(&b"record"[..]));
-        assert_eq!(db.source("proj", &[2; 16]).unwrap(), id);
+        assert_eq!(db.source("proj", "t", &[2; 16]).unwrap(), id);
         assert_eq!(StatCache::open(&db, id).look_up(b"a").unwrap(), None);
     }
 }
