@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         }
     };
     no_core_dumps();
+    // What is made here is for its owner alone. Restored files get their own modes.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let outcome = stop_on_signals().and_then(|stop| run(cli, &stop)).unwrap_or_else(|failure| {
         term::error(&failure);
         failure.outcome
@@ -34,6 +36,11 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let global = &cli.global;
+    let has_backup_options = cli.backup.from.is_some() || cli.backup.to.is_some() || cli.backup.dry_run;
+    if cli.command.is_some() && has_backup_options {
+        return Err(Failure::usage("--from, --to and --dry-run of a backup can't stand before another command")
+            .hint("put the options of a command behind its name"));
+    }
     match cli.command {
         None => cmd::backup::run(&cli.backup, global, stop),
         Some(Command::Backup(args)) => cmd::backup::run(&args, global, stop),

@@ -42,16 +42,24 @@ pub(crate) fn one(
 ) -> Result<(Report, Outcome), Failure> {
     let keyring = Keyring::at(&own.key_dir);
     let recipients = source.recipients.iter().map(|text| keyring.resolve(text)).collect::<Result<Vec<_>, _>>()?;
+    let was_used = own.state_dir.join("brackup.db").exists();
     let state = State::open(own)?;
+    if was_used && !own.key_dir.join("box.key").exists() {
+        term::warning(&format!(
+            "the box's own key in {} is gone; a new one signs from now on, everything is stored anew, and a restore will ask whether to trust it",
+            own.key_dir.display()
+        ));
+    }
     let box_key = keyring.box_key()?;
     let progress = Progress::new(global);
     let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
     let excluded = [target.path.clone(), own.state_dir.clone(), own.spool_dir.clone()];
+    let remembered_as = target.remembered_as();
     let host = nix::unistd::gethostname().unwrap_or_default();
     let options = Options {
         root: &source.name,
         path: &source.path,
-        target_name: &target.name,
+        target_name: &remembered_as,
         recipients: &recipients,
         chunk_bytes: source.chunk_size,
         piece_bytes: own.piece_size as usize,

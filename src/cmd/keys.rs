@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use brackup::config::BoxOptions;
+use brackup::config::{BoxOptions, Config};
 use brackup::date::Utc;
 use brackup::outcome::Outcome;
 use brackup::seal::{Identity, Keyring, Recipient, SecretFile};
@@ -20,7 +20,9 @@ pub(crate) fn generate(args: &KeygenArgs, global: &Global) -> Result<Outcome, Fa
     let passphrase = if args.passphrase { Some(new_passphrase()?) } else { None };
     let identity = Identity::generate()?;
     let path = args.out.clone().unwrap_or_else(|| format!("brackup-secret-{}.key", identity.recipient().id()).into());
-    let recipient = write(identity, &path, passphrase.as_ref().map(|word| word.as_str()), &own)?;
+    // Only a machine that makes backups is a box to be trusted: a key made elsewhere trusts nobody yet.
+    let is_box = Config::find(global.config.as_deref()).is_ok() || own.key_dir.join("box.key").exists();
+    let recipient = write(identity, &path, passphrase.as_ref().map(|word| word.as_str()), is_box, &own)?;
     let mut out = term::out();
     if global.json {
         let value = serde_json::json!({
@@ -40,16 +42,18 @@ pub(crate) fn generate(args: &KeygenArgs, global: &Global) -> Result<Outcome, Fa
     Ok(Outcome::Done)
 }
 
-/// Writes a new secret key and adds its public half to the key folder. The key file trusts this box.
+/// Writes a new secret key and adds its public half to the key folder. The key file trusts this machine if it is a box.
 pub(crate) fn write(
     identity: Identity,
     path: &Path,
     passphrase: Option<&str>,
+    is_box: bool,
     own: &BoxOptions,
 ) -> Result<Recipient, Failure> {
     let keyring = Keyring::at(&own.key_dir);
     let recipient = identity.recipient().clone();
-    let secret = SecretFile { identity, boxes: vec![keyring.box_key()?.public()] };
+    let boxes = if is_box { vec![keyring.box_key()?.public()] } else { Vec::new() };
+    let secret = SecretFile { identity, boxes };
     secret.create(path, &Utc::from_system(SystemTime::now()).to_string(), passphrase)?;
     keyring.add(&recipient)?;
     Ok(recipient)

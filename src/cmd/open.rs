@@ -24,10 +24,19 @@ pub(crate) struct NamedTarget {
     pub(crate) path: PathBuf,
 }
 
+impl NamedTarget {
+    /// By name and place: a target that moved, or another one of the same name, is not taken for the one that was.
+    pub(crate) fn remembered_as(&self) -> String {
+        format!("{} {}", self.name, self.target.describe())
+    }
+}
+
 /// The configuration; its notes are told once.
 pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
     let config = Config::find(global.config.as_deref()).and_then(|path| Config::open(&path))?;
-    if global.verbose > 0 {
+    static TOLD: std::sync::Once = std::sync::Once::new();
+    if global.verbose > 0 && !TOLD.is_completed() {
+        TOLD.call_once(|| {});
         config.notes.iter().for_each(|note| term::warning(note));
     }
     Ok(config)
@@ -200,7 +209,11 @@ impl From<config::Error> for Failure {
 
 impl From<seal::Error> for Failure {
     fn from(error: seal::Error) -> Self {
-        let outcome = if error.is_wrong_key() { Outcome::WrongKey } else { Outcome::Failed };
+        let outcome = match &error {
+            seal::Error::NoSuchKeyId { .. } | seal::Error::KeyText { .. } => Outcome::Usage,
+            _ if error.is_wrong_key() => Outcome::WrongKey,
+            _ => Outcome::Failed,
+        };
         Self::of(outcome, &error, error.hint())
     }
 }

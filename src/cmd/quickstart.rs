@@ -39,7 +39,7 @@ pub(crate) fn run(args: &QuickstartArgs, global: &Global, stop: &AtomicBool) -> 
     let own = BoxOptions::default_for(&around)?;
     let identity = Identity::generate()?;
     let secret_file = home.join(format!("brackup-secret-{}.key", identity.recipient().id()));
-    let recipient = keys::write(identity, &secret_file, None, &own)?;
+    let recipient = keys::write(identity, &secret_file, None, true, &own)?;
     let text = config_text(&source, &target, &recipient.to_string());
     fsutil::create_secret(&config_file, text.as_bytes())
         .map_err(|error| Failure::new(Outcome::Failed, format!("can't write {}: {error}", config_file.display())))?;

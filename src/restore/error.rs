@@ -16,6 +16,8 @@ pub enum Error {
     Digest,
     /// Something is in its place, and the conflict rule is to stop.
     Exists(String),
+    /// It was ended from outside.
+    Interrupted,
     /// The local file system.
     Io(&'static str, io::Error),
     /// The contents were not backed up.
@@ -38,7 +40,7 @@ impl Error {
     /// Whether going on with the next entry makes no sense.
     pub(super) fn is_fatal(&self) -> bool {
         match self {
-            Self::Exists(_) => true,
+            Self::Exists(_) | Self::Interrupted => true,
             Self::Io(_, error) => {
                 use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
                 matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
@@ -73,6 +75,7 @@ impl fmt::Display for Error {
             Self::Catalog(error) => error.fmt(f),
             Self::Digest => f.write_str("what was restored is not what was backed up: its digest differs"),
             Self::Exists(path) => write!(f, "{path} is there already"),
+            Self::Interrupted => f.write_str("interrupted"),
             Self::Io(what, _) => f.write_str(what),
             Self::NotInBackup(problem) => write!(f, "its contents are not in this backup: {problem}"),
             Self::OtherKind(what) => f.write_str(what),

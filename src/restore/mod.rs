@@ -71,6 +71,7 @@ pub fn run(
     let mut restoring = Restoring {
         options,
         tally,
+        stop,
         place: Place::open(options.destination, options.dry_run)?,
         chunks: ChunkReader::new(target, identities),
         metadata: Metadata::new(options.numeric_ids),
@@ -80,12 +81,14 @@ pub fn run(
         selected: 0,
     };
     while let Some(record) = documents.next()? {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        match record {
-            Record::Part { path, items } => restoring.part(&path, &items)?,
-            Record::Entry(found) => restoring.entry(*found)?,
+        let restored = match record {
+            _ if stop.load(Ordering::Relaxed) => break,
+            Record::Part { path, items } => restoring.part(&path, &items),
+            Record::Entry(found) => restoring.entry(*found),
+        };
+        match restored {
+            Err(Error::Interrupted) => break,
+            other => other?,
         }
     }
     restoring.leave_all()?;
@@ -97,6 +100,7 @@ pub fn run(
 struct Restoring<'a> {
     options: &'a Options<'a>,
     tally: &'a Tally<'a>,
+    stop: &'a AtomicBool,
     place: Place,
     chunks: ChunkReader<'a>,
     metadata: Metadata,
@@ -169,7 +173,7 @@ impl Restoring<'_> {
             self.writing = Some(self.told(path, begun.transpose())?.flatten());
         }
         if let Some(Some(writing)) = &mut self.writing {
-            let read = writing.read(items, &mut self.chunks, self.tally);
+            let read = writing.read(items, &mut self.chunks, self.tally, self.stop);
             if self.told(path, read)?.is_none() {
                 self.writing = Some(None);
             }
@@ -190,6 +194,7 @@ impl Restoring<'_> {
             return Ok(());
         }
         if self.options.dry_run {
+            self.tally.count(Counter::FileBytes, found.entry.stat.size);
             self.count(found);
             return Ok(());
         }
@@ -205,7 +210,7 @@ impl Restoring<'_> {
                 Some(writing) => writing,
                 None => Writing::create(&mut self.place, &found.path, entry.stat.size, entry.stat.sparse)?,
             };
-            writing.read(&entry.items, &mut self.chunks, self.tally)?;
+            writing.read(&entry.items, &mut self.chunks, self.tally, self.stop)?;
             let file = writing.finish(entry)?;
             self.metadata.apply_to_file(file.file(), found, self.tally)?;
             self.place.name(file, found)?;
@@ -221,7 +226,6 @@ impl Restoring<'_> {
     fn count(&self, found: &Found) {
         let is_file = found.entry.stat.kind.has_contents();
         self.tally.count(if is_file { Counter::Files } else { Counter::OtherEntries }, 1);
-        self.tally.count(Counter::FileBytes, found.entry.stat.size);
     }
 
     /// Makes the directories that hold the current entry, those that are not there. Whether that succeeded.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::Error;
 use super::place::{Made, Place};
@@ -41,6 +42,7 @@ impl Writing {
         items: &[Item<Key>],
         chunks: &mut ChunkReader<'_>,
         tally: &Tally<'_>,
+        stop: &AtomicBool,
     ) -> Result<(), Error> {
         let Some(file) = self.made.open_file() else { return Ok(()) };
         let sink = &mut self.sink;
@@ -49,7 +51,11 @@ impl Writing {
                 Span::Data(data) => data.len() as u64,
                 Span::Hole(length) => *length,
             };
+            if stop.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
             sink.take(file, span)?;
+            tally.count(Counter::FileBytes, length);
             tally.count(Counter::ReadBytes, length);
             Ok(())
         })

@@ -152,7 +152,11 @@ impl Target for Filesystem {
     }
 
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
-        let failed = |error| Error::io(format!("can't list {}", self.folder.display()), error);
+        let failed = |error: io::Error| {
+            let kind = if error.kind() == io::ErrorKind::NotFound { Some(ErrorKind::Unreachable) } else { None };
+            let error = Error::io(format!("can't list {}", self.folder.display()), error);
+            Error { kind: kind.unwrap_or(error.kind), ..error }
+        };
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let Some(name) = entry.file_name().to_str().and_then(ObjectName::parse) else { continue };
