@@ -10,9 +10,9 @@ use crate::monitor::Tally;
 
 /// Entries that go over at a time, and the bytes of them that are read ahead at most. Two batches wait, one is being made.
 const BATCH_ENTRIES: usize = 64;
-const BATCH_BYTES: usize = 96 * 1024;
+const BATCH_BYTES: usize = 48 * 1024;
 /// Up to this size a file is small.
-const SMALL_BYTES: u64 = 32 * 1024;
+const SMALL_BYTES: u64 = 16 * 1024;
 
 type Batch = Result<Vec<Met>, Error>;
 
