@@ -111,11 +111,12 @@ pub(crate) struct Fault<'a> {
     at: u64,
     how: How,
     calls: AtomicU64,
+    failed: Mutex<Option<String>>,
 }
 
 impl<'a> Fault<'a> {
     pub(crate) fn over(inner: &'a dyn Target, at: u64, how: How) -> Self {
-        Self { inner, at, how, calls: AtomicU64::new(0) }
+        Self { inner, at, how, calls: AtomicU64::new(0), failed: Mutex::default() }
     }
 
     /// How many calls there were.
@@ -123,8 +124,16 @@ impl<'a> Fault<'a> {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// The call that failed first.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.failed.lock().unwrap().clone()
+    }
+
     fn call(&self, what: &str) -> Result<(), Error> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if number == self.at {
+            *self.failed.lock().unwrap() = Some(what.into());
+        }
         let stopped = || Error::new(ErrorKind::Io, format!("{what}: call {number} is made to fail"));
         match &self.how {
             How::Stop | How::Torn(_) if number >= self.at => Err(stopped()),
