@@ -98,6 +98,7 @@ impl<'a> Intake<'a> {
         let is_link = met.stat.links > 1 && met.stat.kind != Kind::Directory;
         let first = if is_link { self.links.first(met.stat.device, met.stat.inode)? } else { None };
         let hardlink = first.as_ref().map(|first| &first.path);
+        let mut is_there = true;
         if self.unchanged(met, hardlink)? {
             if is_file {
                 self.tally.count(Counter::UnchangedFiles, 1);
@@ -113,10 +114,10 @@ impl<'a> Intake<'a> {
                     self.tally.count(Counter::FileBytes, met.stat.size);
                     self.record.clone_from(record);
                 }
-                _ => self.changed(met, hardlink)?,
+                _ => is_there = self.changed(met, hardlink)?,
             }
         }
-        if is_link && first.is_none() {
+        if is_link && first.is_none() && is_there {
             let record = (!self.record.is_empty()).then_some(&self.record[..]);
             self.links.remember(met.stat.device, met.stat.inode, &self.sort_key, record)?;
         }
@@ -154,8 +155,8 @@ impl<'a> Intake<'a> {
         Ok(true)
     }
 
-    /// Reads an entry that is new or has changed.
-    fn changed(&mut self, met: &Met<'_>, hardlink: Option<&RelPath>) -> Result<(), Error> {
+    /// Reads an entry that is new or has changed. False: it vanished, and nothing may refer to it.
+    fn changed(&mut self, met: &Met<'_>, hardlink: Option<&RelPath>) -> Result<bool, Error> {
         let read_start = SystemTime::now();
         let mark = self.draft.mark();
         let mut entry = Entry::new(met.stat.clone());
@@ -164,9 +165,8 @@ impl<'a> Intake<'a> {
             match met.open() {
                 Ok(opened) => contents = Some(opened),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.record.clear();
                     self.tally.notice(met.path.escaped(), "vanished during the backup");
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(error) => self.lacks(&mut entry, met.path, format!("can't be read: {error}")),
             }
@@ -200,7 +200,7 @@ impl<'a> Intake<'a> {
         if entry.parts > 0 {
             self.record.clear();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the contents of an open file in, and sees whether it changed meanwhile.
