@@ -358,17 +358,23 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// Ends the walk: everything that was packed is stored, and recorded when it is.
-    pub(super) fn finish(mut self) -> Result<(), Error> {
+    /// Ends the walk, however it went: everything that was packed is stored, and recorded when it is. After a failure too, so that
+    /// the next run uses it.
+    pub(super) fn finish(mut self, walked: Result<(), Error>) -> Result<(), Error> {
         let (chunks, tally) = (&mut self.chunks, self.tally);
-        self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored))?;
-        // Rows that an interrupted walk did not come to stay as they are.
-        if self.stop.load(Ordering::Relaxed) {
-            self.cache.flush()?
+        let stored = self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored));
+        let outcome = walked.and(stored);
+        // Rows that the walk did not come to stay as they are.
+        if outcome.is_err() || self.stop.load(Ordering::Relaxed) {
+            self.cache.flush()?;
         } else {
-            self.cache.finish()?
+            self.cache.finish()?;
         }
-        Ok(self.blobs.finish()?)
+        self.blobs.finish()?;
+        if outcome.is_err() && !self.options.dry_run {
+            self.db.commit()?;
+        }
+        outcome
     }
 }
 

@@ -106,20 +106,8 @@ pub fn run(
     std::thread::scope(|scope| {
         let line = Line::start(scope, options, target);
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
-        if is_image(options.path) {
-            let (contents, length) = Contents::open_image(options.path).map_err(|error| unreadable(options, error))?;
-            intake.image(contents, length)?;
-        } else {
-            let excluded = excluded(options);
-            let mut walk = Walk::open(options.path, walk_options(options, &excluded))?;
-            while let Some(met) = walk.next(tally)? {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                intake.entry(&met)?;
-            }
-        }
-        intake.finish()
+        let walked = take_in(&mut intake, options, tally, stop);
+        intake.finish(walked)
     })?;
 
     let interrupted = stop.load(Ordering::Relaxed);
@@ -138,6 +126,23 @@ pub fn run(
     let backup = publication.publish(draft)?;
     db.end_run()?;
     Ok(report(Some(backup)))
+}
+
+/// Takes in the image, or entry by entry the tree.
+fn take_in(intake: &mut Intake<'_>, options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Error> {
+    if is_image(options.path) {
+        let (contents, length) = Contents::open_image(options.path).map_err(|error| unreadable(options, error))?;
+        return intake.image(contents, length);
+    }
+    let excluded = excluded(options);
+    let mut walk = Walk::open(options.path, walk_options(options, &excluded))?;
+    while let Some(met) = walk.next(tally)? {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        intake.entry(&met)?;
+    }
+    Ok(())
 }
 
 fn walk_options<'a>(options: &'a Options<'a>, excluded: &'a [(u64, u64)]) -> WalkOptions<'a> {
