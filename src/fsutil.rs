@@ -8,12 +8,28 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::fcntl::{Flock, FlockArg, PosixFadviseAdvice, posix_fadvise};
 
-/// Writes a file that must not exist yet, 0600, and makes it durable: the file and its name.
+/// Writes a file that must not exist yet, 0600, and makes it durable: the file and its name. It is there whole or not at all,
+/// after a full disk or a power cut too.
 pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let (mut file, temporary) = named_temporary(directory, "stage")?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| place_new(&temporary, path));
+    // A rename has taken it already.
+    let _ = fs::remove_file(&temporary);
+    placed?;
+    sync_directory(directory)
+}
+
+/// Gives a file a name that must not be taken.
+fn place_new(file: &Path, name: &Path) -> io::Result<()> {
+    match fs::hard_link(file, name) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && fs::symlink_metadata(name).is_err() => {
+            // No links on vfat, exfat, some shares: rename, having looked.
+            fs::rename(file, name)
+        }
+        other => other,
+    }
 }
 
 /// Makes a directory and what is above it, 0700, if it is not there.

@@ -103,6 +103,7 @@ impl<'a> Intake<'a> {
         let is_link = met.stat.links > 1 && met.stat.kind != Kind::Directory;
         let first = if is_link { self.links.first(met.stat.device, met.stat.inode)? } else { None };
         let hardlink = first.as_ref().map(|first| &first.path);
+        let mut is_there = true;
         if self.unchanged(met, hardlink)? {
             if is_file {
                 self.tally.count(Counter::UnchangedFiles, 1);
@@ -118,10 +119,10 @@ impl<'a> Intake<'a> {
                     self.tally.count(Counter::FileBytes, met.stat.size);
                     self.record.clone_from(record);
                 }
-                _ => self.changed(met, hardlink)?,
+                _ => is_there = self.changed(met, hardlink)?,
             }
         }
-        if is_link && first.is_none() {
+        if is_link && first.is_none() && is_there {
             let record = (!self.record.is_empty()).then_some(&self.record[..]);
             self.links.remember(met.stat.device, met.stat.inode, &self.sort_key, record)?;
         }
@@ -159,8 +160,8 @@ impl<'a> Intake<'a> {
         Ok(true)
     }
 
-    /// Reads an entry that is new or has changed.
-    fn changed(&mut self, met: &mut Met, hardlink: Option<&RelPath>) -> Result<(), Error> {
+    /// Reads an entry that is new or has changed. False: it vanished, and nothing may refer to it.
+    fn changed(&mut self, met: &mut Met, hardlink: Option<&RelPath>) -> Result<bool, Error> {
         let read_start = met.looked_at;
         let mark = self.draft.mark();
         let mut entry = Entry::new(met.stat.clone());
@@ -170,9 +171,8 @@ impl<'a> Intake<'a> {
             match met.open() {
                 Ok(opened) => contents = Some(opened),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.record.clear();
                     self.tally.notice(met.path.escaped(), "vanished during the backup");
-                    return Ok(());
+                    return Ok(false);
                 }
                 Err(error) => self.lacks(&mut entry, &met.path, format!("can't be read: {error}")),
             }
@@ -206,7 +206,7 @@ impl<'a> Intake<'a> {
         if entry.parts > 0 {
             self.record.clear();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the contents of an open file in, and sees whether it changed meanwhile.
@@ -359,17 +359,23 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// Ends the walk: everything that was packed is stored, and recorded when it is.
-    pub(super) fn finish(mut self) -> Result<(), Error> {
+    /// Ends the walk, however it went: everything that was packed is stored, and recorded when it is. After a failure too, so that
+    /// the next run uses it.
+    pub(super) fn finish(mut self, walked: Result<(), Error>) -> Result<(), Error> {
         let (chunks, tally) = (&mut self.chunks, self.tally);
-        self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored))?;
-        // Rows that an interrupted walk did not come to stay as they are.
-        if self.stop.load(Ordering::Relaxed) {
-            self.cache.flush()?
+        let stored = self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored));
+        let outcome = walked.and(stored);
+        // Rows that the walk did not come to stay as they are.
+        if outcome.is_err() || self.stop.load(Ordering::Relaxed) {
+            self.cache.flush()?;
         } else {
-            self.cache.finish()?
+            self.cache.finish()?;
         }
-        Ok(self.blobs.finish()?)
+        self.blobs.finish()?;
+        if outcome.is_err() && !self.options.dry_run {
+            self.db.commit()?;
+        }
+        outcome
     }
 }
 

@@ -3,6 +3,7 @@
 //! Buffers go round: as many as the configuration says exist, and no more. A chunk that is closed has its name; it counts
 //! only when its put has returned (I2).
 
+use std::cell::RefCell;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::Scope;
@@ -20,6 +21,8 @@ pub(super) struct Line {
     filled: SyncSender<Buffer>,
     empty: Receiver<Buffer>,
     events: Receiver<Result<Stored, Error>>,
+    /// What was found stored while looking for why the line stands still.
+    late: RefCell<Vec<Stored>>,
 }
 
 /// A chunk whose put has returned.
@@ -58,7 +61,7 @@ impl Line {
             let (to_store, tell) = (to_store.clone(), tell.clone());
             scope.spawn(move || store(target, &to_store, &tell));
         }
-        Self { filled, empty, events }
+        Self { filled, empty, events, late: RefCell::default() }
     }
 
     /// An empty buffer, waiting for one if all are on their way.
@@ -77,15 +80,25 @@ impl Line {
         self.events.try_recv().ok().transpose()
     }
 
-    /// Lets the line run empty: closes the last chunk, and calls back for everything that is still stored.
+    /// Lets the line run empty: closes the last chunk, and calls back for everything that is still stored, whatever else failed.
     pub(super) fn finish(self, last: Buffer, mut each: impl FnMut(Stored) -> Result<(), Error>) -> Result<(), Error> {
-        self.send(last)?;
+        let mut outcome = self.send(last);
         drop(self.filled);
-        self.events.iter().try_for_each(|event| event.and_then(&mut each))
+        for event in self.late.into_inner().into_iter().map(Ok).chain(&self.events) {
+            let recorded = event.and_then(&mut each);
+            outcome = outcome.and(recorded);
+        }
+        outcome
     }
 
     fn last_words(&self) -> Error {
-        self.events.iter().find_map(Result::err).unwrap_or(Error::Stopped)
+        for event in &self.events {
+            match event {
+                Ok(stored) => self.late.borrow_mut().push(stored),
+                Err(error) => return error,
+            }
+        }
+        Error::Stopped
     }
 }
 

@@ -13,6 +13,7 @@ pub use error::Error;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Scope;
 use std::time::SystemTime;
 
 use crate::catalog;
@@ -107,20 +108,8 @@ pub fn run(
     std::thread::scope(|scope| {
         let line = Line::start(scope, options, target);
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
-        if is_image(options.path) {
-            let (contents, length) = Contents::open_image(options.path).map_err(|error| unreadable(options, error))?;
-            intake.image(contents, length)?;
-        } else {
-            let walk = Walk::open(options.path, walk_options(options, &excluded))?;
-            let mut walk = WalkAhead::start(scope, walk, tally, intake.is_first()?);
-            while let Some(mut met) = walk.next()? {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                intake.entry(&mut met)?;
-            }
-        }
-        intake.finish()
+        let walked = take_in(scope, &mut intake, options, &excluded, tally, stop);
+        intake.finish(walked)
     })?;
 
     let interrupted = stop.load(Ordering::Relaxed);
@@ -139,6 +128,30 @@ pub fn run(
     let backup = publication.publish(draft)?;
     db.end_run()?;
     Ok(report(Some(backup)))
+}
+
+/// Takes in the image, or entry by entry the tree.
+fn take_in<'s, 'e: 's>(
+    scope: &'s Scope<'s, 'e>,
+    intake: &mut Intake<'_>,
+    options: &'e Options<'e>,
+    excluded: &'e [(u64, u64)],
+    tally: &'e Tally<'e>,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    if is_image(options.path) {
+        let (contents, length) = Contents::open_image(options.path).map_err(|error| unreadable(options, error))?;
+        return intake.image(contents, length);
+    }
+    let walk = Walk::open(options.path, walk_options(options, excluded))?;
+    let mut walk = WalkAhead::start(scope, walk, tally, intake.is_first()?);
+    while let Some(mut met) = walk.next()? {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        intake.entry(&mut met)?;
+    }
+    Ok(())
 }
 
 fn walk_options<'a>(options: &'a Options<'a>, excluded: &'a [(u64, u64)]) -> WalkOptions<'a> {

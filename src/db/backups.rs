@@ -45,7 +45,7 @@ impl<'db> Backup<'db> {
         }
         self.recent[slot] = Some(chunk);
         let sql = "INSERT OR IGNORE INTO refs(backup, chunk) VALUES(?1, ?2)";
-        let mut statement = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut statement = self.db.prepare(sql)?;
         let inserted = statement.execute(params![self.id, number(chunk)]).map_err(Error::query)?;
         self.chunks += inserted as u64;
         Ok(())
@@ -73,8 +73,8 @@ impl Db {
             "SELECT sequence, footer FROM backups WHERE root = ?1 AND signer = ?2 AND target = ?3 AND complete = 1
                    ORDER BY sequence DESC LIMIT 1";
         let row: Option<(i64, [u8; 32])> = self
-            .connection
-            .query_row(sql, params![root, signer, target_identity], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare(sql)?
+            .query_row(params![root, signer, target_identity], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(Error::query)?;
         Ok(row.map(|(sequence, footer)| ChainHead { sequence: u64::try_from(sequence).unwrap_or(0), footer }))
@@ -89,7 +89,7 @@ impl Db {
         let sql = "SELECT key, bytes FROM chunks WHERE key IS NOT NULL AND EXISTS (
                      SELECT 1 FROM refs JOIN backups ON backups.id = backup
                      WHERE chunk = chunks.id AND target = ?1 AND complete = 1) ORDER BY key";
-        let mut statement = self.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(params![target_identity]).map_err(Error::query)?;
         while let Some(row) = rows.next().map_err(Error::query)? {
             let key = Sha1(row.get(0).map_err(Error::query)?);

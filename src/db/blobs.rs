@@ -85,7 +85,7 @@ impl<'db> Blobs<'db> {
             return Ok(());
         }
         let sql = "INSERT INTO fresh(batch, digest, items) VALUES(?1, ?2, ?3)";
-        let mut insert = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut insert = self.db.prepare(sql)?;
         for (digest, range) in std::mem::take(&mut self.batch) {
             insert.execute(params![self.next_batch, &digest.0[..], &self.items[range]]).map_err(Error::query)?;
         }
@@ -103,9 +103,9 @@ impl<'db> Blobs<'db> {
     /// Moves all batches into the large table, in the order of its pages: a 256th of them at a time, so that what is sorted is small.
     fn merge(&mut self) -> Result<(), Error> {
         let range = "SELECT digest, items FROM fresh WHERE batch = ?1 AND digest >= ?2 AND digest < ?3";
-        let mut select = self.db.connection.prepare_cached(range).map_err(Error::query)?;
+        let mut select = self.db.prepare(range)?;
         let sql = "INSERT OR REPLACE INTO blobs(digest, items) VALUES(?1, ?2)";
-        let mut insert = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut insert = self.db.prepare(sql)?;
         for first in 0..=255_u8 {
             let from = vec![first];
             let to = first.checked_add(1).map_or_else(|| vec![255; 21], |next| vec![next]);
@@ -130,7 +130,7 @@ impl<'db> Blobs<'db> {
     fn fill_filter(&mut self) -> Result<(), Error> {
         let mut filter = Filter::new();
         for sql in ["SELECT digest FROM blobs", "SELECT digest FROM fresh"] {
-            let mut statement = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+            let mut statement = self.db.prepare(sql)?;
             let mut rows = statement.query([]).map_err(Error::query)?;
             while let Some(row) = rows.next().map_err(Error::query)? {
                 let digest =
@@ -146,7 +146,7 @@ impl<'db> Blobs<'db> {
     }
 
     fn query(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Option<Vec<u8>>, Error> {
-        let mut statement = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut statement = self.db.prepare(sql)?;
         statement.query_row(parameters, |row| row.get(0)).optional().map_err(Error::query)
     }
 }

@@ -63,7 +63,7 @@ impl<'db> Chunks<'db> {
         }
         let sql =
             "SELECT key FROM chunks JOIN presence ON chunk = id WHERE id = ?1 AND target = ?2 AND key IS NOT NULL";
-        let mut statement = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut statement = self.db.prepare(sql)?;
         let key: Option<[u8; 20]> = statement
             .query_row(params![number(chunk), self.target], |row| row.get(0))
             .optional()

@@ -30,7 +30,7 @@ impl<'db> Links<'db> {
     /// The first path of an inode, if it was met.
     pub fn first(&self, device: u64, inode: u64) -> Result<Option<FirstLink>, Error> {
         let sql = "SELECT path, record FROM links WHERE device = ?1 AND inode = ?2";
-        let mut statement = self.db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut statement = self.db.prepare(sql)?;
         let row: Option<(Vec<u8>, Option<Vec<u8>>)> = statement
             .query_row(params![device as i64, inode as i64], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()

@@ -16,10 +16,11 @@ pub use chunks::Chunks;
 pub use links::{FirstLink, Links};
 pub use stat_cache::StatCache;
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 const FILE: &str = "brackup.db";
 const SCHEMA_VERSION: i64 = 1;
@@ -44,6 +45,8 @@ CREATE TABLE running(id INTEGER PRIMARY KEY);
 pub struct Db {
     connection: Connection,
     warning: Option<String>,
+    /// Calls that still work; nothing: all of them.
+    calls_left: Cell<Option<u64>>,
 }
 
 impl Db {
@@ -75,7 +78,7 @@ impl Db {
              PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
-        let db = Self { connection, warning: None };
+        let db = Self { connection, warning: None, calls_left: Cell::new(None) };
         match db.number("PRAGMA user_version")? {
             0 => {
                 db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
@@ -141,10 +144,8 @@ impl Db {
     /// cached of it does not count any more.
     pub fn source(&self, name: &str, target_identity: &str, tag: &[u8; 16]) -> Result<i64, Error> {
         let known: Option<(i64, Vec<u8>)> = self
-            .connection
-            .query_row("SELECT id, tag FROM sources WHERE name = ?1 AND target = ?2", [name, target_identity], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+            .prepare("SELECT id, tag FROM sources WHERE name = ?1 AND target = ?2")?
+            .query_row([name, target_identity], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
             .map_err(Error::query)?;
         match known {
@@ -164,8 +165,8 @@ impl Db {
 
     /// The identity that a target of this name had when it was last used.
     pub fn target_identity(&self, name: &str) -> Result<Option<String>, Error> {
-        self.connection
-            .query_row("SELECT identity FROM targets WHERE name = ?1", [name], |row| row.get(0))
+        self.prepare("SELECT identity FROM targets WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
             .optional()
             .map_err(Error::query)
     }
@@ -176,15 +177,41 @@ impl Db {
     }
 
     fn number(&self, sql: &str) -> Result<i64, Error> {
-        self.connection.query_row(sql, [], |row| row.get(0)).map_err(Error::query)
+        self.prepare(sql)?.query_row([], |row| row.get(0)).map_err(Error::query)
+    }
+
+    /// For tests: so many calls more work, then all fail, as if the disk had gone.
+    #[doc(hidden)]
+    pub fn fail_after(&self, calls: u64) {
+        self.calls_left.set(Some(calls));
+    }
+
+    /// Every statement but the batches comes from here.
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, Error> {
+        self.check_calls()?;
+        self.connection.prepare_cached(sql).map_err(Error::query)
+    }
+
+    fn check_calls(&self) -> Result<(), Error> {
+        match self.calls_left.get() {
+            None => Ok(()),
+            Some(0) => {
+                let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+                Err(Error::query(rusqlite::Error::SqliteFailure(error, None)))
+            }
+            Some(calls) => {
+                self.calls_left.set(Some(calls - 1));
+                Ok(())
+            }
+        }
     }
 
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(Error::query)?;
-        statement.execute(parameters).map(drop).map_err(Error::query)
+        self.prepare(sql)?.execute(parameters).map(drop).map_err(Error::query)
     }
 
     fn execute_batch(&self, sql: &str) -> Result<(), Error> {
+        self.check_calls()?;
         self.connection.execute_batch(sql).map_err(Error::query)
     }
 }

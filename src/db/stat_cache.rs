@@ -174,7 +174,7 @@ impl Rows {
         let (key, part) = self.last.take().map_or((Vec::new(), -1), |(key, part)| (key, i64::from(part)));
         let sql =
             "SELECT path, part, record FROM files WHERE source = ?1 AND (path, part) > (?2, ?3) ORDER BY path, part";
-        let mut statement = db.connection.prepare_cached(sql).map_err(Error::query)?;
+        let mut statement = db.prepare(sql)?;
         let mut rows = statement.query(params![source, key, part]).map_err(Error::query)?;
         while self.len() < READ_ROWS && self.bytes.len() < READ_BYTES {
             let Some(row) = rows.next().map_err(Error::query)? else { return Ok(false) };
@@ -214,7 +214,7 @@ impl Writes {
     }
 
     fn apply(&mut self, db: &Db, source: i64) -> Result<(), Error> {
-        let prepare = |sql| db.connection.prepare_cached(sql).map_err(Error::query);
+        let prepare = |sql| db.prepare(sql);
         let mut delete = prepare("DELETE FROM files WHERE source = ?1 AND path = ?2")?;
         let mut put = prepare("INSERT OR REPLACE INTO files(source, path, part, record) VALUES(?1, ?2, ?3, ?4)")?;
         for (key, row) in &self.rows {

@@ -1,1 +1,17 @@
+//! Everything that is tested through the face of the library or of the program. One binary: it links once and starts once.
+//!
+//! What needs root (devices, owners, trusted attributes, mounts) is done when root and said to be left out otherwise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+/// What any target must do, alone and wrapped.
+mod conformance;
+/// Stops after every storage call, every database call, and by kill -9.
+mod crash;
+/// What is stored, remembered or kept is damaged in every way; then the next step is taken.
+mod damage;
+/// Disks that are full or gone, keys that are wrong, runs that meet, metafiles that mean harm.
+mod failures;
+/// A tree comes back as it was.
+mod round_trip;
+/// Trees, boxes, targets and programs to test with.
+mod support;

@@ -1,0 +1,224 @@
+//! The promise of [`Target`], written down once for all of them.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use brackup::date::Utc;
+use brackup::seal::{Identity, Role, Sealing, Suite};
+use brackup::target::{BackupName, DryRun, Error, ErrorKind, Filesystem, Finished, ObjectName, Target};
+use tempfile::TempDir;
+
+use crate::support::{Fault, How, noise};
+
+/// An object with a payload of `length` bytes, as it lies in a stage.
+fn object(target: &dyn Target, length: usize) -> Finished {
+    let recipients = [Identity::generate().unwrap().recipient().clone()];
+    let mut stage = target.stage().unwrap();
+    let sealing =
+        Sealing::create::<Fail>(Suite::ChaCha20Poly1305, Role::Chunk, &recipients, |sealed| Ok(stage.write(sealed)?));
+    let mut sealing = sealing.unwrap();
+    sealing.write::<Fail>(&noise(1, length), |sealed| Ok(stage.write(sealed)?)).unwrap();
+    sealing.finish::<Fail>(|sealed| Ok(stage.write(sealed)?)).unwrap();
+    stage.finish()
+}
+
+#[derive(Debug)]
+struct Fail;
+
+impl From<Error> for Fail {
+    fn from(_: Error) -> Self {
+        Self
+    }
+}
+
+impl From<brackup::seal::Error> for Fail {
+    fn from(_: brackup::seal::Error) -> Self {
+        Self
+    }
+}
+
+fn chunk_name(finished: &Finished) -> ObjectName {
+    ObjectName::Chunk(finished.sha1())
+}
+
+fn meta_name(number: u32) -> ObjectName {
+    ObjectName::Metafile(BackupName::new("tree", Utc::parse("2026-11-24").unwrap(), number).unwrap())
+}
+
+fn read(target: &dyn Target, name: &ObjectName, offset: u64, length: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    target.get(name, offset, length).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn listed(target: &dyn Target) -> Vec<(ObjectName, u64)> {
+    let mut all = Vec::new();
+    target
+        .list(&mut |name, length| {
+            all.push((name, length));
+            Ok(())
+        })
+        .unwrap();
+    all.sort();
+    all
+}
+
+/// Everything a target must do. `folder` is where a [`Filesystem`] below it keeps its objects.
+fn conforms(target: &dyn Target, folder: &Path) {
+    identifies(target, folder);
+    puts_and_gets(target);
+    never_overwrites_a_metafile(target);
+    lists_its_own(target, folder);
+    deletes(target);
+    fs::remove_dir_all(folder).unwrap();
+    let gone = chunk_name(&object(&Filesystem::at(folder.parent().unwrap()), 1));
+    assert!(target.stat(&gone).is_err(), "a target that is gone does not say that an object is not there");
+    assert!(target.list(&mut |_, _| Ok(())).is_err());
+    assert_eq!(target.identify(Some(&"0".repeat(32))).unwrap_err().kind, ErrorKind::OtherTarget);
+}
+
+fn identifies(target: &dyn Target, folder: &Path) {
+    let id = target.identify(None).unwrap();
+    assert_eq!(target.identify(None).unwrap(), id, "an id stays");
+    assert_eq!(target.identify(Some(&id)).unwrap(), id);
+    assert_eq!(target.identify(Some(&"0".repeat(32))).unwrap_err().kind, ErrorKind::OtherTarget);
+    let file = folder.join("brackup-target.id");
+    let text = fs::read_to_string(&file).unwrap();
+    assert_eq!(text, format!("brackup target 1\nid: {id}\n"), "FORMAT.md section 2");
+    fs::rename(&file, folder.join("aside")).unwrap();
+    assert_eq!(target.identify(Some(&id)).unwrap_err().kind, ErrorKind::OtherTarget, "an unmounted disk");
+    assert!(!file.exists(), "a target that is not there is not made anew");
+    fs::rename(folder.join("aside"), &file).unwrap();
+}
+
+fn puts_and_gets(target: &dyn Target) {
+    for length in [0, 1, 65_536, 3_000_000] {
+        let finished = object(target, length);
+        let (name, bytes) = (chunk_name(&finished), finished.length());
+        assert_eq!(target.stat(&name).unwrap(), None);
+        assert_eq!(target.get(&name, 0, 1).err().map(|error| error.kind), Some(ErrorKind::NotFound));
+        target.put(&name, finished).unwrap();
+        assert_eq!(target.stat(&name).unwrap(), Some(bytes));
+        let all = read(target, &name, 0, bytes);
+        assert_eq!(name, ObjectName::Chunk(brackup::digest::Sha1::of(&all)), "what was put is what is got");
+        let middle = all.len() / 2;
+        assert_eq!(read(target, &name, middle as u64, 7), all[middle..middle + 7]);
+        assert_eq!(read(target, &name, bytes - 1, 100), all[all.len() - 1..], "fewer at the end");
+        assert_eq!(read(target, &name, bytes, 100), b"");
+        assert_eq!(read(target, &name, 5, 0), b"");
+    }
+}
+
+fn never_overwrites_a_metafile(target: &dyn Target) {
+    let (first, second, same) = (object(target, 10), object(target, 10), object(target, 20));
+    let name = meta_name(0);
+    target.put(&name, first).unwrap();
+    let before = read(target, &name, 0, 10_000);
+    assert_eq!(target.put(&name, second).unwrap_err().kind, ErrorKind::Exists, "even of the same length");
+    assert_eq!(read(target, &name, 0, 10_000), before);
+    // Chunks are the same if their names are.
+    let chunk = chunk_name(&same);
+    target.put(&chunk, same).unwrap();
+    target.put(&chunk, object(target, 20)).unwrap();
+    assert_eq!(target.put(&chunk, object(target, 21)).unwrap_err().kind, ErrorKind::Exists);
+}
+
+fn lists_its_own(target: &dyn Target, folder: &Path) {
+    let before = listed(target);
+    let foreign = [
+        "README",
+        ".stage-1-2.partial",
+        "tree-2026112401.meta.partial",
+        "A9993E364706816ABA3E25717850C26C9CD0D89D.chunk",
+        "a9993e364706816aba3e25717850c26c9cd0d89d.chunk.partial",
+    ];
+    foreign.iter().for_each(|name| fs::write(folder.join(name), b"foreign").unwrap());
+    let _open = target.stage().unwrap();
+    assert_eq!(listed(target), before);
+    let finished = object(target, 100);
+    let (name, length) = (chunk_name(&finished), finished.length());
+    target.put(&name, finished).unwrap();
+    let mut after = before;
+    after.push((name, length));
+    after.sort();
+    assert_eq!(listed(target), after);
+    foreign.iter().for_each(|name| assert!(folder.join(name).exists(), "{name} is not ours to remove"));
+}
+
+fn deletes(target: &dyn Target) {
+    let finished = object(target, 10);
+    let name = chunk_name(&finished);
+    target.put(&name, finished).unwrap();
+    let others = listed(target).len() - 1;
+    target.delete(&name).unwrap();
+    target.delete(&name).unwrap();
+    assert_eq!((target.stat(&name).unwrap(), listed(target).len()), (None, others));
+}
+
+#[test]
+fn a_folder_conforms() {
+    let temporary = TempDir::new().unwrap();
+    let folder = temporary.path().join("target");
+    conforms(&Filesystem::at(&folder), &folder);
+}
+
+#[test]
+fn a_folder_behind_a_fault_that_does_not_happen_conforms() {
+    let temporary = TempDir::new().unwrap();
+    let folder = temporary.path().join("target");
+    conforms(&Fault::over(&Filesystem::at(&folder), 0, How::Never), &folder);
+}
+
+#[test]
+fn an_unused_stage_leaves_nothing() {
+    let temporary = TempDir::new().unwrap();
+    let target = Filesystem::at(temporary.path());
+    drop(object(&target, 100_000));
+    drop(target.stage().unwrap());
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_new_target_is_made_only_in_a_folder_that_is_there() {
+    let temporary = TempDir::new().unwrap();
+    let nested = temporary.path().join("disk/target");
+    let error = Filesystem::at(&nested).identify(None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable);
+    assert!(!temporary.path().join("disk").exists());
+}
+
+#[test]
+fn a_stage_that_nobody_wrote_to_for_a_day_is_swept_and_a_younger_one_is_not() {
+    let temporary = TempDir::new().unwrap();
+    let target = Filesystem::at(temporary.path());
+    target.identify(None).unwrap();
+    let [old, young] = [".stage-1-1.partial", ".stage-1-2.partial"].map(|name| temporary.path().join(name));
+    fs::write(&old, b"old").unwrap();
+    fs::write(&young, b"young").unwrap();
+    crate::support::set_mtime(&old, 1_000_000_000, 0);
+    target.identify(None).unwrap();
+    assert_eq!((old.exists(), young.exists()), (false, true));
+}
+
+#[test]
+fn a_dry_run_reads_and_writes_nothing() {
+    let temporary = TempDir::new().unwrap();
+    let folder = temporary.path().join("target");
+    let target = Filesystem::at(&folder);
+    let dry = DryRun::over(&target);
+    dry.identify(None).unwrap();
+    assert!(!folder.exists(), "nor does it make the target");
+    let id = target.identify(None).unwrap();
+    let finished = object(&target, 10);
+    let name = chunk_name(&finished);
+    target.put(&name, finished).unwrap();
+    assert_eq!(dry.identify(Some(&id)).unwrap(), id);
+    assert_eq!(dry.identify(Some(&"0".repeat(32))).unwrap_err().kind, ErrorKind::OtherTarget);
+    dry.delete(&name).unwrap();
+    let other = object(&dry, 5000);
+    dry.put(&chunk_name(&other), other).unwrap();
+    assert_eq!(listed(&target), listed(&dry));
+    assert_eq!(listed(&target).len(), 1);
+    assert_eq!(read(&dry, &name, 0, 1000), read(&target, &name, 0, 1000));
+}

@@ -1,0 +1,21 @@
+//! Fixtures: [`Tree`] to back up and compare, [`Nas`] that does it through the library, [`Program`] that does it through the
+//! binary, and targets that count, fail or stop.
+
+mod nas;
+mod program;
+mod targets;
+mod tree;
+
+pub(crate) use nas::{Done, Event, Nas, Watch};
+pub(crate) use program::{Program, code, stderr};
+pub(crate) use targets::{Call, Fault, How, Recording};
+pub(crate) use tree::{Facts, Snapshot, Tree, noise, set_mtime, settle};
+
+/// Whether this may be done; says so if not.
+pub(crate) fn when_root(what: &str) -> bool {
+    let is_root = nix::unistd::Uid::effective().is_root();
+    if !is_root {
+        eprintln!("not root: {what} left out");
+    }
+    is_root
+}

@@ -1,0 +1,95 @@
+//! The real binary, with a home of its own.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use brackup::seal::{Identity, SecretFile};
+use tempfile::TempDir;
+
+/// A home with a configuration of one source `tree` and one target `disk`, and a key.
+pub(crate) struct Program {
+    temporary: TempDir,
+    pub(crate) folder: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Program {
+    /// To back up `source`.
+    pub(crate) fn new(source: &Path) -> Self {
+        let temporary = TempDir::new().unwrap();
+        let home = temporary.path();
+        let (folder, key) = (home.join("target"), home.join("secret.key"));
+        let identity = Identity::generate().unwrap();
+        let text = format!(
+            "[BOX]\npiece_size = 64k\n[TARGET:disk]\ntype = Filesystem\npath = {}\n\
+             [SOURCE:tree]\npath = {}\nchunk_size = 1MiB\nrecipient = {}\n",
+            folder.display(),
+            source.display(),
+            identity.recipient()
+        );
+        fs::write(home.join(".brackup.conf"), text).unwrap();
+        SecretFile { identity, boxes: Vec::new() }.create(&key, "for a test", None).unwrap();
+        Self { temporary, folder, key }
+    }
+
+    pub(crate) fn home(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home().join(".brackup.conf")
+    }
+
+    /// A command that is not yet run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.prepare(Command::new(env!("CARGO_BIN_EXE_brackup")), arguments)
+    }
+
+    /// The same as a user who owns nothing but this home. For root only.
+    pub(crate) fn command_as_nobody(&self, arguments: &[&str]) -> Command {
+        let binary = self.home().join("brackup");
+        if !binary.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_brackup"), &binary).unwrap();
+        }
+        fs::set_permissions(self.home(), fs::Permissions::from_mode(0o755)).unwrap();
+        for path in fs::read_dir(self.home()).unwrap().map(|entry| entry.unwrap().path()).chain([self.home().into()]) {
+            std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]).arg(binary);
+        self.prepare(command, arguments)
+    }
+
+    fn prepare(&self, mut command: Command, arguments: &[&str]) -> Command {
+        command.args(arguments).arg("--progress=none").env_clear().current_dir(self.home());
+        command.env("PATH", "/usr/bin:/bin").env("HOME", self.home()).env("TMPDIR", self.home());
+        command.env("BRACKUP_STATE_DIR", self.home().join("state")).env("BRACKUP_KEY_DIR", self.home().join("keys"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn backup(&self) -> Output {
+        self.run(&["--from=tree", "--to=disk"])
+    }
+
+    /// Restores the newest backup.
+    pub(crate) fn restore(&self, to: &Path) -> Output {
+        let (to, key) = (to.to_str().unwrap(), self.key.to_str().unwrap());
+        self.run(&["restore", "tree:latest", "--to", to, "--key", key])
+    }
+}
+
+/// The exit code; a signal is none.
+pub(crate) fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,193 @@
+//! Targets that wrap a target: one writes down what is called, one fails when it is told to.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use brackup::target::{Error, ErrorKind, Finished, ObjectName, Stage, Target};
+
+/// A call, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Stage,
+    /// A put that begins, with the length of what is put.
+    Put(ObjectName, u64),
+    /// A put that returned Ok.
+    Stored(ObjectName),
+    Get(ObjectName),
+    Stat(ObjectName),
+    List,
+    Delete(ObjectName),
+    Identify,
+}
+
+/// Writes every call down.
+pub(crate) struct Recording<'a> {
+    inner: &'a dyn Target,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl<'a> Recording<'a> {
+    pub(crate) fn over(inner: &'a dyn Target) -> Self {
+        Self { inner, calls: Mutex::default() }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// Bytes of chunks that were put.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        let of = |call: &Call| if let Call::Put(ObjectName::Chunk(_), bytes) = call { *bytes } else { 0 };
+        self.calls().iter().map(of).sum()
+    }
+
+    fn note(&self, call: Call) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+impl Target for Recording<'_> {
+    fn stage(&self) -> Result<Stage, Error> {
+        self.note(Call::Stage);
+        self.inner.stage()
+    }
+
+    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
+        self.note(Call::Put(name.clone(), finished.length()));
+        self.inner.put(name, finished)?;
+        self.note(Call::Stored(name.clone()));
+        Ok(())
+    }
+
+    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
+        self.note(Call::Get(name.clone()));
+        self.inner.get(name, offset, length)
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
+        self.note(Call::Stat(name.clone()));
+        self.inner.stat(name)
+    }
+
+    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.note(Call::List);
+        self.inner.list(each)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        self.note(Call::Delete(name.clone()));
+        self.inner.delete(name)
+    }
+
+    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
+        self.note(Call::Identify);
+        self.inner.identify(expected)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+/// How a call fails.
+#[derive(Clone, Debug)]
+pub(crate) enum How {
+    /// Not at all.
+    Never,
+    /// This call and all that follow: the disk is gone.
+    Stop,
+    /// This call alone, with an error of the system.
+    Once(io::ErrorKind),
+    /// A put leaves half of the object under its final name in this folder, and then everything stops.
+    Torn(PathBuf),
+}
+
+/// Fails from or at one call, counted from 1.
+pub(crate) struct Fault<'a> {
+    inner: &'a dyn Target,
+    at: u64,
+    how: How,
+    calls: AtomicU64,
+    failed: Mutex<Option<String>>,
+}
+
+impl<'a> Fault<'a> {
+    pub(crate) fn over(inner: &'a dyn Target, at: u64, how: How) -> Self {
+        Self { inner, at, how, calls: AtomicU64::new(0), failed: Mutex::default() }
+    }
+
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// The call that failed first.
+    pub(crate) fn failed(&self) -> Option<String> {
+        self.failed.lock().unwrap().clone()
+    }
+
+    fn call(&self, what: &str) -> Result<(), Error> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if number == self.at {
+            *self.failed.lock().unwrap() = Some(what.into());
+        }
+        let stopped = || Error::new(ErrorKind::Io, format!("{what}: call {number} is made to fail"));
+        match &self.how {
+            How::Stop | How::Torn(_) if number >= self.at => Err(stopped()),
+            How::Once(kind) if number == self.at => Err(Error::io(what, io::Error::from(*kind))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Target for Fault<'_> {
+    fn stage(&self) -> Result<Stage, Error> {
+        self.call("stage")?;
+        self.inner.stage()
+    }
+
+    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
+        let called = self.call("put");
+        if let (Err(_), How::Torn(folder), true) = (&called, &self.how, self.calls() == self.at) {
+            let length = finished.length();
+            self.inner.put(name, finished)?;
+            let stored = File::options().write(true).open(folder.join(name.to_string())).unwrap();
+            stored.set_len(length / 2).unwrap();
+            return called;
+        }
+        called?;
+        self.inner.put(name, finished)
+    }
+
+    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
+        self.call("get")?;
+        self.inner.get(name, offset, length)
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
+        self.call("stat")?;
+        self.inner.stat(name)
+    }
+
+    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.call("list")?;
+        self.inner.list(each)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        self.call("delete")?;
+        self.inner.delete(name)
+    }
+
+    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
+        self.call("identify")?;
+        self.inner.identify(expected)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
