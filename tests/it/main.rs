@@ -1,1 +1,3 @@
+//! Everything that is tested from outside, in one binary: it links once and starts once.
 
+mod vectors;
