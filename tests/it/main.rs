@@ -1,4 +1,7 @@
 //! Everything that is tested from outside, in one binary: it links once and starts once.
 
+mod archives;
 mod layers;
+mod program;
+mod tree;
 mod vectors;
