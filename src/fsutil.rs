@@ -13,7 +13,7 @@ pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
+    sync_directory(path.parent().unwrap_or_else(|| Path::new(".")))
 }
 
 /// Makes a directory and what is above it, 0700, if it is not there.

@@ -364,9 +364,9 @@ impl<'a> Intake<'a> {
         self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored))?;
         // Rows that an interrupted walk did not come to stay as they are.
         if self.stop.load(Ordering::Relaxed) {
-            self.cache.flush()?
+            self.cache.flush()?;
         } else {
-            self.cache.finish()?
+            self.cache.finish()?;
         }
         Ok(self.blobs.finish()?)
     }

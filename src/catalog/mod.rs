@@ -42,8 +42,8 @@ pub fn find(target: &dyn Target, text: &str, as_of: Option<Utc>) -> Result<(Back
     }
     let last_day = as_of.map(Utc::yyyymmdd);
     let is_in_time = |name: &BackupName| last_day.as_deref().is_none_or(|last| name.day() <= last);
-    let of_root = backups.iter().filter(|(name, _)| name.root() == root && is_in_time(name));
-    of_root.last().cloned().ok_or_else(no_such)
+    let mut of_root = backups.iter().filter(|(name, _)| name.root() == root && is_in_time(name));
+    of_root.next_back().cloned().ok_or_else(no_such)
 }
 
 fn summary(backups: &[(BackupName, u64)]) -> String {

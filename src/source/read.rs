@@ -16,7 +16,7 @@ use nix::unistd::{Whence, lseek};
 use xattr::FileExt as _;
 
 use super::{Met, stat_of};
-use crate::entry::{Stat, Time};
+use crate::entry::{Stat, Time, Xattrs};
 use crate::fsutil;
 use crate::limits::XATTR_BYTES_MAX;
 
@@ -63,7 +63,7 @@ impl Met<'_> {
     }
 
     /// The extended attributes, ACLs among them, of any kind of entry.
-    pub fn xattrs(&self, contents: Option<&Contents>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, XattrError> {
+    pub fn xattrs(&self, contents: Option<&Contents>) -> Result<Xattrs, XattrError> {
         match contents {
             Some(contents) => gather(contents.file.list_xattr(), |name| contents.file.get_xattr(name)),
             None => {
@@ -100,7 +100,7 @@ impl std::fmt::Display for XattrError {
 fn gather(
     names: io::Result<xattr::XAttrs>,
     get: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, XattrError> {
+) -> Result<Xattrs, XattrError> {
     let names = match names {
         // A file system that has none.
         Err(error) if error.raw_os_error() == Some(Errno::ENOTSUP as i32) => return Ok(Vec::new()),
