@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// `brackup --from=SOURCE --to=TARGET` makes a backup of a source of the configuration. To begin with nothing
 /// set up: `brackup quickstart DIR`.
 #[derive(Debug, Parser)]
-#[command(name = "brackup", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "brackup", version, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 done with problems, 10 no such target, \
                         11 locked by another run, 12 wrong key, 130 interrupted."
