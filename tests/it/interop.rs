@@ -39,7 +39,13 @@ fn more_of(top: &Path, lines: &[String]) -> Vec<String> {
         let acl = xattr::get(&path, "system.posix_acl_access").ok().flatten();
         // Written zeros become holes too.
         let has_holes = path.ends_with("zeros") || stat.len() > 1 << 20 && stat.blocks() * 512 < stat.len() / 2;
-        Some(format!("{} {}:{} {:x} {acl:?} {has_holes}", path.strip_prefix(top).ok()?.display(), stat.uid(), stat.gid(), stat.rdev()))
+        Some(format!(
+            "{} {}:{} {:x} {acl:?} {has_holes}",
+            path.strip_prefix(top).ok()?.display(),
+            stat.uid(),
+            stat.gid(),
+            stat.rdev()
+        ))
     });
     more.collect()
 }
@@ -97,7 +103,8 @@ fn noise(length: usize) -> Vec<u8> {
 fn two_versions(cipher: &str, options: &str, own: &str) {
     let test_box = TestBox::ready(cipher);
     let config = fs::read_to_string(test_box.path("brackup.conf")).unwrap();
-    let config = config.replace("chunk_size", &format!("{options}chunk_size")).replace("[BOX]\n", &format!("[BOX]\n{own}"));
+    let config =
+        config.replace("chunk_size", &format!("{options}chunk_size")).replace("[BOX]\n", &format!("[BOX]\n{own}"));
     test_box.configure(&config);
     let tree = test_box.path("tree");
     let mut versions = Vec::new();
@@ -106,7 +113,12 @@ fn two_versions(cipher: &str, options: &str, own: &str) {
         if version == 1 {
             add_to_tree(&tree);
         } else {
-            File::options().write(true).open(tree.join("several-chunks")).unwrap().write_all_at(b"!", 1_500_000).unwrap();
+            File::options()
+                .write(true)
+                .open(tree.join("several-chunks"))
+                .unwrap()
+                .write_all_at(b"!", 1_500_000)
+                .unwrap();
             fs::rename(tree.join("many"), tree.join("moved")).unwrap();
         }
         let lines = describe(&tree);
@@ -154,6 +166,7 @@ fn the_second_reader_reads_the_archives() {
 
 #[test]
 fn the_second_reader_agrees_with_the_vectors() {
-    let output = Command::new(python()).arg(script("test_vectors.py")).env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    let output =
+        Command::new(python()).arg(script("test_vectors.py")).env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
     assert!(output.status.success(), "{}{}", Ran::of(&output).out, Ran::of(&output).err);
 }
