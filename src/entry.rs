@@ -104,6 +104,9 @@ pub struct Stat {
     pub sparse: bool,
 }
 
+/// Names and values of extended attributes.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// An entry without its path. `C` as in [`Item`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry<C> {
@@ -113,8 +116,8 @@ pub struct Entry<C> {
     pub sha1: Option<Sha1>,
     /// Of a symbolic link.
     pub target: Vec<u8>,
-    /// Names and values.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
     /// The contents changed while they were read.
     pub changed: bool,
     /// Why the contents are missing.

@@ -18,10 +18,14 @@ use term::Failure;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let is_help = !error.use_stderr();
+        Err(error) if !error.use_stderr() => {
+            // Help or the version, which were asked for.
             let _ = error.print();
-            return ExitCode::from(if is_help { 0 } else { Outcome::Usage.code() });
+            return ExitCode::from(Outcome::Done.code());
+        }
+        Err(error) => {
+            term::say(format_args!("brackup: {}", error.render().to_string().trim_end()));
+            return ExitCode::from(Outcome::Usage.code());
         }
     };
     no_core_dumps();
@@ -36,10 +40,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let global = &cli.global;
-    let has_backup_options = cli.backup.from.is_some() || cli.backup.to.is_some() || cli.backup.dry_run;
-    if cli.command.is_some() && has_backup_options {
-        return Err(Failure::usage("--from, --to and --dry-run of a backup can't stand before another command")
-            .hint("put the options of a command behind its name"));
+    if cli.command.is_some() && (cli.backup.from.is_some() || cli.backup.dry_run) {
+        return Err(Failure::usage("the options of a backup stand before another command")
+            .hint("give a command its options behind its name; `brackup COMMAND --help` lists them"));
     }
     match cli.command {
         None => cmd::backup::run(&cli.backup, global, stop),

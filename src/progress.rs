@@ -118,7 +118,7 @@ impl Monitor for Progress {
         }
         let word = if is_notice { "note" } else { "problem" };
         let say = || {
-            term::say(format_args!("brackup: {word}: {}: {}", term::safe(&problem.subject), term::safe(&problem.what)))
+            term::say(format_args!("brackup: {word}: {}: {}", term::safe(&problem.subject), term::safe(&problem.what)));
         };
         if let Kind::Bar(bar) = &self.kind { bar.suspend(say) } else { say() }
     }

@@ -123,7 +123,9 @@ pub fn run(
         db.end_run()?;
         return Ok(report(None));
     }
-    let chain = catalog::chain_head(target, db, &identity, options.root, &box_key.public())?;
+    let signer = box_key.public();
+    let remembered = db.chain_head(&identity, options.root, &signer.to_string())?;
+    let chain = catalog::chain_head(target, remembered, options.root, &signer)?;
     let publication = Publication { options, target, db, identity: &identity, box_key, chain, started, tally };
     let backup = publication.publish(draft)?;
     db.end_run()?;

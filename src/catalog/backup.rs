@@ -121,8 +121,7 @@ fn fetch(target: &dyn Target, object: &ObjectName, length: u64, file: &mut File)
     if fetched == length { Ok(tail) } else { Err(Error::Object { name: object.to_string(), fault: Fault::Damaged }) }
 }
 
-/// Checks what a footer with a good signature says against what is there.
-#[expect(clippy::type_complexity, reason = "the outer error ends it, the inner one may be accepted")]
+/// Checks what a footer with a good signature says against what is there. The outer error ends it, the inner one may be accepted.
 fn check(
     footer: Footer,
     name: &BackupName,

@@ -14,7 +14,7 @@ pub use error::Error;
 use std::io::Read as _;
 
 use crate::date::Utc;
-use crate::db::{ChainHead, Db};
+use crate::db::ChainHead;
 use crate::seal::{BoxPublic, Footer, split_footer};
 use crate::target::{self, BackupName, ObjectName, Target};
 
@@ -42,8 +42,8 @@ pub fn find(target: &dyn Target, text: &str, as_of: Option<Utc>) -> Result<(Back
     }
     let last_day = as_of.map(Utc::yyyymmdd);
     let is_in_time = |name: &BackupName| last_day.as_deref().is_none_or(|last| name.day() <= last);
-    let of_root = backups.iter().filter(|(name, _)| name.root() == root && is_in_time(name));
-    of_root.last().cloned().ok_or_else(no_such)
+    let mut of_root = backups.iter().filter(|(name, _)| name.root() == root && is_in_time(name));
+    of_root.next_back().cloned().ok_or_else(no_such)
 }
 
 fn summary(backups: &[(BackupName, u64)]) -> String {
@@ -66,15 +66,13 @@ pub fn footer(target: &dyn Target, name: &BackupName, length: u64) -> Result<(Fo
     parsed.map_err(|fault| Error::Object { name: object.to_string(), fault })
 }
 
-/// The newest link of this box's chain for a root at a target: what it remembers, or what it finds on the target if that is newer or all there is.
+/// The newest link of a box's chain for a root at a target: the one that it remembers, or one on the target if that is newer or all there is.
 pub fn chain_head(
     target: &dyn Target,
-    db: &Db,
-    identity: &str,
+    remembered: Option<ChainHead>,
     root: &str,
     signer: &BoxPublic,
-) -> Result<Option<ChainHead>, crate::backup::Error> {
-    let remembered = db.chain_head(identity, root, &signer.to_string())?;
+) -> Result<Option<ChainHead>, target::Error> {
     let mut newest = remembered;
     // From the newest name backwards, to the first that this box has signed.
     for (name, length) in backups(target)?.iter().rev().filter(|(name, _)| name.root() == root) {

@@ -51,7 +51,7 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
         match &target.kind {
             TargetKind::Filesystem { path } => writeln!(out, "[TARGET:{}] the folder {}", target.name, path.display())?,
             TargetKind::Later { type_name } => {
-                writeln!(out, "[TARGET:{}] of type {type_name}, which comes in a later version", target.name)?
+                writeln!(out, "[TARGET:{}] of type {type_name}, which comes in a later version", target.name)?;
             }
         }
     }

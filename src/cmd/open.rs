@@ -66,7 +66,7 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
                 [only] => config.target(&only.name)?.clone(),
                 _ => {
                     return Err(Failure::usage("which target? the configuration has none or several")
-                        .hint("name it with --from"));
+                        .hint("name one: a [TARGET:x] of the configuration, or filesystem:/path"));
                 }
             }
         }

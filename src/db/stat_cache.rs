@@ -190,11 +190,14 @@ impl Rows {
     }
 }
 
+/// A key, and the part and the record that are to stand there; without them it is deleted.
+type Row = (Range<usize>, Option<(u32, Range<usize>)>);
+
 /// Deletions and insertions that wait for a batch, in order.
 #[derive(Default)]
 struct Writes {
     bytes: Vec<u8>,
-    rows: Vec<(Range<usize>, Option<(u32, Range<usize>)>)>,
+    rows: Vec<Row>,
 }
 
 impl Writes {

@@ -12,7 +12,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use super::{Header, Trailer};
 use crate::blob::{Codec, Item};
 use crate::digest::{Key, Sha1};
-use crate::entry::{Entry, Kind, Stat, Time};
+use crate::entry::{Entry, Kind, Stat, Time, Xattrs};
 use crate::limits::{DOCUMENT_BYTES_MAX, ITEMS_PER_DOCUMENT, XATTR_BYTES_MAX};
 use crate::relpath::{RelPath, unescape};
 
@@ -249,7 +249,7 @@ impl<R: Read> Reader<R> {
         Ok(chunks.into_iter().map(|item| item.0).collect())
     }
 
-    fn xattrs(&self, xattrs: Option<BTreeMap<String, String>>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    fn xattrs(&self, xattrs: Option<BTreeMap<String, String>>) -> Result<Xattrs, Error> {
         let mut attributes = Vec::new();
         let mut bytes = 0;
         for (name, value) in xattrs.unwrap_or_default() {

@@ -191,10 +191,7 @@ impl Place {
             let stat = &found.entry.stat;
             (there.kind, there.size, there.mtime) == (stat.kind, stat.size, stat.mtime)
         };
-        let there = match self.stat(first) {
-            Ok(there) => there,
-            Err(_) => return Ok(false),
-        };
+        let Ok(there) = self.stat(first) else { return Ok(false) };
         if !there.is_some_and(|there| is_same(&there)) {
             return Ok(false);
         }
@@ -203,7 +200,7 @@ impl Place {
         let (parent, _) = found.path.split_last().unwrap_or_default();
         let made = self.temporary(parent)?;
         let (from, to) = (OsStr::from_bytes(first_name), OsStr::from_bytes(&made.name));
-        match linkat(&first_directory, from, &made.directory, to, LinkatFlags::empty().into()) {
+        match linkat(&first_directory, from, &made.directory, to, LinkatFlags::empty()) {
             Ok(()) => self.name(made, found).map(|()| true),
             // A file system without links: it becomes a file of its own.
             Err(_) => Ok(false),
@@ -232,7 +229,7 @@ impl Place {
 
 impl Made {
     /// The file, if it is one.
-    pub(super) fn file(&self) -> &Made {
+    pub(super) fn file(&self) -> &Self {
         self
     }
 

@@ -104,7 +104,7 @@ pub(super) fn create(suite: Suite, role: Role, recipients: &[Recipient]) -> Resu
     Ok((header, body_key))
 }
 
-/// A header as parsed; nothing in it is trusted before [`Header::unwrap`].
+/// A header as parsed; nothing in it is trusted before a key has unwrapped it.
 #[derive(Debug)]
 pub struct Header<'a> {
     /// The AEAD.

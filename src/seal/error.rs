@@ -135,7 +135,7 @@ impl fmt::Display for Error {
                 write!(f, "no public key with the id {id} in the key folder {}", folder.display())
             }
             Self::Object(fault) => fault.fmt(f),
-            Self::Passphrase(path) => write!(f, "{} is locked with another passphrase", path.display()),
+            Self::Passphrase(path) => write!(f, "the passphrase of {} is missing or wrong", path.display()),
             Self::Permissions(path) => write!(f, "the secret key file {} can be read by others", path.display()),
         }
     }

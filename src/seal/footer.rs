@@ -74,7 +74,7 @@ impl Footer {
             signer: BoxPublic::parse(value("box")?).ok()?,
             root: value("root")?.to_owned(),
             backup: value("backup")?.to_owned(),
-            sequence: value("sequence")?.parse().ok()?,
+            sequence: value("sequence")?.parse().ok().filter(|sequence| *sequence > 0)?,
             previous: unhex(value("previous")?)?,
             sealed_sha256: unhex(value("sealed-sha256")?)?,
             sealed_length: value("sealed-length")?.parse().ok()?,

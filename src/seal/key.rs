@@ -223,7 +223,10 @@ fn from_bech32(hrp: &str, text: &str, expected: &'static str) -> Result<Zeroizin
 
 pub(super) fn bytes_from_bech32(hrp: &str, text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let checked = bech32::primitives::decode::CheckedHrpstring::new::<Bech32>(text).ok()?;
-    (checked.hrp().to_lowercase() == hrp).then(|| Zeroizing::new(checked.byte_iter().collect()))
+    let bytes = Zeroizing::new(checked.byte_iter().collect::<Vec<_>>());
+    // The crate leaves the bits that fill up the last letter unlooked at: without this a key would have several texts.
+    let again = Zeroizing::new(to_bech32(hrp, &bytes));
+    again.eq_ignore_ascii_case(text).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ impl SecretFile {
         let place = path.display().to_string();
         let malformed = |expected| Error::KeyText { place: place.clone(), expected };
         let text = std::str::from_utf8(&bytes).map_err(|_| malformed("a text file"))?;
+        let locked_otherwise = || Error::Passphrase(path.into());
         let mut passphrase = Some(passphrase);
         let mut identity = None;
         let mut boxes = Vec::new();
@@ -57,8 +58,8 @@ impl SecretFile {
             } else if identity.is_some() {
                 return Err(malformed("one secret key in a file"));
             } else if let Some(locked) = bytes_from_bech32(LOCKED_HRP, line) {
-                let passphrase = passphrase.take().and_then(|ask| ask()).ok_or(Error::Passphrase(path.into()))?;
-                let secret = unlock(&locked, &passphrase).ok_or(Error::Passphrase(path.into()))?;
+                let passphrase = passphrase.take().and_then(|ask| ask()).ok_or_else(locked_otherwise)?;
+                let secret = unlock(&locked, &passphrase).ok_or_else(locked_otherwise)?;
                 identity = Some(Identity::from_bytes(secret)?);
             } else {
                 identity =

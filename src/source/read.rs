@@ -16,7 +16,7 @@ use nix::unistd::{Whence, lseek};
 use xattr::FileExt as _;
 
 use super::{Met, stat_of};
-use crate::entry::{Stat, Time};
+use crate::entry::{Stat, Time, Xattrs};
 use crate::fsutil;
 use crate::limits::XATTR_BYTES_MAX;
 
@@ -96,7 +96,7 @@ impl Met {
     }
 
     /// The extended attributes, ACLs among them, of any kind of entry.
-    pub fn xattrs(&self, contents: Option<&Contents>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, XattrError> {
+    pub fn xattrs(&self, contents: Option<&Contents>) -> Result<Xattrs, XattrError> {
         match contents {
             Some(Contents { file: Opened::Ahead(ahead), .. }) => Ok(ahead.xattrs.clone()),
             Some(Contents { file: Opened::File(file), .. }) => gather(file.list_xattr(), |name| file.get_xattr(name)),
@@ -136,7 +136,7 @@ impl std::fmt::Display for XattrError {
 fn gather(
     names: io::Result<xattr::XAttrs>,
     get: impl Fn(&OsStr) -> io::Result<Option<Vec<u8>>>,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, XattrError> {
+) -> Result<Xattrs, XattrError> {
     let names = match names {
         // A file system that has none.
         Err(error) if error.raw_os_error() == Some(Errno::ENOTSUP as i32) => return Ok(Vec::new()),

@@ -102,8 +102,10 @@ def open_object(data, role, keys):
     """Yields the payload of a sealed object, segment by segment. The errors begin with the classes of §3."""
     n = data[10] if len(data) > 10 else 0
     end = 12 + 84 * n                                       # of the stanzas; then the commitment, then the body
-    if data[:7] != b"brackup":
+    if not data or data[:7] != b"brackup"[:len(data)]:
         raise Refused("not brackup: it is not a sealed object")
+    if len(data) < 12:
+        raise Refused("header: it is cut short")
     if data[7:8] != b"\x01":
         raise Refused(f"version: version {data[7:8].hex()} of the format is not known to this program, only 01 is")
     if data[8:9] not in (b"\x01", b"\x02"):

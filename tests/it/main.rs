@@ -3,15 +3,31 @@
 //! What needs root (devices, owners, trusted attributes, mounts) is done when root and said to be left out otherwise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+/// Stores written by earlier versions are read for ever.
+mod archives;
+/// Exit codes, words, JSON, nothing overwritten.
+mod cli;
 /// What any target must do, alone and wrapped.
 mod conformance;
 /// Stops after every storage call, every database call, and by kill -9.
 mod crash;
 /// What is stored, remembered or kept is damaged in every way; then the next step is taken.
 mod damage;
+/// Examples parse, links lead somewhere.
+mod docs;
 /// Disks that are full or gone, keys that are wrong, runs that meet, metafiles that mean harm.
 mod failures;
+/// What the program writes, restored by a reader in another language.
+mod interop;
+/// Imports go down only; what belongs where stays there.
+mod layers;
+/// Runs the real binary.
+mod program;
 /// A tree comes back as it was.
 mod round_trip;
 /// Trees, boxes, targets and programs to test with.
 mod support;
+/// A small tree, as text.
+mod tree;
+/// The format, held to bytes that other code made.
+mod vectors;
