@@ -11,7 +11,7 @@ use nix::fcntl::{Flock, FlockArg, PosixFadviseAdvice, posix_fadvise};
 /// Writes a file that must not exist yet, 0600, and makes it durable: the file and its name. It is there whole or not at all,
 /// after a full disk or a power cut too.
 pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let (mut file, temporary) = named_temporary(directory, "stage")?;
     let written = file.write_all(contents).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| place_new(&temporary, path));

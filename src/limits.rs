@@ -18,15 +18,15 @@ pub const RECIPIENTS_MAX: usize = 32;
 /// Largest header of a sealed object: prefix, stanzas, commitment.
 pub const HEADER_BYTES_MAX: usize = 12 + 84 * RECIPIENTS_MAX + 32;
 /// One YAML document of a metafile.
-pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
+pub const DOCUMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Items of one `chunks` list; a file with more is written in parts.
 pub const ITEMS_PER_DOCUMENT: usize = 1024;
 /// Extended attributes that are kept of one entry, names and values together (Linux allows 64 KiB a list and a value).
-pub const XATTR_BYTES_MAX: usize = 256 * 1024;
+pub const XATTR_BYTES_MAX: usize = 128 * 1024;
 /// A link target (Linux: PATH_MAX).
 pub const LINK_BYTES_MAX: usize = 4096;
 /// A path relative to the root: far beyond PATH_MAX, since the walk never hands the kernel a whole path.
-pub const PATH_BYTES_MAX: usize = 512 * 1024;
+pub const PATH_BYTES_MAX: usize = 128 * 1024;
 /// Levels of directories.
 pub const DEPTH_MAX: usize = 100_000;
 /// Text of a footer.
@@ -47,6 +47,8 @@ pub const SCRYPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const _: () = assert!(PIECE_BYTES_MAX.is_multiple_of(SEGMENT_BYTES));
 const _: () = assert!(CHUNK_BYTES_MIN >= PIECE_BYTES_MAX as u64);
 const _: () = assert!(CHUNK_BYTES_MIN.is_multiple_of(SEGMENT_BYTES as u64));
-// An escaped byte is at most four characters, a quoted one at most doubled: such a path still fits a document.
-const _: () = assert!(4 * LINK_BYTES_MAX < DOCUMENT_BYTES_MAX);
-const _: () = assert!(ITEMS_PER_DOCUMENT * 96 + XATTR_BYTES_MAX * 2 < DOCUMENT_BYTES_MAX);
+// An escaped byte is at most four characters, an item at most 96: an entry with everything at its worst (path, hardlink, link target,
+// attributes, items, and 4 KiB for the rest) is still a document that the reader takes.
+const _: () = assert!(
+    4 * (2 * PATH_BYTES_MAX + LINK_BYTES_MAX + XATTR_BYTES_MAX) + 96 * ITEMS_PER_DOCUMENT + 4096 < DOCUMENT_BYTES_MAX
+);

@@ -165,7 +165,7 @@ impl fmt::Display for BadPath {
             Self::EmptyName => "a path must be relative, without empty names",
             Self::Escape => "a backslash must begin \\\\ or \\x and two hex digits",
             Self::Nul => "a path must not hold a NUL byte",
-            Self::TooLong => "a path must not be longer than 512 KiB",
+            Self::TooLong => "a path must not be longer than 128 KiB",
         })
     }
 }

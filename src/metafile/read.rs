@@ -257,7 +257,7 @@ impl<R: Read> Reader<R> {
             let value = STANDARD.decode(value).map_err(|_| self.malformed("an xattr's value is no base64"))?;
             bytes += name.len() + value.len();
             if bytes > XATTR_BYTES_MAX {
-                return Err(self.malformed("more than 256 KiB of xattrs"));
+                return Err(self.malformed("more than 128 KiB of xattrs"));
             }
             attributes.push((name, value));
         }
@@ -312,7 +312,7 @@ impl<R: Read> Reader<R> {
     fn read_line(&mut self, into: &mut Vec<u8>) -> Result<(), Error> {
         let most = (DOCUMENT_BYTES_MAX + 1).saturating_sub(into.len()) as u64;
         self.source.by_ref().take(most).read_until(b'\n', into).map_err(Error::Io)?;
-        if into.len() > DOCUMENT_BYTES_MAX { Err(self.malformed("longer than 1 MiB")) } else { Ok(()) }
+        if into.len() > DOCUMENT_BYTES_MAX { Err(self.malformed("longer than 2 MiB")) } else { Ok(()) }
     }
 
     fn malformed(&self, what: &str) -> Error {

@@ -128,7 +128,7 @@ impl std::fmt::Display for XattrError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => write!(f, "its extended attributes can't be read: {error}"),
-            Self::TooMuch => f.write_str("it has more than 256 KiB of extended attributes: they are left out"),
+            Self::TooMuch => f.write_str("it has more than 128 KiB of extended attributes: they are left out"),
         }
     }
 }

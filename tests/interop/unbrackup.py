@@ -223,13 +223,13 @@ def documents(blocks):
             elif text:
                 raise Refused("the metafile does not begin with a line ---")
             number += 1
-        if len(tail) > 1 << 20:                             # §9
-            raise Refused("a document of the metafile is longer than 1 MiB")
+        if len(tail) > 2 << 20:                             # §9
+            raise Refused("a document of the metafile is longer than 2 MiB")
 
 def parse(text):
     """One YAML document. More than the writer's simple subset is refused, which keeps the YAML parser out of trouble."""
     bare = re.sub(rb"'(?:[^'\n]|'')*'", b"''", text)        # without what is in quotes
-    if len(text) > 1 << 20 or re.search(rb"""[&*!|>"{}\\%@`\t\r]|^---|^ {16}|- - |\[[^\]]*\[""", bare, re.M):
+    if len(text) > 2 << 20 or re.search(rb"""[&*!|>"{}\\%@`\t\r]|^---|^ {16}|- - |\[[^\]]*\[""", bare, re.M):
         raise Refused("a document of the metafile is not in the simple YAML of the format")
     doc, keys = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), re.findall(rb"^([^ \n:]+):", bare, re.M)
     if not isinstance(doc, dict) or len(keys) != len(set(keys)):

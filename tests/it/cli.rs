@@ -122,7 +122,7 @@ fn errors_of_the_configuration() {
         "did you mean \"path\"?",
     );
     test_box.configure("[SOURCE:tree]\npath = /raid\nrecipient = 00000000\n[TARGET:store]\ntype = Filesystem\npath = /nowhere/at/all\n");
-    is_an_error(test_box.brackup(["--from=tree", "--to=store"]), 1, "no public key with the id 00000000", "keygen");
+    is_an_error(test_box.brackup(["--from=tree", "--to=store"]), 2, "no public key with the id 00000000", "keygen");
     fs::remove_file(test_box.path("brackup.conf")).unwrap();
     is_an_error(test_box.brackup(["config", "check"]), 2, "which $BRACKUP_CONF names", "quickstart");
 }

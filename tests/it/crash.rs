@@ -7,7 +7,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use brackup::monitor::Quiet;
-use brackup::target::{ObjectName, Target};
+use brackup::target::ObjectName;
 
 use crate::support::{Call, Fault, How, Nas, Program, Recording, Tree, code, noise, set_mtime, settle, stderr};
 

@@ -17,10 +17,14 @@ mod damage;
 mod docs;
 /// Disks that are full or gone, keys that are wrong, runs that meet, metafiles that mean harm.
 mod failures;
+/// Trees that proptest makes.
+mod generated;
 /// What the program writes, restored by a reader in another language.
 mod interop;
 /// Imports go down only; what belongs where stays there.
 mod layers;
+/// Files that change, vanish or can't be read under way.
+mod meddling;
 /// Runs the real binary.
 mod program;
 /// A tree comes back as it was.

@@ -34,6 +34,7 @@ pub(crate) struct Nas {
     pub(crate) suite: Suite,
     pub(crate) padding: Padding,
     pub(crate) compression: Option<i32>,
+    #[expect(clippy::type_complexity, reason = "a closure, said once")]
     pub(crate) ignores: Box<dyn Fn(&[u8], bool) -> bool + Sync>,
     /// Ends a run from a [`Watch`].
     pub(crate) stop: AtomicBool,

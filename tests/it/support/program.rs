@@ -37,11 +37,6 @@ impl Program {
     pub(crate) fn home(&self) -> &Path {
         self.temporary.path()
     }
-
-    pub(crate) fn config(&self) -> PathBuf {
-        self.home().join(".brackup.conf")
-    }
-
     /// A command that is not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.prepare(Command::new(env!("CARGO_BIN_EXE_brackup")), arguments)
