@@ -90,7 +90,7 @@ mod tests {
         push_entry(
             &path,
             &full_entry(),
-            (Some("o'neil"), Some("users")),
+            (Some("CORP\\o'neil"), Some("users")),
             Some(&RelPath::parse(b"a").unwrap()),
             &mut text,
         );
@@ -111,7 +111,7 @@ mod tests {
         let Some(Record::Entry(found)) = reader.next().unwrap() else { panic!("no entry") };
         assert_eq!(found.entry, Entry { parts: 1, ..full_entry() });
         assert_eq!(found.hardlink, Some(RelPath::parse(b"a").unwrap()));
-        assert_eq!(found.user.as_deref(), Some("o'neil"));
+        assert_eq!(found.user.as_deref(), Some("CORP\\o'neil"));
         assert!(reader.next().unwrap().is_none());
         assert_eq!(reader.trailer().map(|trailer| trailer.bytes), Some(30));
     }

@@ -230,14 +230,14 @@ impl<R: Read> Reader<R> {
             target: self.bytes(document.target)?.unwrap_or_default(),
             xattrs: self.xattrs(document.xattrs)?,
             changed: document.changed.unwrap_or_default(),
-            problem: document.problem,
+            problem: self.name(document.problem)?,
             parts,
             items: self.items(document.chunks)?,
             ..Entry::new(stat)
         };
         let hardlink = document.hardlink.map(|text| self.path(Some(&text))).transpose()?;
         self.entries += 1;
-        let (user, group) = (document.user, document.group);
+        let (user, group) = (self.name(document.user)?, self.name(document.group)?);
         Ok(Record::Entry(Box::new(Found { path, entry, user, group, hardlink })))
     }
 
@@ -272,6 +272,11 @@ impl<R: Read> Reader<R> {
 
     fn bytes(&self, text: Option<String>) -> Result<Option<Vec<u8>>, Error> {
         text.map(|text| unescape(&text).ok_or_else(|| self.malformed("an escape"))).transpose()
+    }
+
+    /// Bytes that are text to those who use them: `CORP\user` has a backslash, which is escaped.
+    fn name(&self, text: Option<String>) -> Result<Option<String>, Error> {
+        Ok(self.bytes(text)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     fn mode(&self, text: Option<&str>) -> Result<u32, Error> {
