@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+#[cfg(feature = "manual")]
+use std::process::Command;
+use std::process::Stdio;
 
 use serde_json::Value;
 
