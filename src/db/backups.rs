@@ -1,9 +1,10 @@
 //! Backups that this box made, the chain of their signatures, and the chunks that each needs: what gc, prune and verify
 //! need to know without any secret key.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
-use super::chunks::number;
+use super::checksum::checksum;
+use super::chunks::{number, row_checksum};
 use super::{Db, Error};
 use crate::blob::ChunkNo;
 use crate::digest::{Key, Sha1};
@@ -31,8 +32,8 @@ const RECENT: usize = 256;
 impl<'db> Backup<'db> {
     /// Begins to record a backup.
     pub fn create(db: &'db Db, target_identity: &str, root: &str, signer: &str) -> Result<Self, Error> {
-        let sql = "INSERT INTO backups(target, name, root, signer, sequence, footer, created, complete)
-                   VALUES(?1, '', ?2, ?3, 0, x'', 0, 0)";
+        let sql = "INSERT INTO backups(target, name, root, signer, sequence, footer, created, complete, checksum)
+                   VALUES(?1, '', ?2, ?3, 0, x'', 0, 0, 0)";
         db.execute(sql, params![target_identity, root, signer])?;
         Ok(Self { db, id: db.connection.last_insert_rowid(), recent: vec![None; RECENT], chunks: 0 })
     }
@@ -45,8 +46,7 @@ impl<'db> Backup<'db> {
         }
         self.recent[slot] = Some(chunk);
         let sql = "INSERT OR IGNORE INTO refs(backup, chunk) VALUES(?1, ?2)";
-        let mut statement = self.db.prepare(sql)?;
-        let inserted = statement.execute(params![self.id, number(chunk)]).map_err(Error::query)?;
+        let inserted = self.db.prepare(sql)?.execute(params![self.id, number(chunk)])?;
         self.chunks += inserted as u64;
         Ok(())
     }
@@ -59,10 +59,11 @@ impl<'db> Backup<'db> {
     /// Its metafile has been stored.
     pub fn finish(self, name: &str, created: i64, head: ChainHead, entries: u64, bytes: u64) -> Result<(), Error> {
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let sql = "UPDATE backups SET name = ?2, created = ?3, sequence = ?4, footer = ?5, entries = ?6, bytes = ?7, complete = 1
-                   WHERE id = ?1";
+        let sql = "UPDATE backups SET name = ?2, created = ?3, sequence = ?4, footer = ?5, entries = ?6, bytes = ?7, complete = 1,
+                   checksum = ?8 WHERE id = ?1";
         let (sequence, entries, bytes) = (signed(head.sequence), signed(entries), signed(bytes));
-        self.db.execute(sql, params![self.id, name, created, sequence, &head.footer[..], entries, bytes])
+        let sum = head_checksum(sequence, &head.footer);
+        self.db.execute(sql, params![self.id, name, created, sequence, &head.footer[..], entries, bytes, sum])
     }
 }
 
@@ -70,14 +71,28 @@ impl Db {
     /// The newest backup of a root that this box remembers having signed and stored at a target.
     pub fn chain_head(&self, target_identity: &str, root: &str, signer: &str) -> Result<Option<ChainHead>, Error> {
         let sql =
-            "SELECT sequence, footer FROM backups WHERE root = ?1 AND signer = ?2 AND target = ?3 AND complete = 1
+            "SELECT sequence, footer, checksum FROM backups WHERE root = ?1 AND signer = ?2 AND target = ?3 AND complete = 1
                    ORDER BY sequence DESC LIMIT 1";
-        let row: Option<(i64, [u8; 32])> = self
-            .prepare(sql)?
-            .query_row(params![root, signer, target_identity], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
-            .map_err(Error::query)?;
-        Ok(row.map(|(sequence, footer)| ChainHead { sequence: u64::try_from(sequence).unwrap_or(0), footer }))
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, u32>(2)?));
+        let row = self.prepare(sql)?.row(params![root, signer, target_identity], read)?;
+        if row.is_some_and(|(sequence, footer, sum)| head_checksum(sequence, &footer) != sum) {
+            return Err(self.rotten());
+        }
+        Ok(row.map(|(sequence, footer, _)| ChainHead { sequence: u64::try_from(sequence).unwrap_or(0), footer }))
+    }
+
+    /// The names of the backups of a root that this box has stored at a target on a day (`yyyymmdd`), whether they are still there or not.
+    pub fn names_of_day(&self, target_identity: &str, root: &str, day: &str) -> Result<Vec<String>, Error> {
+        // A number follows the day, and `:` follows the digits.
+        let (first, behind) = (format!("{root}-{day}"), format!("{root}-{day}:"));
+        let sql = "SELECT name FROM backups WHERE target = ?1 AND name >= ?2 AND name < ?3 AND complete = 1";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.rows([target_identity, &first, &behind])?;
+        let mut names = Vec::new();
+        while let Some(name) = rows.next(|row| row.get(0))? {
+            names.push(name);
+        }
+        Ok(names)
     }
 
     /// Calls back with each chunk that backups of this box need at a target, sorted by key, once.
@@ -86,16 +101,24 @@ impl Db {
         target_identity: &str,
         mut each: impl FnMut(Key, u64) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let sql = "SELECT key, bytes FROM chunks WHERE key IS NOT NULL AND EXISTS (
+        let sql = "SELECT id, key, bytes, checksum FROM chunks WHERE key IS NOT NULL AND EXISTS (
                      SELECT 1 FROM refs JOIN backups ON backups.id = backup
                      WHERE chunk = chunks.id AND target = ?1 AND complete = 1) ORDER BY key";
         let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params![target_identity]).map_err(Error::query)?;
-        while let Some(row) = rows.next().map_err(Error::query)? {
-            let key = Sha1(row.get(0).map_err(Error::query)?);
-            let bytes: i64 = row.get(1).map_err(Error::query)?;
+        let mut rows = statement.rows(params![target_identity])?;
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok((row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?))
+        };
+        while let Some((id, key, bytes, checksum)) = rows.next(read)? {
+            if row_checksum(id, &key, bytes) != checksum {
+                return Err(self.rotten());
+            }
             each(key, u64::try_from(bytes).unwrap_or(0))?;
         }
         Ok(())
     }
+}
+
+fn head_checksum(sequence: i64, footer: &[u8; 32]) -> u32 {
+    checksum(&[&sequence.to_le_bytes(), footer])
 }

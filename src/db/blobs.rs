@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
-use super::{Db, Error};
+use super::statement::blob;
+use super::{Db, Error, checksum};
 use crate::digest::PieceDigest;
 
 /// New pieces that are gathered in memory.
@@ -54,21 +55,21 @@ impl<'db> Blobs<'db> {
             return Ok(None);
         }
         if let Some(range) = self.batch.get(digest) {
-            return Ok(Some(self.items[range.clone()].to_vec()));
+            return Ok(checksum::open(&[&digest.0], &self.items[range.clone()]).map(<[u8]>::to_vec));
         }
         for batch in (self.first_batch..self.next_batch).rev() {
             let sql = "SELECT items FROM fresh WHERE batch = ?1 AND digest = ?2";
-            if let Some(items) = self.query(sql, params![batch, &digest.0[..]])? {
+            if let Some(items) = self.query(sql, params![batch, &digest.0[..]], digest)? {
                 return Ok(Some(items));
             }
         }
-        self.query("SELECT items FROM blobs WHERE digest = ?1", params![&digest.0[..]])
+        self.query("SELECT items FROM blobs WHERE digest = ?1", params![&digest.0[..]], digest)
     }
 
     /// Remembers a piece.
     pub fn insert(&mut self, digest: &PieceDigest, items: &[u8]) -> Result<(), Error> {
         let start = self.items.len();
-        self.items.extend_from_slice(items);
+        checksum::seal(&[&digest.0], items, &mut self.items);
         self.batch.insert(*digest, start..self.items.len());
         if let Some(filter) = &mut self.filter {
             filter.insert(digest);
@@ -87,7 +88,7 @@ impl<'db> Blobs<'db> {
         let sql = "INSERT INTO fresh(batch, digest, items) VALUES(?1, ?2, ?3)";
         let mut insert = self.db.prepare(sql)?;
         for (digest, range) in std::mem::take(&mut self.batch) {
-            insert.execute(params![self.next_batch, &digest.0[..], &self.items[range]]).map_err(Error::query)?;
+            insert.execute(params![self.next_batch, &digest.0[..], &self.items[range]])?;
         }
         drop(insert);
         self.items.clear();
@@ -111,16 +112,13 @@ impl<'db> Blobs<'db> {
             let to = first.checked_add(1).map_or_else(|| vec![255; 21], |next| vec![next]);
             let mut part = BTreeMap::<Vec<u8>, Vec<u8>>::new();
             for batch in self.first_batch..self.next_batch {
-                let rows = select
-                    .query_map(params![batch, from, to], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .map_err(Error::query)?;
-                for row in rows {
-                    let (digest, items) = row.map_err(Error::query)?;
+                let mut rows = select.rows(params![batch, from, to])?;
+                while let Some((digest, items)) = rows.next(|row| Ok((row.get(0)?, row.get(1)?)))? {
                     part.insert(digest, items);
                 }
             }
             for (digest, items) in &part {
-                insert.execute(params![digest, items]).map_err(Error::query)?;
+                insert.execute(params![digest, items])?;
             }
         }
         self.first_batch = self.next_batch;
@@ -131,23 +129,29 @@ impl<'db> Blobs<'db> {
         let mut filter = Filter::new();
         for sql in ["SELECT digest FROM blobs", "SELECT digest FROM fresh"] {
             let mut statement = self.db.prepare(sql)?;
-            let mut rows = statement.query([]).map_err(Error::query)?;
-            while let Some(row) = rows.next().map_err(Error::query)? {
-                let digest =
-                    row.get_ref(0).and_then(|value| value.as_blob().map_err(Into::into)).map_err(Error::query)?;
-                if let Ok(digest) = digest.try_into() {
+            let mut rows = statement.rows([])?;
+            let mut insert = |row: &rusqlite::Row<'_>| {
+                if let Ok(digest) = blob(row, 0)?.try_into() {
                     filter.insert(&PieceDigest(digest));
                 }
-            }
+                Ok(())
+            };
+            while rows.next(&mut insert)?.is_some() {}
         }
         self.batch.keys().for_each(|digest| filter.insert(digest));
         self.filter = Some(filter);
         Ok(())
     }
 
-    fn query(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Option<Vec<u8>>, Error> {
-        let mut statement = self.db.prepare(sql)?;
-        statement.query_row(parameters, |row| row.get(0)).optional().map_err(Error::query)
+    /// A row that has rotted is none: the piece is stored anew.
+    fn query(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        digest: &PieceDigest,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let read = |row: &rusqlite::Row<'_>| Ok(checksum::open(&[&digest.0], blob(row, 0)?).map(<[u8]>::to_vec));
+        Ok(self.db.prepare(sql)?.row(parameters, read)?.flatten())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Chunks by number: which are stored, under which key, at which target. The one place that decides whether a row that
 //! names a chunk counts (I2).
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
+use super::checksum::checksum;
 use super::{Db, Error};
 use crate::blob::ChunkNo;
 use crate::digest::{Key, Sha1};
@@ -37,7 +38,8 @@ impl<'db> Chunks<'db> {
     pub fn stored(&mut self, chunk: ChunkNo, key: &Key, sealed_bytes: u64) -> Result<(), Error> {
         let number = number(chunk);
         let bytes = i64::try_from(sealed_bytes).unwrap_or(i64::MAX);
-        self.db.execute("UPDATE chunks SET key = ?2, bytes = ?3 WHERE id = ?1", params![number, &key.0[..], bytes])?;
+        let sql = "UPDATE chunks SET key = ?2, bytes = ?3, checksum = ?4 WHERE id = ?1";
+        self.db.execute(sql, params![number, &key.0[..], bytes, row_checksum(number, key, bytes)])?;
         self.db
             .execute("INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)", params![self.target, number])?;
         self.slots[slot(chunk)] = Some((chunk, Some(*key)));
@@ -61,14 +63,13 @@ impl<'db> Chunks<'db> {
         {
             return Ok(key);
         }
-        let sql =
-            "SELECT key FROM chunks JOIN presence ON chunk = id WHERE id = ?1 AND target = ?2 AND key IS NOT NULL";
-        let mut statement = self.db.prepare(sql)?;
-        let key: Option<[u8; 20]> = statement
-            .query_row(params![number(chunk), self.target], |row| row.get(0))
-            .optional()
-            .map_err(Error::query)?;
-        let key = key.map(Sha1);
+        let sql = "SELECT key, bytes, checksum FROM chunks JOIN presence ON chunk = id
+                   WHERE id = ?1 AND target = ?2 AND key IS NOT NULL";
+        let read = |row: &rusqlite::Row<'_>| Ok((Sha1(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, u32>(2)?));
+        let row = self.db.prepare(sql)?.row(params![number(chunk), self.target], read)?;
+        // A row that has rotted names another chunk, or none: what lies in it is stored anew.
+        let is_sound = |key: &Key, bytes, sum| row_checksum(number(chunk), key, bytes) == sum;
+        let key = row.filter(|(key, bytes, sum)| is_sound(key, *bytes, *sum)).map(|(key, ..)| key);
         self.slots[slot(chunk)] = Some((chunk, key));
         Ok(key)
     }
@@ -86,6 +87,11 @@ impl std::fmt::Debug for Chunks<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Chunks(of {})", self.target)
     }
+}
+
+/// Of a row of a chunk that is stored.
+pub(super) fn row_checksum(id: i64, key: &Key, bytes: i64) -> u32 {
+    checksum(&[&id.to_le_bytes(), &key.0, &bytes.to_le_bytes()])
 }
 
 pub(super) fn number(chunk: ChunkNo) -> i64 {

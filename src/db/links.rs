@@ -1,7 +1,7 @@
 //! Hard links of the run that goes on: the first path of each inode that has several names, and what its contents were.
 //! On disk, since a tree of hard-linked copies has as many of them as files.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::params;
 
 use super::{Db, Error};
 use crate::relpath::RelPath;
@@ -30,11 +30,8 @@ impl<'db> Links<'db> {
     /// The first path of an inode, if it was met.
     pub fn first(&self, device: u64, inode: u64) -> Result<Option<FirstLink>, Error> {
         let sql = "SELECT path, record FROM links WHERE device = ?1 AND inode = ?2";
-        let mut statement = self.db.prepare(sql)?;
-        let row: Option<(Vec<u8>, Option<Vec<u8>>)> = statement
-            .query_row(params![device as i64, inode as i64], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
-            .map_err(Error::query)?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?));
+        let row = self.db.prepare(sql)?.row(params![device as i64, inode as i64], read)?;
         Ok(row.map(|(key, record)| FirstLink { path: RelPath::from_sort_key(&key), record }))
     }
 

@@ -6,9 +6,11 @@
 
 mod backups;
 mod blobs;
+mod checksum;
 mod chunks;
 mod links;
 mod stat_cache;
+mod statement;
 
 pub use backups::{Backup, ChainHead};
 pub use blobs::Blobs;
@@ -20,22 +22,27 @@ use std::cell::Cell;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
+
+use statement::Statement;
 
 const FILE: &str = "brackup.db";
-const SCHEMA_VERSION: i64 = 1;
+/// Stands beside a database in which damage was met: the next run starts a new one.
+const DAMAGED_MARK: &str = "brackup.db.is-damaged";
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
 CREATE TABLE sources(id INTEGER PRIMARY KEY, name TEXT NOT NULL, target TEXT NOT NULL, tag BLOB NOT NULL, UNIQUE(name, target));
-CREATE TABLE targets(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, identity TEXT NOT NULL);
+CREATE TABLE targets(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, identity TEXT NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE files(source INTEGER, path BLOB, part INTEGER, record BLOB, PRIMARY KEY(source, path, part)) WITHOUT ROWID;
-CREATE TABLE chunks(id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB, bytes INTEGER);
+CREATE TABLE chunks(id INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB, bytes INTEGER, checksum INTEGER);
 CREATE INDEX chunks_by_key ON chunks(key) WHERE key IS NOT NULL;
 CREATE TABLE presence(target TEXT, chunk INTEGER, PRIMARY KEY(target, chunk)) WITHOUT ROWID;
 CREATE TABLE blobs(digest BLOB PRIMARY KEY, items BLOB) WITHOUT ROWID;
 CREATE TABLE fresh(batch INTEGER, digest BLOB, items BLOB, PRIMARY KEY(batch, digest)) WITHOUT ROWID;
 CREATE TABLE links(device INTEGER, inode INTEGER, path BLOB, record BLOB, PRIMARY KEY(device, inode)) WITHOUT ROWID;
 CREATE TABLE backups(id INTEGER PRIMARY KEY, target TEXT NOT NULL, name TEXT NOT NULL, root TEXT NOT NULL, signer TEXT NOT NULL,
-  sequence INTEGER NOT NULL, footer BLOB NOT NULL, created INTEGER NOT NULL, entries INTEGER, bytes INTEGER, complete INTEGER NOT NULL);
+  sequence INTEGER NOT NULL, footer BLOB NOT NULL, created INTEGER NOT NULL, entries INTEGER, bytes INTEGER, complete INTEGER NOT NULL,
+  checksum INTEGER NOT NULL);
 CREATE UNIQUE INDEX backups_by_name ON backups(target, name);
 CREATE TABLE refs(backup INTEGER, chunk INTEGER, PRIMARY KEY(backup, chunk)) WITHOUT ROWID;
 CREATE TABLE running(id INTEGER PRIMARY KEY);
@@ -44,6 +51,7 @@ CREATE TABLE running(id INTEGER PRIMARY KEY);
 /// The database of a box.
 pub struct Db {
     connection: Connection,
+    path: PathBuf,
     warning: Option<String>,
     /// Calls that still work; nothing: all of them.
     calls_left: Cell<Option<u64>>,
@@ -54,19 +62,28 @@ impl Db {
     /// [`Db::warning`] says what that costs.
     pub fn open(state_dir: &Path) -> Result<Self, Error> {
         let path = state_dir.join(FILE);
-        let existed = path.exists();
+        if !path.exists() {
+            // Of a file that somebody has removed.
+            let _ = std::fs::remove_file(damaged_mark(&path));
+            return Self::try_open(&path);
+        }
+        if damaged_mark(&path).exists() {
+            return Self::start_anew(&path);
+        }
         match Self::try_open(&path) {
-            Err(error) if existed && error.is_corruption() => {
-                let aside = set_aside(&path)?;
-                let mut db = Self::try_open(&path)?;
-                db.warning = Some(format!(
-                    "the local database was damaged and has been set aside as {}; no backup is lost, but the next run reads and stores everything anew",
-                    aside.display()
-                ));
-                Ok(db)
-            }
+            Err(error) if error.is_corruption() => Self::start_anew(&path),
             other => other,
         }
+    }
+
+    fn start_anew(path: &Path) -> Result<Self, Error> {
+        let aside = set_aside(path)?;
+        let mut db = Self::try_open(path)?;
+        db.warning = Some(format!(
+            "the local database was damaged and has been set aside as {}; no backup is lost, but the next run reads and stores everything anew",
+            aside.display()
+        ));
+        Ok(db)
     }
 
     fn try_open(path: &Path) -> Result<Self, Error> {
@@ -78,7 +95,7 @@ impl Db {
              PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
-        let db = Self { connection, warning: None, calls_left: Cell::new(None) };
+        let db = Self { connection, path: path.into(), warning: None, calls_left: Cell::new(None) };
         match db.number("PRAGMA user_version")? {
             0 => {
                 db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
@@ -97,10 +114,8 @@ impl Db {
         if self.number("SELECT count(*) FROM running")? == 0 {
             return Ok(());
         }
-        let verdict: String = self
-            .connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(|error| Error::new("can't check the local database", error))?;
+        let verdict = self.prepare("PRAGMA quick_check(1)")?.row([], |row| row.get::<_, String>(0))?;
+        let verdict = verdict.unwrap_or_default();
         if verdict != "ok" {
             let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(Error::new(
@@ -118,9 +133,11 @@ impl Db {
 
     /// Begins a run: sweeps what a run that was cut off left, and opens a transaction.
     pub fn begin_run(&self) -> Result<(), Error> {
+        // By itself and first: should the run end at damage in this file, the next one looks for it.
+        self.execute_batch("INSERT OR IGNORE INTO running VALUES(1)")?;
         // A chunk without a key was never stored. Rows that name it are ignored: numbers are never used again.
         self.execute_batch(
-            "BEGIN; DELETE FROM chunks WHERE key IS NULL; DELETE FROM links; INSERT OR IGNORE INTO running VALUES(1);
+            "BEGIN; DELETE FROM chunks WHERE key IS NULL; DELETE FROM links;
              DELETE FROM refs WHERE backup IN (SELECT id FROM backups WHERE complete = 0); DELETE FROM backups WHERE complete = 0;",
         )
     }
@@ -137,17 +154,15 @@ impl Db {
 
     /// Ends a run as if it had not been.
     pub fn abandon_run(&self) -> Result<(), Error> {
-        self.execute_batch("ROLLBACK")
+        self.execute_batch("ROLLBACK; DELETE FROM running;")
     }
 
     /// The number of a source as it is backed up to one target. If its pieces are keyed otherwise than before (other recipients, another box key) what was
     /// cached of it does not count any more.
     pub fn source(&self, name: &str, target_identity: &str, tag: &[u8; 16]) -> Result<i64, Error> {
-        let known: Option<(i64, Vec<u8>)> = self
-            .prepare("SELECT id, tag FROM sources WHERE name = ?1 AND target = ?2")?
-            .query_row([name, target_identity], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
-            .map_err(Error::query)?;
+        let sql = "SELECT id, tag FROM sources WHERE name = ?1 AND target = ?2";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?));
+        let known = self.prepare(sql)?.row([name, target_identity], read)?;
         match known {
             Some((id, known)) if known == tag => Ok(id),
             Some((id, _)) => {
@@ -165,19 +180,22 @@ impl Db {
 
     /// The identity that a target of this name had when it was last used.
     pub fn target_identity(&self, name: &str) -> Result<Option<String>, Error> {
-        self.prepare("SELECT identity FROM targets WHERE name = ?1")?
-            .query_row([name], |row| row.get(0))
-            .optional()
-            .map_err(Error::query)
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?));
+        let row = self.prepare("SELECT identity, checksum FROM targets WHERE name = ?1")?.row([name], read)?;
+        // Half remembered would be a target that is refused for ever.
+        let is_sound = row.as_ref().is_none_or(|(identity, sum)| target_checksum(name, identity) == *sum);
+        if is_sound { Ok(row.map(|(identity, _)| identity)) } else { Err(self.rotten()) }
     }
 
     /// Remembers a target.
     pub fn remember_target(&self, name: &str, identity: &str) -> Result<(), Error> {
-        self.execute("INSERT OR IGNORE INTO targets(name, identity) VALUES(?1, ?2)", params![name, identity])
+        let sql = "INSERT OR IGNORE INTO targets(name, identity, checksum) VALUES(?1, ?2, ?3)";
+        self.execute(sql, params![name, identity, target_checksum(name, identity)])
     }
 
     fn number(&self, sql: &str) -> Result<i64, Error> {
-        self.prepare(sql)?.query_row([], |row| row.get(0)).map_err(Error::query)
+        let number = self.prepare(sql)?.row([], |row| row.get(0))?;
+        number.ok_or_else(|| self.failed(rusqlite::Error::QueryReturnedNoRows))
     }
 
     /// For tests: so many calls more work, then all fail, as if the disk had gone.
@@ -187,9 +205,20 @@ impl Db {
     }
 
     /// Every statement but the batches comes from here.
-    fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, Error> {
+    fn prepare(&self, sql: &str) -> Result<Statement<'_>, Error> {
         self.check_calls()?;
-        self.connection.prepare_cached(sql).map_err(Error::query)
+        let prepared = self.connection.prepare_cached(sql).map_err(|error| self.failed(error))?;
+        Ok(Statement::new(self, prepared))
+    }
+
+    /// What SQLite said. If it met damage, that is noted beside the file, and the next run starts a new one.
+    fn failed(&self, error: rusqlite::Error) -> Error {
+        let error = Error::query(error);
+        if error.is_corruption() {
+            // If that fails too, the next run looks through the file, because this one did not end.
+            let _ = std::fs::write(damaged_mark(&self.path), b"");
+        }
+        error
     }
 
     fn check_calls(&self) -> Result<(), Error> {
@@ -206,13 +235,19 @@ impl Db {
         }
     }
 
+    /// A row is not what was written, and nothing can stand in for it.
+    fn rotten(&self) -> Error {
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        self.failed(rusqlite::Error::SqliteFailure(error, Some("a row does not have its checksum".into())))
+    }
+
     fn execute(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<(), Error> {
-        self.prepare(sql)?.execute(parameters).map(drop).map_err(Error::query)
+        self.prepare(sql)?.execute(parameters).map(drop)
     }
 
     fn execute_batch(&self, sql: &str) -> Result<(), Error> {
         self.check_calls()?;
-        self.connection.execute_batch(sql).map_err(Error::query)
+        self.connection.execute_batch(sql).map_err(|error| self.failed(error))
     }
 }
 
@@ -242,11 +277,20 @@ impl Error {
         Self::new(what, rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
     }
 
-    /// Whether the file itself is damaged.
+    /// Whether the file itself is damaged: as SQLite sees it, or because a field or the schema is not what was written there.
     pub fn is_corruption(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-        let code = self.source.as_ref().and_then(rusqlite::Error::sqlite_error_code);
-        matches!(code, Some(DatabaseCorrupt | NotADatabase))
+        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError};
+        use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
+        match &self.source {
+            Some(FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)) => true,
+            // A statement that does not fit the schema, here and by the code Unknown: both are fixed, so the schema has changed.
+            Some(SqlInputError { .. }) => true,
+            Some(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ConstraintViolation | DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown)
+            ),
+            None => false,
+        }
     }
 
     /// Whether another process has it.
@@ -290,7 +334,18 @@ fn set_aside(path: &Path) -> Result<PathBuf, Error> {
             std::fs::remove_file(journal).map_err(failed)?;
         }
     }
-    Ok(aside)
+    match std::fs::remove_file(damaged_mark(path)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(aside),
+    }
+}
+
+fn target_checksum(name: &str, identity: &str) -> u32 {
+    checksum::checksum(&[name.as_bytes(), identity.as_bytes()])
+}
+
+fn damaged_mark(path: &Path) -> PathBuf {
+    path.with_file_name(DAMAGED_MARK)
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use rusqlite::params;
 
-use super::{Db, Error};
+use super::statement::blob;
+use super::{Db, Error, checksum};
 
 const READ_ROWS: usize = 512;
 const READ_BYTES: usize = 128 * 1024;
@@ -67,7 +68,8 @@ impl<'db> StatCache<'db> {
     pub fn next_part(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.fill()? && self.rows.key(self.at) == self.current {
             self.at += 1;
-            return Ok(Some(self.rows.record(self.at - 1)));
+            // A part without items has rotted.
+            return Ok(Some(self.rows.record(self.at - 1)).filter(|record| !record.is_empty()));
         }
         Ok(None)
     }
@@ -175,14 +177,20 @@ impl Rows {
         let sql =
             "SELECT path, part, record FROM files WHERE source = ?1 AND (path, part) > (?2, ?3) ORDER BY path, part";
         let mut statement = db.prepare(sql)?;
-        let mut rows = statement.query(params![source, key, part]).map_err(Error::query)?;
+        let mut rows = statement.rows(params![source, key, part])?;
         while self.len() < READ_ROWS && self.bytes.len() < READ_BYTES {
-            let Some(row) = rows.next().map_err(Error::query)? else { return Ok(false) };
-            let field = |index| row.get_ref(index).and_then(|value| value.as_blob().map_err(Into::into));
-            let (key, record) = (field(0).map_err(Error::query)?, field(2).map_err(Error::query)?);
-            self.keys.push(push(&mut self.bytes, key));
-            self.parts.push(row.get(1).map_err(Error::query)?);
-            self.records.push(push(&mut self.bytes, record));
+            let mut take = |row: &rusqlite::Row<'_>| {
+                let (key, part) = (blob(row, 0)?, row.get::<_, u32>(1)?);
+                // A row that has rotted is read as an empty record, which no entry has.
+                let record = checksum::open(&[key, &part.to_le_bytes()], blob(row, 2)?).unwrap_or_default();
+                self.keys.push(push(&mut self.bytes, key));
+                self.parts.push(part);
+                self.records.push(push(&mut self.bytes, record));
+                Ok(())
+            };
+            if rows.next(&mut take)?.is_none() {
+                return Ok(false);
+            }
         }
         let at = self.len() - 1;
         self.last = Some((self.key(at).to_vec(), self.part(at)));
@@ -207,9 +215,10 @@ impl Writes {
     }
 
     fn put(&mut self, key: &[u8], part: u32, record: &[u8]) {
-        let key = push(&mut self.bytes, key);
-        let record = push(&mut self.bytes, record);
-        self.rows.push((key, Some((part, record))));
+        let place = push(&mut self.bytes, key);
+        let start = self.bytes.len();
+        checksum::seal(&[key, &part.to_le_bytes()], record, &mut self.bytes);
+        self.rows.push((place, Some((part, start..self.bytes.len()))));
     }
 
     fn is_full(&self) -> bool {
@@ -223,10 +232,9 @@ impl Writes {
         for (key, row) in &self.rows {
             let key = &self.bytes[key.clone()];
             match row {
-                None => delete.execute(params![source, key]),
-                Some((part, record)) => put.execute(params![source, key, part, &self.bytes[record.clone()]]),
-            }
-            .map_err(Error::query)?;
+                None => delete.execute(params![source, key])?,
+                Some((part, record)) => put.execute(params![source, key, part, &self.bytes[record.clone()]])?,
+            };
         }
         self.bytes.clear();
         self.rows.clear();
