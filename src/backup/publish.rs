@@ -141,22 +141,25 @@ impl Publication<'_> {
         Utc::from_system(self.started)
     }
 
-    /// The first name of the day that is not taken.
+    /// The next name of the day: of one that is there, or that this box remembers, none is given twice.
     fn next_name(&self) -> Result<BackupName, Error> {
-        let today = self.created().yyyymmdd();
+        let (root, today) = (self.options.root, self.created().yyyymmdd());
         let mut number = 0;
+        let mut pass = |name: &BackupName| {
+            if name.root() == root && name.day() == today {
+                number = number.max(name.number().saturating_add(1));
+            }
+        };
+        let remembered = self.db.names_of_day(self.identity, root, &today)?;
+        remembered.iter().filter_map(|name| BackupName::parse(name)).for_each(|name| pass(&name));
         self.target.list(&mut |name, _| {
-            if let ObjectName::Metafile(name) = name
-                && name.root() == self.options.root
-                && name.day() == today
-            {
-                number = number.max(name.number() + 1);
+            if let ObjectName::Metafile(name) = name {
+                pass(&name);
             }
             Ok(())
         })?;
-        let bad_name =
-            || target::Error::new(ErrorKind::Io, format!("{} can't be the name of a backup", self.options.root));
-        Ok(BackupName::new(self.options.root, self.created(), number).ok_or_else(bad_name)?)
+        let bad_name = || target::Error::new(ErrorKind::Io, format!("{root} can't be the name of a backup"));
+        Ok(BackupName::new(root, self.created(), number).ok_or_else(bad_name)?)
     }
 }
 

@@ -9,7 +9,7 @@ mod tree;
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use program::{Program, code, stderr};
 pub(crate) use targets::{Call, Fault, How, Recording};
-pub(crate) use tree::{Tree, noise, set_mtime, settle};
+pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 
 /// Whether this may be done; says so if not.
 pub(crate) fn when_root(what: &str) -> bool {

@@ -12,7 +12,7 @@ use brackup::metafile::Record;
 use brackup::monitor::{Counter, Monitor, Phase, Problem, Quiet, Severity, Tally};
 use brackup::relpath::RelPath;
 use brackup::restore::{self, Conflict, Selection};
-use brackup::seal::{BoxKey, Identity, Keyring, Recipient, Suite};
+use brackup::seal::{BoxKey, BoxPublic, Identity, Keyring, Recipient, Suite};
 use brackup::target::{BackupName, Filesystem, Target};
 use brackup::verify;
 use tempfile::TempDir;
@@ -36,6 +36,8 @@ pub(crate) struct Nas {
     pub(crate) compression: Option<i32>,
     #[expect(clippy::type_complexity, reason = "a closure, said once")]
     pub(crate) ignores: Box<dyn Fn(&[u8], bool) -> bool + Sync>,
+    /// Boxes whose signature is trusted. None: any, as at a first restore.
+    pub(crate) pinned: Vec<BoxPublic>,
     /// Ends a run from a [`Watch`].
     pub(crate) stop: AtomicBool,
     /// Database calls after which it fails, if it does.
@@ -84,9 +86,26 @@ impl Nas {
             padding: Padding::Padme,
             compression: Some(1),
             ignores: Box::new(|_, _| false),
+            pinned: Vec::new(),
             stop: AtomicBool::new(false),
             db_calls: None,
         }
+    }
+
+    /// Another box that is the same in everything.
+    pub(crate) fn copy(&self) -> Self {
+        let mut copy = Self::with_recipients(0);
+        fs::remove_dir(&copy.state).unwrap();
+        for (from, to) in [(&self.folder, &copy.folder), (&self.state, &copy.state), (&self.keys, &copy.keys)] {
+            fs::create_dir(to).unwrap();
+            for name in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().file_name()) {
+                fs::copy(from.join(&name), to.join(&name)).unwrap();
+            }
+        }
+        copy.identities = self.identities.iter().map(|one| Identity::parse(&one.to_text()).unwrap()).collect();
+        copy.recipients.clone_from(&self.recipients);
+        copy.pinned.clone_from(&self.pinned);
+        copy
     }
 
     pub(crate) fn target(&self) -> Filesystem {
@@ -137,11 +156,11 @@ impl Nas {
         Ok(Done { report, told: kept.kept.problems() })
     }
 
-    /// Opens a backup, its signature checked against this box's key if it still has it.
+    /// Opens a backup and checks who signed it.
     pub(crate) fn open(&self, target: &dyn Target, name: &str) -> Result<OpenBackup, catalog::Error> {
         let (name, length) = catalog::find(target, name, None)?;
-        let pinned = self.box_key().map(|key| key.public()).into_iter().collect();
-        OpenBackup::open(target, &name, length, &Trust { pinned, accept_unsigned: false }, &self.state)
+        let trust = Trust { pinned: self.pinned.clone(), accept_unsigned: false };
+        OpenBackup::open(target, &name, length, &trust, &self.state)
     }
 
     /// Restores a backup to a new folder; what it told must be nothing.
