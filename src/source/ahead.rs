@@ -1,6 +1,9 @@
 //! The walk on a thread of its own, a little ahead of what is made of it: finding and looking at the next entries overlaps with
-//! digesting the last ones. In a first backup, where everything must be read, small files are read ahead too.
+//! digesting the last ones. In a first backup, where everything must be read, small files are read ahead too, by whichever of the
+//! two threads has time: a taker that waits is given what there is, unread.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
@@ -8,9 +11,13 @@ use super::{Error, Met, Walk};
 use crate::entry::Kind;
 use crate::monitor::Tally;
 
-/// Entries that go over at a time, and the bytes of them that are read ahead at most. Two batches wait, one is being made.
-const BATCH_ENTRIES: usize = 64;
-const BATCH_BYTES: usize = 48 * 1024;
+/// Entries that go over at a time, and the bytes of them that are read ahead at most.
+const BATCH_ENTRIES: usize = 32;
+const BATCH_BYTES: usize = 16 * 1024;
+/// So few entries go over if the taker waits.
+const BATCH_ENTRIES_MIN: usize = 8;
+/// Batches that wait: what the taker does comes in bursts, since it writes to the database in batches too.
+const BATCHES: usize = 6;
 /// Up to this size a file is small.
 const SMALL_BYTES: u64 = 16 * 1024;
 
@@ -20,6 +27,7 @@ type Batch = Result<Vec<Met>, Error>;
 #[derive(Debug)]
 pub struct WalkAhead {
     batches: Receiver<Batch>,
+    waits: Arc<AtomicBool>,
     batch: std::vec::IntoIter<Met>,
 }
 
@@ -31,9 +39,11 @@ impl WalkAhead {
         tally: &'e Tally<'e>,
         read_small_files: bool,
     ) -> Self {
-        let (send, batches) = sync_channel(2);
-        scope.spawn(move || go(walk, tally, read_small_files, &send));
-        Self { batches, batch: Vec::new().into_iter() }
+        let (send, batches) = sync_channel(BATCHES);
+        let waits = Arc::new(AtomicBool::new(false));
+        let taker_waits = waits.clone();
+        scope.spawn(move || go(walk, tally, read_small_files, &taker_waits, &send));
+        Self { batches, waits, batch: Vec::new().into_iter() }
     }
 
     /// The next entry.
@@ -46,7 +56,13 @@ impl WalkAhead {
             if let Some(met) = self.batch.next() {
                 return Ok(Some(met));
             }
-            match self.batches.recv() {
+            let batch = self.batches.try_recv().or_else(|_| {
+                self.waits.store(true, Ordering::Relaxed);
+                let batch = self.batches.recv();
+                self.waits.store(false, Ordering::Relaxed);
+                batch
+            });
+            match batch {
                 Ok(batch) => self.batch = batch?.into_iter(),
                 // The walk has come to its end.
                 Err(_) => return Ok(None),
@@ -55,13 +71,20 @@ impl WalkAhead {
     }
 }
 
-fn go(mut walk: Walk<'_>, tally: &Tally<'_>, read_small_files: bool, send: &SyncSender<Batch>) {
+fn go(
+    mut walk: Walk<'_>,
+    tally: &Tally<'_>,
+    read_small_files: bool,
+    taker_waits: &AtomicBool,
+    send: &SyncSender<Batch>,
+) {
     let mut batch = Vec::with_capacity(BATCH_ENTRIES);
     let mut bytes = 0;
     loop {
+        let is_waited_for = read_small_files && taker_waits.load(Ordering::Relaxed);
         match walk.next(tally) {
             Ok(Some(mut met)) => {
-                if read_small_files && is_small(&met) {
+                if read_small_files && !is_waited_for && is_small(&met) {
                     bytes += met.read_ahead().unwrap_or(0);
                 }
                 batch.push(met);
@@ -73,7 +96,8 @@ fn go(mut walk: Walk<'_>, tally: &Tally<'_>, read_small_files: bool, send: &Sync
                 return;
             }
         }
-        if batch.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES {
+        let entries = if is_waited_for { BATCH_ENTRIES_MIN } else { BATCH_ENTRIES };
+        if batch.len() >= entries || bytes >= BATCH_BYTES {
             let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_ENTRIES));
             bytes = 0;
             // Nobody takes it: the run has ended before the walk.
