@@ -19,6 +19,8 @@ pub const RECIPIENTS_MAX: usize = 32;
 pub const HEADER_BYTES_MAX: usize = 12 + 84 * RECIPIENTS_MAX + 32;
 /// One YAML document of a metafile.
 pub const DOCUMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Mappings and lists in each other in a document.
+pub const YAML_DEPTH_MAX: usize = 8;
 /// Items of one `chunks` list; a file with more is written in parts.
 pub const ITEMS_PER_DOCUMENT: usize = 1024;
 /// Extended attributes that are kept of one entry, names and values together (Linux allows 64 KiB a list and a value).

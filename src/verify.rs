@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::catalog::{self, ChunkReader, FileReader, OpenBackup, Span, Trust};
+use crate::catalog::{self, ChunkReader, FileReader, OpenBackup, Span, Trust, slices};
 use crate::db::{self, Db};
 use crate::digest::{Key, Sha1Hasher};
 use crate::metafile::{Found, Record};
@@ -309,21 +309,22 @@ impl Reading {
         }
         let (sha1, length) = (&mut self.sha1, &mut self.length);
         let read = self.reader.read(items, chunks, |span| {
-            if stop.load(Ordering::Relaxed) {
-                return Err(catalog::Error::Contents("interrupted"));
-            }
+            let go_on = || {
+                if stop.load(Ordering::Relaxed) { Err(catalog::Error::Contents("interrupted")) } else { Ok(()) }
+            };
             match span {
                 Span::Data(data) => {
                     sha1.update(data);
                     *length += data.len() as u64;
                     tally.count(Counter::ReadBytes, data.len() as u64);
+                    go_on()
                 }
-                Span::Hole(hole) => {
-                    sha1.update_with_zeros(hole);
-                    *length += hole;
-                }
+                Span::Hole(hole) => slices(hole).try_for_each(|slice| {
+                    sha1.update_with_zeros(slice);
+                    *length += slice;
+                    go_on()
+                }),
             }
-            Ok::<_, catalog::Error>(())
         });
         self.error = read.err();
     }

@@ -130,6 +130,14 @@ pub enum Span<'b> {
     Hole(u64),
 }
 
+/// A length in slices: between two of them whoever digests a hole of terabytes can be stopped.
+pub fn slices(length: u64) -> impl Iterator<Item = u64> {
+    const SLICE_BYTES: u64 = 64 * 1024 * 1024;
+    let last = length % SLICE_BYTES;
+    let full = (0..length / SLICE_BYTES).map(|_| SLICE_BYTES);
+    full.chain((last > 0).then_some(last))
+}
+
 /// Turns a file's items into its contents. Items may come in several lists (parts).
 #[derive(Debug)]
 pub struct FileReader {

@@ -8,7 +8,7 @@ mod contents;
 mod error;
 
 pub use backup::{Documents, OpenBackup, Trust, Verdict};
-pub use contents::{ChunkReader, FileReader, Span};
+pub use contents::{ChunkReader, FileReader, Span, slices};
 pub use error::Error;
 
 use std::io::Read as _;

@@ -13,7 +13,7 @@ use super::{Header, Trailer};
 use crate::blob::{Codec, Item};
 use crate::digest::{Key, Sha1};
 use crate::entry::{Entry, Kind, Stat, Time, Xattrs};
-use crate::limits::{DOCUMENT_BYTES_MAX, ITEMS_PER_DOCUMENT, XATTR_BYTES_MAX};
+use crate::limits::{DOCUMENT_BYTES_MAX, ITEMS_PER_DOCUMENT, XATTR_BYTES_MAX, YAML_DEPTH_MAX};
 use crate::relpath::{RelPath, unescape};
 
 /// Reads a metafile's documents in order.
@@ -25,6 +25,8 @@ pub struct Reader<R> {
     number: u64,
     entries: u64,
     part: Option<(RelPath, u32)>,
+    /// The path of the entry before.
+    last: Option<RelPath>,
 }
 
 /// A document between header and trailer.
@@ -114,6 +116,7 @@ impl<R: Read> Reader<R> {
             number: 0,
             entries: 0,
             part: None,
+            last: None,
         };
         let mut line = Vec::new();
         reader.read_line(&mut line)?;
@@ -209,11 +212,15 @@ impl<R: Read> Reader<R> {
             Some((of, number)) if of == path => number + 1,
             Some(_) => return Err(self.malformed("parts without their entry")),
         };
+        // Ascending: so a link can't come first and a directory in its place after it.
+        if self.last.as_ref().is_some_and(|last| *last >= path) {
+            return Err(self.malformed("a path out of order"));
+        }
         let kind = document.kind.as_deref().and_then(Kind::parse).ok_or_else(|| self.malformed("no known `type`"))?;
         let device = document.device.unwrap_or_default();
         let stat = Stat {
             kind,
-            size: document.size.unwrap_or_default(),
+            size: self.size(document.size)?,
             mode: self.mode(document.mode.as_deref())?,
             uid: document.uid.ok_or_else(|| self.malformed("no `uid`"))?,
             gid: document.gid.ok_or_else(|| self.malformed("no `gid`"))?,
@@ -237,6 +244,7 @@ impl<R: Read> Reader<R> {
         };
         let hardlink = document.hardlink.map(|text| self.path(Some(&text))).transpose()?;
         self.entries += 1;
+        self.last = Some(path.clone());
         let (user, group) = (self.name(document.user)?, self.name(document.group)?);
         Ok(Record::Entry(Box::new(Found { path, entry, user, group, hardlink })))
     }
@@ -247,6 +255,11 @@ impl<R: Read> Reader<R> {
             return Err(self.malformed("more than 1024 items in `chunks`"));
         }
         Ok(chunks.into_iter().map(|item| item.0).collect())
+    }
+
+    fn size(&self, size: Option<u64>) -> Result<u64, Error> {
+        let size = size.unwrap_or_default();
+        if i64::try_from(size).is_ok() { Ok(size) } else { Err(self.malformed("a `size` that no file has")) }
     }
 
     fn xattrs(&self, xattrs: Option<BTreeMap<String, String>>) -> Result<Xattrs, Error> {
@@ -370,7 +383,12 @@ struct Document {
 
 fn parse(text: &[u8]) -> Result<Document, String> {
     let text = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
-    serde_yaml::from_str(text).map_err(|error| error.to_string())
+    // FORMAT.md sections 6 and 9. What one entry may hold is bounded by the length of its document.
+    let options = serde_yaml::options! {
+        budget: serde_yaml::budget! { max_depth: YAML_DEPTH_MAX, max_anchors: 0, max_aliases: 0 },
+        with_snippet: false,
+    };
+    serde_yaml::from_str_with_options(text, options).map_err(|error| error.to_string())
 }
 
 fn parse_time(text: &str) -> Option<Time> {
@@ -410,6 +428,10 @@ impl<'de> Deserialize<'de> for ChunkItem {
                     };
                     Item::Extent { chunk, offset: number, length, codec }
                 };
+                let (Item::Hole { length } | Item::Extent { length, .. }) = item;
+                if length == 0 {
+                    return Err(de::Error::custom("a chunk item has no length"));
+                }
                 if seq.next_element::<String>()?.is_some() {
                     return Err(de::Error::invalid_length(5, &self));
                 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::error::Error;
 use super::place::{Made, Place};
 use crate::blob::Item;
-use crate::catalog::{self, ChunkReader, FileReader, Span};
+use crate::catalog::{self, ChunkReader, FileReader, Span, slices};
 use crate::digest::{Key, Sha1Hasher};
 use crate::entry::Entry;
 use crate::monitor::{Counter, Tally};
@@ -47,17 +47,11 @@ impl Writing {
         let Some(file) = self.made.open_file() else { return Ok(()) };
         let sink = &mut self.sink;
         self.reader.read(items, chunks, |span| {
-            let length = match &span {
-                Span::Data(data) => data.len() as u64,
-                Span::Hole(length) => *length,
-            };
-            if stop.load(Ordering::Relaxed) {
-                return Err(Error::Interrupted);
-            }
-            sink.take(file, span)?;
-            tally.count(Counter::FileBytes, length);
-            tally.count(Counter::ReadBytes, length);
-            Ok(())
+            sink.take(file, span, |taken| {
+                tally.count(Counter::FileBytes, taken);
+                tally.count(Counter::ReadBytes, taken);
+                if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+            })
         })
     }
 
@@ -79,13 +73,25 @@ impl Writing {
 }
 
 impl Sink {
-    fn take(&mut self, file: &File, span: Span<'_>) -> Result<(), Error> {
+    fn take(
+        &mut self,
+        file: &File,
+        span: Span<'_>,
+        mut each: impl FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         match span {
             Span::Hole(length) => {
-                self.sha1.update_with_zeros(length);
-                self.length += length;
+                // Before so many zeros are digested: whether this file system has such files at all.
+                let end = self.length.saturating_add(length);
+                file.set_len(end).map_err(Error::io("can't make the file as large as its size says"))?;
+                for slice in slices(length) {
+                    self.sha1.update_with_zeros(slice);
+                    self.length += slice;
+                    each(slice)?;
+                }
             }
             Span::Data(data) => {
+                each(data.len() as u64)?;
                 self.sha1.update(data);
                 let mut rest = data;
                 while !rest.is_empty() {

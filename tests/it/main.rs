@@ -15,7 +15,7 @@ mod crash;
 mod damage;
 /// Examples parse, links lead somewhere.
 mod docs;
-/// Disks that are full or gone, keys that are wrong, runs that meet, metafiles that mean harm.
+/// Disks that are full or gone, keys that are wrong, runs that meet.
 mod failures;
 /// Trees that proptest makes.
 mod generated;
@@ -23,6 +23,8 @@ mod generated;
 mod interop;
 /// Imports go down only; what belongs where stays there.
 mod layers;
+/// Metafiles that mean harm.
+mod malice;
 /// Files that change, vanish or can't be read under way.
 mod meddling;
 /// Runs the real binary.
