@@ -6,14 +6,13 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde::de::{self, SeqAccess, Visitor};
 
+use super::document::{ChunkItem, Document, parse};
 use super::{Header, Trailer};
-use crate::blob::{Codec, Item};
+use crate::blob::Item;
 use crate::digest::{Key, Sha1};
 use crate::entry::{Entry, Kind, Stat, Time, Xattrs};
-use crate::limits::{DOCUMENT_BYTES_MAX, ITEMS_PER_DOCUMENT, XATTR_BYTES_MAX, YAML_DEPTH_MAX};
+use crate::limits::{DOCUMENT_BYTES_MAX, ITEMS_PER_DOCUMENT, XATTR_BYTES_MAX};
 use crate::relpath::{RelPath, unescape};
 
 /// Reads a metafile's documents in order.
@@ -344,100 +343,9 @@ impl<R> fmt::Debug for Reader<R> {
     }
 }
 
-/// Every key that a document may have. Unknown ones are ignored (FORMAT.md section 10).
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Document {
-    brackup: Option<u64>,
-    root: Option<String>,
-    host: Option<String>,
-    created: Option<String>,
-    software: Option<String>,
-    end: Option<bool>,
-    entries: Option<u64>,
-    files: Option<u64>,
-    bytes: Option<u64>,
-    problems: Option<u64>,
-    path: Option<String>,
-    part: Option<u32>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    mode: Option<String>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    user: Option<String>,
-    group: Option<String>,
-    mtime: Option<String>,
-    ctime: Option<String>,
-    size: Option<u64>,
-    sha1: Option<String>,
-    target: Option<String>,
-    device: Option<(u32, u32)>,
-    hardlink: Option<String>,
-    xattrs: Option<BTreeMap<String, String>>,
-    sparse: Option<bool>,
-    changed: Option<bool>,
-    problem: Option<String>,
-    chunks: Option<Vec<ChunkItem>>,
-}
-
-fn parse(text: &[u8]) -> Result<Document, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
-    // FORMAT.md sections 6 and 9. What one entry may hold is bounded by the length of its document.
-    let options = serde_yaml::options! {
-        budget: serde_yaml::budget! { max_depth: YAML_DEPTH_MAX, max_anchors: 0, max_aliases: 0 },
-        with_snippet: false,
-    };
-    serde_yaml::from_str_with_options(text, options).map_err(|error| error.to_string())
-}
-
 fn parse_time(text: &str) -> Option<Time> {
     let (seconds, nanoseconds) = text.split_once('.')?;
     let is_nine = nanoseconds.len() == 9 && nanoseconds.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = seconds.parse().ok()?;
     is_nine.then(|| nanoseconds.parse().ok()).flatten().map(|nanoseconds| Time { seconds, nanoseconds })
-}
-
-/// One item of `chunks`: `['key', offset, length]`, the same with `zstd`, or `[hole, length]`.
-struct ChunkItem(Item<Key>);
-
-impl<'de> Deserialize<'de> for ChunkItem {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items;
-        impl<'de> Visitor<'de> for Items {
-            type Value = ChunkItem;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("['key', offset, length], with zstd behind it or not, or [hole, length]")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChunkItem, A::Error> {
-                let short = || de::Error::invalid_length(0, &self);
-                let first: String = seq.next_element()?.ok_or_else(short)?;
-                let number: u64 = seq.next_element()?.ok_or_else(short)?;
-                let item = if first == "hole" {
-                    Item::Hole { length: number }
-                } else {
-                    let chunk =
-                        Key::parse(&first).ok_or_else(|| de::Error::custom("a chunk's key is 40 hex digits"))?;
-                    let length: u64 = seq.next_element()?.ok_or_else(short)?;
-                    let codec = match seq.next_element::<String>()?.as_deref() {
-                        None => Codec::Raw,
-                        Some("zstd") => Codec::Zstd,
-                        Some(_) => return Err(de::Error::custom("a chunk item is compressed by something unknown")),
-                    };
-                    Item::Extent { chunk, offset: number, length, codec }
-                };
-                let (Item::Hole { length } | Item::Extent { length, .. }) = item;
-                if length == 0 {
-                    return Err(de::Error::custom("a chunk item has no length"));
-                }
-                if seq.next_element::<String>()?.is_some() {
-                    return Err(de::Error::invalid_length(5, &self));
-                }
-                Ok(ChunkItem(item))
-            }
-        }
-        deserializer.deserialize_seq(Items)
-    }
 }
