@@ -44,9 +44,8 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
 
 const LINES_MAX: usize = 400;
 /// Longer files: how long they may be, and why.
-const LONG: &[(&str, usize, &str)] = &[
-    ("src/entry.rs", 430, "the record's writer and reader side by side, so that they are changed together"),
-];
+const LONG: &[(&str, usize, &str)] =
+    &[("src/entry.rs", 430, "the record's writer and reader side by side, so that they are changed together")];
 
 struct Source {
     path: String,

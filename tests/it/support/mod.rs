@@ -1,11 +1,13 @@
 //! Fixtures: [`Tree`] to back up and compare, [`Nas`] that does it through the library, [`Program`] that does it through the
 //! binary, and targets that count, fail or stop.
 
+mod mount;
 mod nas;
 mod program;
 mod targets;
 mod tree;
 
+pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use program::{Program, code, stderr};
 pub(crate) use targets::{Call, Fault, How, Recording};

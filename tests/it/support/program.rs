@@ -16,11 +16,21 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// To back up `source`.
+    /// To back up `source` to a folder in its home.
     pub(crate) fn new(source: &Path) -> Self {
         let temporary = TempDir::new().unwrap();
+        let folder = temporary.path().join("target");
+        Self::at(temporary, source, folder)
+    }
+
+    /// To back up `source` to `folder`.
+    pub(crate) fn to(source: &Path, folder: &Path) -> Self {
+        Self::at(TempDir::new().unwrap(), source, folder.into())
+    }
+
+    fn at(temporary: TempDir, source: &Path, folder: PathBuf) -> Self {
         let home = temporary.path();
-        let (folder, key) = (home.join("target"), home.join("secret.key"));
+        let key = home.join("secret.key");
         let identity = Identity::generate().unwrap();
         let text = format!(
             "[BOX]\npiece_size = 64k\n[TARGET:disk]\ntype = Filesystem\npath = {}\n\
@@ -37,6 +47,7 @@ impl Program {
     pub(crate) fn home(&self) -> &Path {
         self.temporary.path()
     }
+
     /// A command that is not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.prepare(Command::new(env!("CARGO_BIN_EXE_brackup")), arguments)
