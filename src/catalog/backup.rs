@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -15,7 +16,7 @@ use crate::seal::{BoxPublic, Fault, Footer, Identity, Role, split_footer};
 use crate::target::{BackupName, ObjectName, Target};
 
 /// Reads the documents of a metafile.
-pub type Documents = Reader<zstd::stream::read::Decoder<'static, BufReader<crate::seal::Opener<std::io::Take<File>>>>>;
+pub type Documents = Reader<zstd::stream::read::Decoder<'static, BufReader<crate::seal::Opener<Fetched>>>>;
 
 /// Whose signature is believed.
 #[derive(Debug, Default)]
@@ -84,9 +85,8 @@ impl OpenBackup {
 
     /// Reads its documents from the first; may be called again.
     pub fn documents(&self, identities: &[Identity]) -> Result<Documents, Error> {
-        let mut file = self.file.try_clone().map_err(Error::Spool)?;
-        file.seek(SeekFrom::Start(0)).map_err(Error::Spool)?;
-        let sealed = file.take(self.sealed_length);
+        let file = self.file.try_clone().map_err(Error::Spool)?;
+        let sealed = Fetched { file, at: 0, end: self.sealed_length };
         let opener = crate::seal::Opener::open(sealed, self.sealed_length, Role::Metafile, identities);
         let opener = opener.map_err(|error| match error.downcast::<Fault>() {
             Ok(fault) => Error::Object { name: format!("{}.meta", self.name), fault },
@@ -95,7 +95,28 @@ impl OpenBackup {
         let mut zstd = zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(16 * 1024, opener))
             .map_err(Error::Spool)?;
         zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Error::Spool)?;
-        Ok(Reader::open(zstd)?)
+        let documents = Reader::open(zstd)?;
+        if documents.header().root != self.name.root() {
+            return Err(Error::Contents("the metafile is of another root than its name says"));
+        }
+        Ok(documents)
+    }
+}
+
+/// The envelope of a metafile that was fetched. By offset, so that two who read it do not move each other.
+#[derive(Debug)]
+pub struct Fetched {
+    file: File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Fetched {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let most = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(into.len());
+        let got = self.file.read_at(&mut into[..most], self.at)?;
+        self.at += got as u64;
+        Ok(got)
     }
 }
 

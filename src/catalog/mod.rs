@@ -7,7 +7,7 @@ mod backup;
 mod contents;
 mod error;
 
-pub use backup::{Documents, OpenBackup, Trust, Verdict};
+pub use backup::{Documents, Fetched, OpenBackup, Trust, Verdict};
 pub use contents::{ChunkReader, FileReader, Span, slices};
 pub use error::Error;
 

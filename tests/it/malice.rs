@@ -269,3 +269,11 @@ fn a_window_beyond_the_limit_is_not_allocated() {
     let (_, told) = restored(&nas, &forge_compressed(&nas, &encoder.finish().unwrap()));
     assert!(told.unwrap_err().contains("can't be read"));
 }
+
+#[test]
+fn a_metafile_of_another_root_is_refused() {
+    let nas = Nas::new();
+    let (_, told) =
+        restored(&nas, &forge(&nas, metafile(&[zeros("a")]).replace("root: 'tree'", "root: 'mail'").as_bytes()));
+    assert!(told.unwrap_err().contains("another root"));
+}
