@@ -2,11 +2,15 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use brackup::catalog::OpenBackup;
+use brackup::metafile::Record;
 use brackup::monitor::{Counter, Counts, Monitor, Phase, Problem, Severity};
 use brackup::relpath::RelPath;
+use brackup::restore::Selection;
+use brackup::seal::Identity;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::{Global, ProgressKind};
@@ -16,8 +20,9 @@ use crate::term;
 const QUICK: Duration = Duration::from_millis(200);
 /// How often a line is written where there is no terminal.
 const SLOW: Duration = Duration::from_secs(30);
-/// Paths between two looks at the clock.
+/// Paths between two looks at the clock, which show where there are a million of them; and bytes after which it is looked at anyway.
 const CALLS_A_LOOK: u32 = 64;
+const BYTES_A_LOOK: u64 = 64 * 1024;
 
 /// A monitor that talks to people or to programs.
 pub(crate) struct Progress {
@@ -36,6 +41,8 @@ enum Kind {
 
 struct State {
     counts: Counts,
+    phase: Phase,
+    path: RelPath,
     began: Instant,
     told: Instant,
 }
@@ -50,13 +57,50 @@ impl Progress {
             ProgressKind::Auto => Kind::Lines,
         };
         let now = Instant::now();
-        let state = State { counts: Counts::default(), began: now, told: now };
+        let counts = Counts::default();
+        let state = State { counts, phase: Phase::Backup, path: RelPath::root(), began: now, told: now };
         Self { kind, verbose: global.verbose, calls: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
-    /// Whether it pays to find out beforehand how much there is.
+    /// Whether it pays to find out beforehand how much there is: somebody waits. Not so every night, from cron.
     pub(crate) fn wants_totals(&self) -> bool {
-        !matches!(self.kind, Kind::None)
+        matches!(self.kind, Kind::Bar(_) | Kind::Json)
+    }
+
+    /// Does something with a backup while a thread of its own reads through it and finds out how much that will be.
+    pub(crate) fn with_totals<T>(
+        &self,
+        backup: &OpenBackup,
+        identities: &[Identity],
+        selection: &Selection,
+        act: impl FnOnce() -> T,
+    ) -> T {
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            if self.wants_totals() {
+                scope.spawn(|| self.expect(backup, identities, selection.clone(), &is_over));
+            }
+            let acted = act();
+            is_over.store(true, Ordering::Relaxed);
+            acted
+        })
+    }
+
+    fn expect(&self, backup: &OpenBackup, identities: &[Identity], mut selection: Selection, is_over: &AtomicBool) {
+        // What is wrong with it is told by whoever acts on it.
+        let Ok(mut documents) = backup.documents(identities) else { return };
+        while let Ok(Some(record)) = documents.next() {
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Record::Entry(found) = record
+                && found.entry.stat.kind.has_contents()
+                && selection.selects(&found.path)
+            {
+                self.count(Counter::ExpectedFiles, 1);
+                self.count(Counter::ExpectedBytes, found.entry.stat.size);
+            }
+        }
     }
 
     /// Takes the bar away: what follows is the result.
@@ -66,24 +110,29 @@ impl Progress {
         }
     }
 
-    fn tell(&self, phase: Phase, path: &RelPath) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Tells, if it was long ago that it did.
+    fn tell(&self, mut state: std::sync::MutexGuard<'_, State>) {
         let every = if matches!(self.kind, Kind::Lines) { SLOW } else { QUICK };
         if state.told.elapsed() < every {
             return;
         }
         state.told = Instant::now();
-        let (counts, began) = (state.counts, state.began);
+        let (counts, phase, path, began) = (state.counts, state.phase, state.path.clone(), state.began);
         drop(state);
+        let done = Done::of(&counts);
         match &self.kind {
             Kind::Bar(bar) => {
-                bar.set_length(counts.of(Counter::ExpectedBytes).max(counts.of(Counter::FileBytes)));
-                bar.set_position(counts.of(Counter::FileBytes));
-                bar.set_prefix(term::plural(counts.of(Counter::Files), "file", "files"));
+                bar.set_length(counts.of(Counter::ExpectedBytes).max(done.bytes));
+                bar.set_position(done.bytes);
+                bar.set_prefix(done.things());
                 bar.set_message(term::safe(&path.escaped()));
             }
-            Kind::Json => json(phase, path, &counts, began.elapsed()),
-            Kind::Lines => line(phase, &counts, began.elapsed()),
+            Kind::Json => json(phase, &path, &counts, began.elapsed()),
+            Kind::Lines => line(phase, &done, began.elapsed()),
             Kind::None => {}
         }
     }
@@ -91,17 +140,23 @@ impl Progress {
 
 impl Monitor for Progress {
     fn count(&self, counter: Counter, by: u64) {
-        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self.state();
         state.counts.by[counter as usize] += by;
+        let is_work = matches!(counter, Counter::ReadBytes | Counter::StoredBytes);
+        if is_work && by >= BYTES_A_LOOK {
+            self.tell(state);
+        }
     }
 
     fn at(&self, phase: Phase, path: &RelPath) {
         if self.verbose > 1 {
             term::say(format_args!("{}", term::safe(&path.escaped())));
         }
-        // Looking at the clock for each of a million names would show.
+        let mut state = self.state();
+        state.phase = phase;
+        state.path.clone_from(path);
         if self.calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(CALLS_A_LOOK) {
-            self.tell(phase, path);
+            self.tell(state);
         }
     }
 
@@ -143,22 +198,43 @@ fn word(phase: Phase) -> &'static str {
     }
 }
 
-fn line(phase: Phase, counts: &Counts, elapsed: Duration) {
-    let done = counts.of(Counter::FileBytes);
-    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
-    let expected = counts.of(Counter::ExpectedBytes);
-    let left = if expected > done && rate > 0.0 {
-        format!(", about {} s left", ((expected - done) as f64 / rate) as u64)
-    } else {
-        String::new()
-    };
-    let files = term::plural(counts.of(Counter::Files), "file", "files");
+fn line(phase: Phase, done: &Done, elapsed: Duration) {
+    let rate = done.bytes as f64 / elapsed.as_secs_f64().max(0.001);
     term::say(format_args!(
-        "brackup: {}: {files}, {}, {}/s{left}",
+        "brackup: {}: {}, {}, {}/s",
         word(phase),
-        term::bytes(done),
+        done.things(),
+        term::bytes(done.bytes),
         term::bytes(rate as u64)
     ));
+}
+
+/// What is done: files, or objects where no files are looked at.
+struct Done {
+    count: u64,
+    bytes: u64,
+    is_files: bool,
+}
+
+impl Done {
+    fn of(counts: &Counts) -> Self {
+        let of = |counter| counts.of(counter);
+        let is_files = of(Counter::Files) + of(Counter::FileBytes) > 0 || of(Counter::Chunks) == 0;
+        let (count, bytes) = if is_files {
+            (of(Counter::Files), of(Counter::FileBytes))
+        } else {
+            (of(Counter::Chunks), of(Counter::StoredBytes))
+        };
+        Self { count, bytes, is_files }
+    }
+
+    fn things(&self) -> String {
+        if self.is_files {
+            term::plural(self.count, "file", "files")
+        } else {
+            term::plural(self.count, "object", "objects")
+        }
+    }
 }
 
 fn json(phase: Phase, path: &RelPath, counts: &Counts, elapsed: Duration) {

@@ -92,18 +92,21 @@ pub fn objects(
         if failed.is_some() || stop.load(Ordering::Relaxed) {
             return Ok(());
         }
+        tally.at(Phase::Verify, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
         let checked = match &name {
             ObjectName::Chunk(key) => {
                 let whole = chunk(target, &name, *key, length, &mut buffer, tally);
                 whole.and_then(|is_whole| if is_whole { Ok(()) } else { forget(needed, key) })
             }
-            ObjectName::Metafile(backup) => metafile(target, backup, length, spool, tally),
+            ObjectName::Metafile(backup) => {
+                tally.count(Counter::StoredBytes, length);
+                metafile(target, backup, length, spool, tally)
+            }
         };
         if let Err(error) = checked {
             failed = Some(error);
         }
         tally.count(Counter::Chunks, 1);
-        tally.count(Counter::StoredBytes, length);
         Ok(())
     })?;
     if let Some(error) = failed {
@@ -128,7 +131,10 @@ fn chunk(
     loop {
         match source.read(buffer) {
             Ok(0) => break,
-            Ok(got) => sha1.update(&buffer[..got]),
+            Ok(got) => {
+                sha1.update(&buffer[..got]);
+                tally.count(Counter::StoredBytes, got as u64);
+            }
             Err(error) => {
                 tally.problem(name.to_string(), format!("can't be read: {error}"));
                 return Ok(false);

@@ -8,6 +8,7 @@ use brackup::config::{BoxOptions, Config, Surroundings};
 use brackup::fsutil;
 use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
+use brackup::restore::Selection;
 use brackup::seal::Identity;
 use brackup::verify;
 
@@ -69,7 +70,9 @@ fn check(target: &NamedTarget, key: &Path, backup: &str, global: &Global, stop: 
     let backup = opened.backup(backup, None)?;
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
-    let checked = verify::contents(&*opened.target.target, &backup, &opened.identities, &tally, stop);
+    let checked = progress.with_totals(&backup, &opened.identities, &Selection::default(), || {
+        verify::contents(&*opened.target.target, &backup, &opened.identities, &tally, stop)
+    });
     progress.finish();
     checked?;
     let counts = tally.sums();

@@ -38,7 +38,9 @@ pub(crate) fn run(args: &RestoreArgs, global: &Global, stop: &AtomicBool) -> Res
     };
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
-    let report = restore::run(&options, &backup, &*opened.target.target, &opened.identities, &tally, stop);
+    let report = progress.with_totals(&backup, &opened.identities, &options.selection, || {
+        restore::run(&options, &backup, &*opened.target.target, &opened.identities, &tally, stop)
+    });
     progress.finish();
     let report = report?;
     let counts = &report.counts;

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use brackup::catalog;
-use brackup::monitor::{Counter, Tally};
+use brackup::monitor::{Counter, Monitor as _, Tally};
 use brackup::outcome::Outcome;
+use brackup::restore::Selection;
 use brackup::verify;
 
 use super::open::{self, Opened, State};
@@ -20,8 +21,11 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
     let with_key = !args.key.is_empty() || std::env::var_os("BRACKUP_KEY").is_some_and(|key| !key.is_empty());
-    let checked =
-        if with_key { with_keys(args, global, &tally, stop) } else { without_key(args, global, &tally, stop) };
+    let checked = if with_key {
+        with_keys(args, global, &progress, &tally, stop)
+    } else {
+        without_key(args, global, &progress, &tally, stop)
+    };
     progress.finish();
     checked?;
     let counts = tally.sums();
@@ -58,7 +62,13 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
 }
 
 /// Names, signatures and presence.
-fn without_key(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Failure> {
+fn without_key(
+    args: &VerifyArgs,
+    global: &Global,
+    progress: &Progress,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
     if !args.backup.is_empty() {
         return Err(Failure::usage("--backup needs a key: without one all objects are looked at")
             .hint("give the secret key file with --key"));
@@ -72,13 +82,25 @@ fn without_key(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &Ato
         target.target.identify(expected.as_deref())?;
     }
     let needed = state.as_ref().zip(expected.as_deref()).map(|(state, identity)| (&state.db, identity));
+    if progress.wants_totals() {
+        target.target.list(&mut |_, length| {
+            progress.count(Counter::ExpectedBytes, length);
+            Ok(())
+        })?;
+    }
     verify::objects(&*target.target, needed, &open::spool(), tally, stop)?;
     verify::chain(&*target.target, needed, tally)?;
     Ok(())
 }
 
 /// Everything opens, every file's digest agrees.
-fn with_keys(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Failure> {
+fn with_keys(
+    args: &VerifyArgs,
+    global: &Global,
+    progress: &Progress,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
     let open = OpenArgs { from: args.target.clone(), key: args.key.clone(), accept_unsigned: args.accept_unsigned };
     let opened = Opened::new(&open, global)?;
     let target = &*opened.target.target;
@@ -95,7 +117,9 @@ fn with_keys(args: &VerifyArgs, global: &Global, tally: &Tally<'_>, stop: &Atomi
             break;
         }
         let checked = opened.backup(&name, None).and_then(|backup| {
-            verify::contents(target, &backup, &opened.identities, tally, stop).map_err(Failure::from)
+            progress.with_totals(&backup, &opened.identities, &Selection::default(), || {
+                verify::contents(target, &backup, &opened.identities, tally, stop).map_err(Failure::from)
+            })
         });
         match checked {
             // A key that opens nothing is the person's error, not the store's.
