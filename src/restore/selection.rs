@@ -5,7 +5,7 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::relpath::RelPath;
+use crate::relpath::{RelPath, unescape};
 
 /// Paths and globs. Empty: everything.
 #[derive(Clone, Debug, Default)]
@@ -25,15 +25,19 @@ struct Glob {
 }
 
 impl Selection {
-    /// Parses what a person wrote. `root` is what was backed up: absolute paths are taken relative to it.
+    /// Parses what a person wrote: bytes, or text with escapes as names are shown (FORMAT.md section 6.1); where it may be both, both
+    /// are meant. `root` is what was backed up: absolute paths are taken relative to it.
     pub fn parse(patterns: &[Vec<u8>], root: &[u8]) -> Result<Self, String> {
         let mut selection = Self::default();
-        for pattern in patterns {
-            let relative = relative(pattern, root);
+        let unescaped = |pattern: &Vec<u8>| {
+            std::str::from_utf8(pattern).ok().and_then(unescape).filter(|unescaped| unescaped != pattern)
+        };
+        for pattern in patterns.iter().flat_map(|pattern| [Some(pattern.clone()), unescaped(pattern)]).flatten() {
+            let relative = relative(&pattern, root);
             let is_glob = relative.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
             if is_glob {
                 let regex = RegexBuilder::new(&translate(&relative)).unicode(false).size_limit(1 << 20).build();
-                let regex = regex.map_err(|_| format!("{} is no glob", String::from_utf8_lossy(pattern)))?;
+                let regex = regex.map_err(|_| format!("{} is no glob", String::from_utf8_lossy(&pattern)))?;
                 selection.globs.push(Glob { regex, on_name: !relative.contains(&b'/') });
             } else {
                 selection.paths.push(relative);
@@ -174,6 +178,21 @@ mod tests {
         assert_eq!(selected(&["doc/deep/"], &PATHS), ["doc/deep", "doc/deep/c.jpg"]);
         assert_eq!(selected(&["/home/brad/doc/a.txt"], &PATHS), ["doc/a.txt"]);
         assert_eq!(selected(&["./doc/a.txt", "nothing"], &PATHS), ["doc/a.txt"]);
+    }
+
+    #[test]
+    fn what_is_shown_escaped_is_read_back() {
+        let paths = [r"a\xffb", r"a\\b", r"a\\\\b"].map(|text| RelPath::parse_escaped(text).unwrap());
+        let selected = |pattern: &str| {
+            let mut selection = Selection::parse(&[pattern.as_bytes().to_vec()], b"/").unwrap();
+            paths.iter().map(|path| selection.selects(path)).collect::<Vec<_>>()
+        };
+        assert_eq!(selected(r"a\xffb"), [true, false, false]);
+        assert_eq!(selected(r"a\xff?"), [true, false, false]);
+        assert_eq!(selected(r"a\xff"), [false, false, false]);
+        assert_eq!(selected(r"a\b"), [false, true, false], "no escape: the bytes");
+        assert_eq!(selected(r"a\\b"), [false, true, true], "a backslash that is escaped, or two");
+        assert_eq!(selected(r"a\\\\b"), [false, false, true]);
     }
 
     #[test]
