@@ -80,27 +80,48 @@ pub(crate) fn ls(args: &LsArgs, global: &Global) -> Result<Outcome, Failure> {
 pub(crate) fn find(args: &FindArgs, global: &Global) -> Result<Outcome, Failure> {
     let opened = Opened::new(&args.open, global)?;
     let mut out = term::out();
-    let mut is_any = false;
+    let (mut is_any, mut unusable) = (false, 0);
     for (name, _) in catalog::backups(&*opened.target.target)? {
         if args.root.as_deref().is_some_and(|root| root != name.root()) {
             continue;
         }
-        let backup = opened.backup(&name.to_string(), None)?;
-        let mut documents = backup.documents(&opened.identities)?;
-        let mut selection = Selection::for_find(args.pattern.as_os_str().as_bytes(), &documents.header().path)
-            .map_err(Failure::usage)?;
-        while let Some(found) = next_entry(&mut documents)? {
-            if selection.selects(&found.path) {
-                is_any = true;
-                print_entry(&mut out, Some(&backup), &found, global.json)?;
+        match find_in(&opened, &name.to_string(), args, global, &mut out) {
+            Ok(is_here) => is_any |= is_here,
+            // One that is damaged does not hide the others.
+            Err(failure) if failure.outcome == Outcome::Failed => {
+                term::warning(&failure.message);
+                unusable += 1;
             }
+            Err(failure) => return Err(failure),
         }
     }
     out.flush()?;
-    if is_any {
-        return Ok(Outcome::Done);
+    if is_any || unusable > 0 {
+        return Ok(Outcome::of_problems(unusable));
     }
     Err(Failure::new(Outcome::Failed, format!("no backup at {} has it", opened.target.target.describe())))
+}
+
+/// Finds paths in one backup; whether there was any.
+fn find_in(
+    opened: &Opened,
+    name: &str,
+    args: &FindArgs,
+    global: &Global,
+    out: &mut impl Write,
+) -> Result<bool, Failure> {
+    let backup = opened.backup(name, None)?;
+    let mut documents = backup.documents(&opened.identities)?;
+    let mut selection =
+        Selection::for_find(args.pattern.as_os_str().as_bytes(), &documents.header().path).map_err(Failure::usage)?;
+    let mut is_any = false;
+    while let Some(found) = next_entry(&mut documents)? {
+        if selection.selects(&found.path) {
+            is_any = true;
+            print_entry(out, Some(&backup), &found, global.json)?;
+        }
+    }
+    Ok(is_any)
 }
 
 /// Prints one file.

@@ -49,7 +49,7 @@ fn has_keys(value: &Value, keys: &[&str]) {
 
 /// Words for people: `brackup: error: …`, perhaps `brackup: hint: …`, lower case, no full stop, nothing on stdout.
 #[track_caller]
-fn is_an_error(ran: Ran, code: i32, error: &str, hint: &str) {
+pub(crate) fn is_an_error(ran: Ran, code: i32, error: &str, hint: &str) {
     let ran = ran.is(code);
     assert_eq!(ran.out, "", "stdout is data");
     let mut lines = ran.err.lines().filter(|line| !line.starts_with("brackup: warning: "));
@@ -265,84 +265,6 @@ fn restoring_parts() {
 }
 
 #[test]
-fn quickstart_never_overwrites() {
-    let test_box = TestBox::new();
-    fs::remove_file(test_box.path("brackup.conf")).unwrap();
-    fs::create_dir(test_box.path("precious")).unwrap();
-    fs::write(test_box.path("precious/thing"), "thing").unwrap();
-    let run = || {
-        let mut command = test_box.command();
-        command.env_remove("BRACKUP_CONF").args(["quickstart", "precious"]);
-        Ran::of(&command.output().unwrap())
-    };
-    let ran = run().is(0);
-    assert!(ran.out.contains("verified: 1 file opened and compared: 0 problems"), "{}", ran.out);
-    let contents = |folder: &Path| {
-        let mut files: Vec<_> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
-        files.sort();
-        files.iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect::<Vec<_>>()
-    };
-    let before = contents(&test_box.path("home"));
-    assert_eq!(before.len(), 2, "a configuration and a key: {before:?}");
-    for (path, _) in &before {
-        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
-    }
-    is_an_error(run(), 2, ".brackup.conf is there already", "config check");
-    assert_eq!(contents(&test_box.path("home")), before);
-    let empty = TestBox::new();
-    is_an_error(empty.brackup(["quickstart", "nowhere"]), 2, "nowhere is not there", "name the directory");
-    assert_eq!(contents(&empty.path("home")), []);
-}
-
-#[test]
-fn keygen_never_overwrites() {
-    let test_box = TestBox::new();
-    let made = test_box.brackup(["keygen", "--out", "secret.key"]).is(0);
-    assert!(made.out.starts_with("public key: brackup1") && made.out.contains("\nkey id: "), "{}", made.out);
-    let key = fs::read(test_box.path("secret.key")).unwrap();
-    assert_eq!(fs::metadata(test_box.path("secret.key")).unwrap().permissions().mode() & 0o777, 0o600);
-    is_an_error(
-        test_box.brackup(["keygen", "--out", "secret.key"]),
-        1,
-        "secret.key exists already",
-        "another file name",
-    );
-    assert_eq!(fs::read(test_box.path("secret.key")).unwrap(), key);
-}
-
-#[test]
-fn a_locked_key_needs_its_passphrase() {
-    let test_box = TestBox::new();
-    is_an_error(test_box.brackup(["keygen", "--passphrase", "--out", "l.key"]), 2, "no terminal", "BRACKUP_PASSPHRASE");
-    let test_box = test_box.with("BRACKUP_PASSPHRASE", "correct horse");
-    let made = test_box.brackup(["keygen", "--passphrase", "--json", "--out", "l.key"]).is(0).json();
-    assert!(fs::read_to_string(test_box.path("l.key")).unwrap().contains("\nBRACKUP-LOCKED-KEY-1"));
-    let recipient = made["public_key"].as_str().unwrap();
-    fs::create_dir(test_box.path("tree")).unwrap();
-    fs::create_dir(test_box.path("store")).unwrap();
-    fs::write(test_box.path("tree/file"), "file").unwrap();
-    let (tree, store) = (test_box.path("tree"), test_box.path("store"));
-    test_box.configure(&format!(
-        "[SOURCE:tree]\npath = {}\nrecipient = {recipient}\n[TARGET:store]\ntype = Filesystem\npath = {}\n",
-        tree.display(),
-        store.display()
-    ));
-    test_box.backup();
-    let restore = ["restore", "tree:latest", "--key", "l.key", "--to"];
-    test_box.brackup([&restore[..], &["right"]].concat()).is(0);
-    assert_eq!(fs::read(test_box.path("right/file")).unwrap(), b"file");
-    let test_box = test_box.with("BRACKUP_PASSPHRASE", "wrong donkey");
-    is_an_error(
-        test_box.brackup([&restore[..], &["wrong"]].concat()),
-        12,
-        "passphrase of l.key is missing or wrong",
-        "BRACKUP_PASSPHRASE",
-    );
-    assert!(!test_box.path("wrong").exists());
-}
-
-#[test]
 #[cfg(feature = "manual")]
 fn completions_and_the_manual_page_are_understood() {
     let test_box = TestBox::new();
@@ -389,4 +311,15 @@ fn a_reader_that_leaves_is_no_error() {
     drop(ls.stdout.take());
     let ran = Ran::of(&ls.wait_with_output().unwrap()).is(0);
     assert_eq!(ran.err, "");
+}
+
+#[test]
+fn a_damaged_backup_does_not_hide_the_others_from_find() {
+    let (test_box, [first, second]) = two_backups();
+    let metafile = test_box.path("store").join(format!("{first}.meta"));
+    let bytes = fs::read(&metafile).unwrap();
+    fs::write(&metafile, &bytes[1..]).unwrap();
+    let found = opened(&test_box, &["find", "letter.txt"]).is(3);
+    assert!(found.out.contains(&second) && !found.out.contains(&first), "{}", found.out);
+    assert!(found.err.contains(&format!("warning: {first}.meta can't be used")), "{}", found.err);
 }

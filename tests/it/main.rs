@@ -5,7 +5,9 @@
 
 /// Stores written by earlier versions are read for ever.
 mod archives;
-/// Exit codes, words, JSON, nothing overwritten.
+/// Quickstart and keys.
+mod beginning;
+/// Exit codes, words, JSON.
 mod cli;
 /// What any target must do, alone and wrapped.
 mod conformance;
