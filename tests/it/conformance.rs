@@ -5,37 +5,18 @@ use std::io::Read as _;
 use std::path::Path;
 
 use brackup::date::Utc;
-use brackup::seal::{Identity, Role, Sealing, Suite};
-use brackup::target::{BackupName, DryRun, Error, ErrorKind, Filesystem, Finished, ObjectName, Target};
+use brackup::seal::{Identity, Role};
+use brackup::target::{BackupName, DryRun, ErrorKind, Filesystem, Finished, ObjectName, Target};
 use tempfile::TempDir;
 
-use crate::support::{Fault, How, noise};
+use crate::support::{Fault, How, noise, seal_into};
 
 /// An object with a payload of `length` bytes, as it lies in a stage.
 fn object(target: &dyn Target, length: usize) -> Finished {
     let recipients = [Identity::generate().unwrap().recipient().clone()];
     let mut stage = target.stage().unwrap();
-    let sealing =
-        Sealing::create::<Fail>(Suite::ChaCha20Poly1305, Role::Chunk, &recipients, |sealed| Ok(stage.write(sealed)?));
-    let mut sealing = sealing.unwrap();
-    sealing.write::<Fail>(&noise(1, length), |sealed| Ok(stage.write(sealed)?)).unwrap();
-    sealing.finish::<Fail>(|sealed| Ok(stage.write(sealed)?)).unwrap();
+    seal_into(&mut stage, Role::Chunk, &recipients, &noise(1, length));
     stage.finish()
-}
-
-#[derive(Debug)]
-struct Fail;
-
-impl From<Error> for Fail {
-    fn from(_: Error) -> Self {
-        Self
-    }
-}
-
-impl From<brackup::seal::Error> for Fail {
-    fn from(_: brackup::seal::Error) -> Self {
-        Self
-    }
 }
 
 fn chunk_name(finished: &Finished) -> ObjectName {

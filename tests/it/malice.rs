@@ -9,10 +9,10 @@ use brackup::date::Utc;
 use brackup::digest::Sha1Hasher;
 use brackup::monitor::one_line;
 use brackup::restore::Conflict;
-use brackup::seal::{Footer, Role, Sealing, Suite, append_footer};
-use brackup::target::{BackupName, Error, ObjectName, Stage, Target as _};
+use brackup::seal::{Footer, Role, append_footer};
+use brackup::target::{BackupName, ObjectName, Target as _};
 
-use crate::support::{Event, Nas, Tree, Watch, noise};
+use crate::support::{Event, Nas, Tree, Watch, noise, seal_into};
 
 /// Stores documents as a backup that this box has signed; its name.
 fn forge(nas: &Nas, documents: &[u8]) -> String {
@@ -25,7 +25,7 @@ fn forge_compressed(nas: &Nas, payload: &[u8]) -> String {
     let number = u32::try_from(nas.backups().len()).unwrap();
     let name = BackupName::new("tree", Utc::parse("2026-11-24").unwrap(), number).unwrap();
     let mut stage = target.stage().unwrap().with_sha256();
-    seal(nas, payload, Role::Metafile, &mut stage);
+    seal_into(&mut stage, Role::Metafile, &nas.recipients, payload);
     let footer = Footer {
         signer: key.public(),
         root: "tree".into(),
@@ -41,32 +41,12 @@ fn forge_compressed(nas: &Nas, payload: &[u8]) -> String {
     name.to_string()
 }
 
-fn seal(nas: &Nas, payload: &[u8], role: Role, stage: &mut Stage) {
-    #[derive(Debug)]
-    struct Fail;
-    impl From<Error> for Fail {
-        fn from(_: Error) -> Self {
-            Self
-        }
-    }
-    impl From<brackup::seal::Error> for Fail {
-        fn from(_: brackup::seal::Error) -> Self {
-            Self
-        }
-    }
-    let sealing =
-        Sealing::create::<Fail>(Suite::ChaCha20Poly1305, role, &nas.recipients, |sealed| Ok(stage.write(sealed)?));
-    let mut sealing = sealing.unwrap();
-    sealing.write::<Fail>(payload, |sealed| Ok(stage.write(sealed)?)).unwrap();
-    sealing.finish::<Fail>(|sealed| Ok(stage.write(sealed)?)).unwrap();
-}
-
 /// A stored chunk with this payload; its key.
 fn chunk(nas: &Nas, payload: &[u8]) -> String {
     let target = nas.target();
     target.identify(None).unwrap();
     let mut stage = target.stage().unwrap();
-    seal(nas, payload, Role::Chunk, &mut stage);
+    seal_into(&mut stage, Role::Chunk, &nas.recipients, payload);
     let finished = stage.finish();
     let key = finished.sha1();
     target.put(&ObjectName::Chunk(key), finished).unwrap();

@@ -4,12 +4,14 @@
 mod mount;
 mod nas;
 mod program;
+mod sealed;
 mod targets;
 mod tree;
 
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use program::{Program, code, stderr};
+pub(crate) use sealed::seal_into;
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 
