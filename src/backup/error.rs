@@ -8,6 +8,8 @@ use crate::{db, seal, source, target};
 /// Why a run failed.
 #[derive(Debug)]
 pub enum Error {
+    /// The compressor.
+    Compression(std::io::Error),
     /// The local database.
     Database(db::Error),
     /// Sealing, keys.
@@ -32,7 +34,7 @@ impl Error {
             Self::Spool(..) => {
                 Some("see [BOX] spool_dir in the configuration: it needs a writable folder on a disk with some space")
             }
-            Self::Stopped => None,
+            Self::Compression(_) | Self::Stopped => None,
             Self::Target(error) => error.hint(),
         }
     }
@@ -41,6 +43,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Compression(_) => f.write_str("a piece can't be compressed"),
             Self::Database(error) => error.fmt(f),
             Self::Seal(error) => error.fmt(f),
             Self::Source(error) => error.fmt(f),
@@ -57,7 +60,7 @@ impl std::error::Error for Error {
             Self::Database(error) => error.source(),
             Self::Seal(error) => error.source(),
             Self::Source(error) => error.source(),
-            Self::Spool(_, error) => Some(error),
+            Self::Compression(error) | Self::Spool(_, error) => Some(error),
             Self::Stopped => None,
             Self::Target(error) => error.source(),
         }

@@ -308,7 +308,8 @@ impl<'a> Intake<'a> {
             return Ok(());
         }
         let piece = &mut self.packer.tail()[..length];
-        let compressed = self.compressor.as_mut().and_then(|compressor| compressor.compress(piece));
+        let compressed = self.compressor.as_mut().map(|compressor| compressor.compress(piece)).transpose();
+        let compressed = compressed.map_err(Error::Compression)?.flatten();
         let (stored, codec) = compressed.map_or((length, Codec::Raw), |length| (length, Codec::Zstd));
         let places = self.packer.keep(stored, codec, || self.chunks.create())?;
         let mut encoded = Vec::with_capacity(32);

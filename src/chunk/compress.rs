@@ -36,17 +36,20 @@ impl Compressor {
         Ok(Self { zstd, buffer: Vec::new() })
     }
 
-    /// Makes the piece smaller if that is worth it: its new length. Otherwise it is as it was.
-    pub fn compress(&mut self, piece: &mut [u8]) -> Option<usize> {
+    /// Makes the piece smaller if that is worth it: its new length. Otherwise it is as it was, but for an error: then it is lost.
+    pub fn compress(&mut self, piece: &mut [u8]) -> io::Result<Option<usize>> {
         if piece.len() < SMALLEST_BYTES || piece.len() > PIECE_BYTES_MAX {
-            return None;
+            return Ok(None);
         }
         if piece.len() >= SAMPLED_FROM_BYTES {
             let middle = piece.len() / 2;
-            self.shrink(&piece[middle..middle + SAMPLE_BYTES], SAMPLE_BYTES - SAMPLE_BYTES / 16)?;
+            if self.shrink(&piece[middle..middle + SAMPLE_BYTES], SAMPLE_BYTES - SAMPLE_BYTES / 16).is_err() {
+                return Ok(None);
+            }
         }
         let first = piece.len().min(BLOCK_BYTES);
-        let mut done = self.shrink(&piece[..first], first - first / 16)?;
+        // It fails if the result does not fit: that is the answer.
+        let Ok(mut done) = self.shrink(&piece[..first], first - first / 16) else { return Ok(None) };
         piece[..done].copy_from_slice(&self.buffer[..done]);
         let mut next = first;
         while next < piece.len() {
@@ -56,16 +59,15 @@ impl Compressor {
             done += length;
             next = block.end;
         }
-        Some(done)
+        Ok(Some(done))
     }
 
-    /// Compresses into the buffer; the length if it is at most `most`.
-    fn shrink(&mut self, bytes: &[u8], most: usize) -> Option<usize> {
+    /// Compresses into the buffer; an error if the length would be more than `most`.
+    fn shrink(&mut self, bytes: &[u8], most: usize) -> io::Result<usize> {
         if self.buffer.len() < most {
             self.buffer.resize(most, 0);
         }
-        // It fails if the result does not fit: that is the answer.
-        self.zstd.compress_to_buffer(bytes, &mut self.buffer[..most]).ok()
+        self.zstd.compress_to_buffer(bytes, &mut self.buffer[..most])
     }
 }
 
@@ -84,16 +86,16 @@ mod tests {
         let mut compressor = Compressor::new(1).unwrap();
         let text = b"all work and no play ".repeat(100);
         let mut small = text.clone();
-        let length = compressor.compress(&mut small).unwrap();
+        let length = compressor.compress(&mut small).unwrap().unwrap();
         assert!(length < text.len() / 4);
         assert_eq!(zstd::stream::decode_all(&small[..length]).unwrap(), text);
         let mut noise = vec![0; 100_000];
         getrandom::fill(&mut noise).unwrap();
         let before = noise.clone();
-        assert_eq!(compressor.compress(&mut noise), None);
-        assert_eq!(compressor.compress(&mut noise[..1000]), None);
+        assert_eq!(compressor.compress(&mut noise).unwrap(), None);
+        assert_eq!(compressor.compress(&mut noise[..1000]).unwrap(), None);
         assert_eq!(noise, before);
-        assert_eq!(compressor.compress(&mut b"aaaaaaaaaaaaaaaa".to_vec()), None);
+        assert_eq!(compressor.compress(&mut b"aaaaaaaaaaaaaaaa".to_vec()).unwrap(), None);
     }
 
     #[test]
@@ -105,7 +107,7 @@ mod tests {
         let middle = piece.len() / 2;
         piece[middle..middle + SAMPLE_BYTES].fill(b'x');
         let before = piece.clone();
-        let length = compressor.compress(&mut piece).unwrap();
+        let length = compressor.compress(&mut piece).unwrap().unwrap();
         assert_eq!(zstd::stream::decode_all(&piece[..length]).unwrap(), before);
     }
 }
