@@ -29,7 +29,8 @@ pub struct Filesystem {
 impl Filesystem {
     /// The target at a folder. Nothing is touched yet.
     pub fn at(folder: &Path) -> Self {
-        Self { folder: folder.into() }
+        // `/raid/b/` and `/raid//b` are `/raid/b`: a target is remembered by what it describes itself as.
+        Self { folder: folder.components().collect() }
     }
 
     fn path(&self, name: &ObjectName) -> PathBuf {
@@ -66,7 +67,10 @@ impl Filesystem {
                 return Err(Error { kind: ErrorKind::Unreachable, what, source: None });
             }
             Err(error) => return Err(Error::io(format!("can't make the folder {}", self.folder.display()), error)),
-            Ok(()) => {}
+            Ok(()) => {
+                let above = self.folder.parent().unwrap_or(&self.folder);
+                fsutil::sync_directory(above).map_err(|error| self.error("make", &"the folder", error))?;
+            }
         }
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(|_| Error::new(ErrorKind::Io, "no random numbers for the target's id"))?;
@@ -81,13 +85,19 @@ impl Filesystem {
         }
     }
 
-    /// Removes stages of runs that were cut off, by their age: another box may be writing here now.
+    /// Removes stages of runs that were cut off, by their age: another box may be writing here now. By the clock of the target, which
+    /// may not be ours.
     fn sweep(&self) -> io::Result<()> {
+        let now = || -> io::Result<SystemTime> {
+            let (file, path) = fsutil::named_temporary(&self.folder, "stage")?;
+            fs::remove_file(path)?;
+            file.metadata()?.modified()
+        };
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
             let is_stage = name.to_str().is_some_and(|name| name.starts_with(".stage-") && name.ends_with(".partial"));
-            if is_stage && is_stale(&entry) {
+            if is_stage && is_stale(&entry, SystemTime::now()) && is_stale(&entry, now()?) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -195,7 +205,7 @@ impl Target for Filesystem {
     }
 }
 
-fn is_stale(entry: &fs::DirEntry) -> bool {
-    let age = |modified: SystemTime| SystemTime::now().duration_since(modified).unwrap_or_default();
+fn is_stale(entry: &fs::DirEntry, now: SystemTime) -> bool {
+    let age = |modified: SystemTime| now.duration_since(modified).unwrap_or_default();
     entry.metadata().and_then(|there| there.modified()).is_ok_and(|modified| age(modified) > STALE)
 }
