@@ -12,7 +12,7 @@ use crate::term::{self, Failure};
 
 /// Reads the configuration, resolves its recipients, and shows what it means.
 pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
-    let config = open::config(&Global { verbose: 0, ..global.clone() })?;
+    let config = open::config(&Global { verbose: 0, quiet: true, ..global.clone() })?;
     let keyring = Keyring::at(&config.own.key_dir);
     let mut out = term::out();
     writeln!(out, "{}", config.file.display())?;

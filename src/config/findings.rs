@@ -6,12 +6,13 @@ pub(super) struct Findings {
     file: String,
     first: Option<(usize, Error)>,
     notes: Vec<(usize, String)>,
+    promises: Vec<String>,
 }
 
 impl Findings {
     /// `file` as people are shown it.
     pub(super) fn new(file: String) -> Self {
-        Self { file, first: None, notes: Vec::new() }
+        Self { file, first: None, notes: Vec::new(), promises: Vec::new() }
     }
 
     pub(super) fn wrong(&mut self, line: usize, error: Error) {
@@ -29,6 +30,15 @@ impl Findings {
 
     pub(super) fn note(&mut self, line: usize, text: &str) {
         self.notes.push((line, format!("{}:{line}: {text}", self.file)));
+    }
+
+    /// A note of which everybody must know.
+    pub(super) fn promise(&mut self, line: usize, text: &str) {
+        self.promises.push(format!("{}:{line}: {text}", self.file));
+    }
+
+    pub(super) fn promises(&self) -> Vec<String> {
+        self.promises.clone()
     }
 
     /// The notes in the order of their lines, if nothing was wrong.

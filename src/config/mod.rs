@@ -47,6 +47,8 @@ pub struct Config {
     pub targets: Vec<TargetOptions>,
     /// What is accepted and does nothing, one line each: `~/.brackup.conf:12: …`.
     pub notes: Vec<String>,
+    /// Those of them that are about what somebody may count on, and comes in a later version.
+    pub promises: Vec<String>,
     /// The file as people are shown it.
     shown: String,
 }
@@ -90,8 +92,9 @@ impl Config {
                 }
             }
         }
+        let promises = findings.promises();
         let notes = findings.finish()?;
-        Ok(Self { file: path.to_owned(), own: own?, sources, targets, notes, shown })
+        Ok(Self { file: path.to_owned(), own: own?, sources, targets, notes, promises, shown })
     }
 
     /// The source of that name, if somebody could restore it.

@@ -10,7 +10,7 @@ use super::limits::{
 use super::rules::IgnoreRules;
 use super::size::parse_size_within;
 use super::surroundings::Surroundings;
-use super::values::{Key, Values, choice, idle, often, once, text};
+use super::values::{Key, Values, choice, idle, later, often, once, text};
 
 pub(super) const KEYS: &[Key] = &[
     once("path"),
@@ -31,8 +31,8 @@ pub(super) const KEYS: &[Key] = &[
     idle("digestdb_file", "the cache is in state_dir"),
     idle("digestdb_type", "the cache has one kind"),
     idle("gpg_path", "gpg is not used"),
-    idle("webhook_url", "it comes with the daemon"),
-    idle("keep_backups", "it comes with prune"),
+    later("webhook_url", "it comes with the daemon"),
+    later("keep_backups", "it comes with prune"),
 ];
 
 /// One source.

@@ -6,7 +6,7 @@ use super::error::{Error, ErrorKind, listed, quoted};
 use super::findings::Findings;
 use super::nearest::did_you_mean;
 use super::surroundings::Surroundings;
-use super::values::{Key, Values, idle, once};
+use super::values::{Key, Values, idle, later, once};
 
 const FILESYSTEM: &str = "Filesystem";
 /// Known by name, so that a configuration that has them can be read.
@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
     once("type"),
     once("path"),
     once("inherit"),
-    idle("keep_backups", "it comes with prune"),
+    later("keep_backups", "it comes with prune"),
     idle("inventorydb_file", "what is stored is remembered in state_dir"),
     idle("inventory_db", "what is stored is remembered in state_dir"),
     idle("inventorydb_type", "what is stored is remembered in state_dir"),

@@ -21,6 +21,8 @@ pub(super) enum Takes {
     Often,
     /// Accepted for the original's sake. Why it does nothing here.
     Nothing(&'static str),
+    /// The same, and somebody who wrote it may count on it: what a later version will do.
+    NothingYet(&'static str),
 }
 
 pub(super) const fn once(name: &'static str) -> Key {
@@ -35,6 +37,11 @@ pub(super) const fn often(name: &'static str) -> Key {
 
 pub(super) const fn idle(name: &'static str, why: &'static str) -> Key {
     let takes = Takes::Nothing(why);
+    Key { name, takes }
+}
+
+pub(super) const fn later(name: &'static str, why: &'static str) -> Key {
+    let takes = Takes::NothingYet(why);
     Key { name, takes }
 }
 
@@ -127,10 +134,13 @@ impl<'a> Values<'a> {
                     findings.wrong(entry.line, error.expected("it once in a section"));
                 }
                 (Takes::Once, None) => {}
-                (Takes::Nothing(why), None) => {
+                (takes @ (Takes::Nothing(why) | Takes::NothingYet(why)), None) => {
                     let key = entry.key;
                     let text = format!("{key} is accepted but does nothing in this version: {why}");
                     findings.note(entry.line, &text);
+                    if matches!(takes, Takes::NothingYet(_)) {
+                        findings.promise(entry.line, &text);
+                    }
                 }
             }
             first_lines[at].get_or_insert(entry.line);
@@ -138,7 +148,7 @@ impl<'a> Values<'a> {
     }
 
     fn unknown(&self, key: &str, keys: &[Key]) -> Error {
-        let useful = keys.iter().filter(|key| !matches!(key.takes, Takes::Nothing(_)));
+        let useful = keys.iter().filter(|key| !matches!(key.takes, Takes::Nothing(_) | Takes::NothingYet(_)));
         let useful: Vec<&str> = useful.map(|key| key.name).collect();
         let found = format!("unknown key {} in {}", quoted(key.as_bytes()), self.title);
         Error::new(ErrorKind::UnknownKey, found)
