@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     no_core_dumps();
     // What is made here is for its owner alone. Restored files get their own modes.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    let outcome = stop_on_signals().and_then(|stop| run(cli, &stop)).unwrap_or_else(|failure| {
+    let stop = if cli.is_stoppable() { stop_on_signals() } else { Ok(Arc::default()) };
+    let outcome = stop.and_then(|stop| run(cli, &stop)).unwrap_or_else(|failure| {
         term::error(&failure);
         failure.outcome
     });
@@ -62,6 +63,14 @@ fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
         Some(Command::Quickstart(args)) => cmd::quickstart::run(&args, global, stop),
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
         Some(Command::Verify(args)) => cmd::verify::run(&args, global, stop),
+    }
+}
+
+impl Cli {
+    /// Whether it looks at the flag that a signal sets. The others only read and print: a signal may end them where they are.
+    fn is_stoppable(&self) -> bool {
+        use Command::{Backup, Quickstart, Restore, Verify};
+        matches!(self.command, None | Some(Backup(_) | Quickstart(_) | Restore(_) | Verify(_)))
     }
 }
 

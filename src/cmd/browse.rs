@@ -10,7 +10,7 @@ use brackup::entry::{Kind, Time};
 use brackup::metafile::{Found, Record};
 use brackup::monitor::one_line;
 use brackup::outcome::Outcome;
-use brackup::relpath::RelPath;
+use brackup::relpath::{RelPath, escape};
 use brackup::restore::Selection;
 
 use super::open::{self, Opened};
@@ -255,14 +255,27 @@ fn print_entry(out: &mut impl Write, backup: Option<&OpenBackup>, found: &Found,
     let user = found.user.clone().unwrap_or_else(|| stat.uid.to_string());
     let group = found.group.clone().unwrap_or_else(|| stat.gid.to_string());
     let (mode, when, path) = (mode(stat.kind, stat.mode), when(stat.mtime), term::safe(&found.path.escaped()));
-    write!(out, "{mode} {:>8} {:>8} {:>12} {when} {path}", term::safe(&user), term::safe(&group), stat.size)?;
+    write!(
+        out,
+        "{mode} {:>8} {:>8} {:>12} {when} {path}",
+        escaped(user.as_bytes()),
+        escaped(group.as_bytes()),
+        stat.size
+    )?;
     if stat.kind == Kind::Symlink {
-        write!(out, " -> {}", term::safe(&String::from_utf8_lossy(&found.entry.target)))?;
+        write!(out, " -> {}", escaped(&found.entry.target))?;
     }
     if let Some(problem) = &found.entry.problem {
-        write!(out, "  [not backed up: {}]", term::safe(problem))?;
+        write!(out, "  [not backed up: {}]", escaped(problem.as_bytes()))?;
     }
     writeln!(out)
+}
+
+/// As paths are shown: a line end in a name is not one of ours.
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    escape(bytes, &mut text);
+    term::safe(&text)
 }
 
 fn mode(kind: Kind, mode: u32) -> String {
