@@ -26,9 +26,13 @@ pub(crate) fn run(args: &QuickstartArgs, global: &Global, stop: &AtomicBool) -> 
     let around = Surroundings::of_process();
     let home =
         around.home.clone().ok_or_else(|| Failure::usage("quickstart needs a home directory").hint("set $HOME"))?;
-    let config_file = global.config.clone().unwrap_or_else(|| home.join(".brackup.conf"));
-    if config_file.exists() {
-        return Err(Failure::usage(format!("{} is there already: brackup is set up", config_file.display()))
+    let variable = (around.env)("BRACKUP_CONF").filter(|path| !path.is_empty());
+    let named = global.config.clone().or_else(|| variable.map(PathBuf::from));
+    let config_file = named.clone().unwrap_or_else(|| home.join(".brackup.conf"));
+    // Without a name, that of the whole machine counts too: a new one would hide it.
+    let there = if named.is_none() { Config::find(None).ok() } else { None };
+    if let Some(there) = there.or_else(|| config_file.exists().then(|| config_file.clone())) {
+        return Err(Failure::usage(format!("{} is there already: brackup is set up", there.display()))
             .hint("`brackup config check` shows what it says; `brackup --from=SOURCE --to=TARGET` makes a backup"));
     }
     let source = absolute(&args.dir)?;

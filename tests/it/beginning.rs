@@ -34,6 +34,8 @@ fn quickstart_never_overwrites() {
     is_an_error(run(), 2, ".brackup.conf is there already", "config check");
     assert_eq!(contents(&test_box.path("home")), before);
     let empty = TestBox::new();
+    is_an_error(empty.brackup(["quickstart", "precious"]), 2, "brackup.conf is there already", "config check");
+    fs::remove_file(empty.path("brackup.conf")).unwrap();
     is_an_error(empty.brackup(["quickstart", "nowhere"]), 2, "nowhere is not there", "name the directory");
     assert_eq!(contents(&empty.path("home")), []);
 }
