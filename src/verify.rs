@@ -13,7 +13,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::{self, Identity};
-use crate::target::{self, BackupName, ObjectName, Target};
+use crate::target::{self, BackupName, ErrorKind, ObjectName, Target};
 
 const BUFFER_BYTES: usize = 256 * 1024;
 
@@ -127,7 +127,15 @@ fn chunk(
     tally: &Tally<'_>,
 ) -> Result<bool, Error> {
     let mut sha1 = Sha1Hasher::default();
-    let mut source = target.get(name, 0, length)?;
+    let mut source = match target.get(name, 0, length) {
+        Ok(source) => source,
+        // This one can't be read; others may be.
+        Err(error) if error.kind != ErrorKind::Unreachable => {
+            tally.problem(name.to_string(), one_line(&error));
+            return Ok(false);
+        }
+        Err(error) => return Err(error.into()),
+    };
     loop {
         match source.read(buffer) {
             Ok(0) => break,
@@ -162,6 +170,10 @@ fn metafile(
             tally.problem(format!("{backup}.meta"), error.to_string());
             Ok(())
         }
+        Err(catalog::Error::Target(error)) if error.kind != ErrorKind::Unreachable => {
+            tally.problem(format!("{backup}.meta"), one_line(&error));
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -193,9 +205,18 @@ fn forget(needed: Option<(&Db, &str)>, key: &Key) -> Result<(), Error> {
 /// and, where this box remembers more than the target has, a target that was set back.
 pub fn chain(target: &dyn Target, known: Option<(&Db, &str)>, tally: &Tally<'_>) -> Result<(), Error> {
     let mut heads: Vec<(seal::Footer, [u8; 32])> = Vec::new();
+    let mut chunks = 0;
+    target.list(&mut |name, _| {
+        chunks += u64::from(matches!(name, ObjectName::Chunk(_)));
+        Ok(())
+    })?;
     for (name, length) in catalog::backups(target)? {
         // One whose footer is not good was told when it was read.
         let Ok((footer, digest)) = catalog::footer(target, &name, length) else { continue };
+        if footer.chunks > chunks {
+            let what = format!("needs {} chunks, and there are only {chunks} of any backup here", footer.chunks);
+            tally.problem(name.to_string(), what);
+        }
         let same = heads.iter().position(|(head, _)| head.root == footer.root && head.signer == footer.signer);
         let Some(at) = same else {
             heads.push((footer, digest));

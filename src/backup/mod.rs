@@ -7,6 +7,7 @@ mod draft;
 mod error;
 mod intake;
 mod line;
+mod presence;
 mod publish;
 
 pub use error::Error;
@@ -102,6 +103,7 @@ pub fn run(
     let identity = target.identify(db.target_identity(options.target_name)?.as_deref())?;
     db.begin_run()?;
     db.remember_target(options.target_name, &identity)?;
+    presence::check(target, db, &identity, tally)?;
     let mut draft = Draft::create(options.spool_dir).map_err(|error| spool(options, error))?;
 
     let excluded = excluded(options);

@@ -45,8 +45,8 @@ impl Publication<'_> {
             signer,
             root: self.options.root.into(),
             backup: name.to_string(),
-            sequence: self.chain.map_or(1, |head| head.sequence + 1),
-            previous: self.chain.map_or([0; 32], |head| head.footer),
+            sequence: self.chain.as_ref().map_or(1, |head| head.sequence + 1),
+            previous: self.chain.as_ref().map_or([0; 32], |head| head.footer),
             sealed_sha256: stage.sha256().unwrap_or_default(),
             sealed_length: stage.length(),
             chunks: backup.chunks(),
@@ -56,8 +56,8 @@ impl Publication<'_> {
         let finished = stage.finish();
         self.tally.count(Counter::StoredBytes, finished.length());
         self.target.put(&ObjectName::Metafile(name.clone()), finished)?;
-        let head = ChainHead { sequence: footer.sequence, footer: digest };
-        backup.finish(&name.to_string(), self.created().to_unix(), head, trailer.entries, trailer.bytes)?;
+        let head = ChainHead { backup: footer.backup, sequence: footer.sequence, footer: digest };
+        backup.finish(self.created().to_unix(), &head, trailer.entries, trailer.bytes)?;
         Ok(name)
     }
 
@@ -141,17 +141,23 @@ impl Publication<'_> {
         Utc::from_system(self.started)
     }
 
-    /// The next name of the day: of one that is there, or that this box remembers, none is given twice.
+    /// The next name of the day. None is given twice, and the day never goes back behind that of the newest backup: names are in the
+    /// order of the chain, whatever the clock says.
     fn next_name(&self) -> Result<BackupName, Error> {
-        let (root, today) = (self.options.root, self.created().yyyymmdd());
+        let (root, mut day) = (self.options.root, self.created());
+        let newest = self.chain.as_ref().and_then(|head| BackupName::parse(&head.backup));
+        if let Some(newest) = newest.as_ref().filter(|newest| *newest.day() > *day.yyyymmdd()) {
+            let what = format!("the clock is behind it: it says {day}; is it set? this backup is named after that one");
+            self.tally.notice(newest.to_string(), what);
+            day = Utc::parse(newest.day()).unwrap_or(day);
+        }
         let mut number = 0;
         let mut pass = |name: &BackupName| {
-            if name.root() == root && name.day() == today {
+            if name.root() == root && name.day() == day.yyyymmdd() {
                 number = number.max(name.number().saturating_add(1));
             }
         };
-        let remembered = self.db.names_of_day(self.identity, root, &today)?;
-        remembered.iter().filter_map(|name| BackupName::parse(name)).for_each(|name| pass(&name));
+        newest.iter().for_each(&mut pass);
         self.target.list(&mut |name, _| {
             if let ObjectName::Metafile(name) = name {
                 pass(&name);
@@ -159,7 +165,7 @@ impl Publication<'_> {
             Ok(())
         })?;
         let bad_name = || target::Error::new(ErrorKind::Io, format!("{root} can't be the name of a backup"));
-        Ok(BackupName::new(root, self.created(), number).ok_or_else(bad_name)?)
+        Ok(BackupName::new(root, day, number).ok_or_else(bad_name)?)
     }
 }
 
@@ -174,7 +180,10 @@ fn seal(
     let to_stage = |sealed: crate::blob::Sealed<'_>| stage.write(sealed).map_err(Error::Target);
     let sealing = Sealing::create(options.suite, Role::Metafile, options.recipients, to_stage)?;
     let writer = SealedWriter { sealing, stage, length: 0 };
-    let failed = |error: io::Error| error.downcast::<target::Error>().map_or(Error::Stopped, Error::Target);
+    let failed = |error: io::Error| match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) => spool(options, error),
+    };
     let mut zstd = zstd::stream::write::Encoder::new(writer, ZSTD_LEVEL).map_err(failed)?;
     zstd.window_log(METAFILE_WINDOW_LOG).map_err(failed)?;
     for mut page in to_seal {
@@ -247,26 +256,19 @@ impl SealedWriter {
         self.write_all(&0x184D_2A50_u32.to_le_bytes())?;
         self.write_all(&frame.to_le_bytes())?;
         let to_stage = |sealed: crate::blob::Sealed<'_>| self.stage.write(sealed).map_err(Error::Target);
-        self.sealing.pad(u64::from(frame), to_stage).map_err(other)
+        self.sealing.pad(u64::from(frame), to_stage).map_err(io::Error::other)
     }
 }
 
 impl Write for SealedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let to_stage = |sealed: crate::blob::Sealed<'_>| self.stage.write(sealed).map_err(Error::Target);
-        self.sealing.write(bytes, to_stage).map_err(other)?;
+        self.sealing.write(bytes, to_stage).map_err(io::Error::other)?;
         self.length += bytes.len() as u64;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-fn other(error: Error) -> io::Error {
-    match error {
-        Error::Target(error) => io::Error::other(error),
-        error => io::Error::other(error),
     }
 }

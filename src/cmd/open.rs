@@ -31,14 +31,14 @@ impl NamedTarget {
     }
 }
 
-/// The configuration; its notes are told once.
+/// The configuration. Once it is told what it says that does nothing yet, and with `-v` all notes.
 pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
     let config = Config::find(global.config.as_deref()).and_then(|path| Config::open(&path))?;
     static TOLD: std::sync::Once = std::sync::Once::new();
-    if global.verbose > 0 && !TOLD.is_completed() {
-        TOLD.call_once(|| {});
-        config.notes.iter().for_each(|note| term::warning(note));
-    }
+    TOLD.call_once(|| {
+        let notes = if global.verbose > 0 { &config.notes } else { &config.promises };
+        notes.iter().filter(|_| !global.quiet).for_each(|note| term::warning(note));
+    });
     Ok(config)
 }
 
@@ -103,24 +103,30 @@ pub(crate) fn passphrase(file: &Path) -> Option<Zeroizing<String>> {
     ask(&format!("passphrase of {}: ", file.display()))
 }
 
-/// Asks on the terminal; nothing where there is none.
+/// Asks on the terminal; nothing where there is none, or if Ctrl-C was pressed.
 pub(crate) fn ask(prompt: &str) -> Option<Zeroizing<String>> {
-    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
-    use std::io::{BufRead as _, BufReader, Write as _};
+    use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
+    use std::io::{Read as _, Write as _};
+    const CTRL_C: u8 = 3;
     let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
     let before = tcgetattr(&terminal).ok()?;
     let mut silent = before.clone();
-    silent.local_flags.remove(LocalFlags::ECHO);
+    // Ctrl-C comes as a byte that ends the line: as a signal it would leave the terminal silent.
+    silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
+    silent.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
     tcsetattr(&terminal, SetArg::TCSAFLUSH, &silent).ok()?;
     let _ = terminal.write_all(prompt.as_bytes());
-    let mut word = Zeroizing::new(String::new());
-    let read = BufReader::new(&terminal).read_line(&mut word);
+    // A line comes as a whole; one that does not fit is no passphrase.
+    let mut line = Zeroizing::new([0; 1024]);
+    let read = terminal.read(&mut line[..]);
     let _ = tcsetattr(&terminal, SetArg::TCSAFLUSH, &before);
     let _ = terminal.write_all(b"\n");
-    read.ok()?;
-    let length = word.trim_end_matches(['\n', '\r']).len();
-    word.truncate(length);
-    Some(word)
+    let line = &line[..read.ok()?];
+    if line.contains(&CTRL_C) || !line.ends_with(b"\n") {
+        return None;
+    }
+    let word = std::str::from_utf8(line).ok()?;
+    Some(Zeroizing::new(word.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 /// Everything that reading a backup needs.
@@ -129,7 +135,8 @@ pub(crate) struct Opened {
     pub(crate) identities: Vec<Identity>,
     trust: Vec<seal::BoxPublic>,
     accept_unsigned: bool,
-    own: BoxOptions,
+    /// Nothing: what this box is set up for can't be read, and is not needed.
+    own: Option<BoxOptions>,
 }
 
 impl Opened {
@@ -138,22 +145,36 @@ impl Opened {
         let secrets = keys(&args.key)?;
         let trust = secrets.iter().flat_map(|secret| secret.boxes.iter().copied()).collect();
         let identities = secrets.into_iter().map(|secret| secret.identity).collect();
-        Ok(Self { target, identities, trust, accept_unsigned: args.accept_unsigned, own: own(global)? })
+        let is_url = args.from.as_deref().is_some_and(|text| config::target_from_url(text).is_some());
+        let own = match own(global) {
+            // On the bad day a broken configuration must not stand in the way of a restore that needs none.
+            Err(failure) if is_url && global.config.is_none() => {
+                term::warning(&format!(
+                    "{}; going on without, and without the boxes that are known here",
+                    failure.message
+                ));
+                None
+            }
+            own => Some(own?),
+        };
+        Ok(Self { target, identities, trust, accept_unsigned: args.accept_unsigned, own })
     }
 
     /// Opens the backup that is meant, says who wrote it, and pins a box that is seen for the first time.
     pub(crate) fn backup(&self, text: &str, as_of: Option<Utc>) -> Result<OpenBackup, Failure> {
         let (name, length) = catalog::find(&*self.target.target, text, as_of)?;
-        let known = Keyring::at(&self.own.key_dir).known_boxes();
+        let known = self.own.as_ref().map(|own| Keyring::at(&own.key_dir).known_boxes());
         let mut pinned = self.trust.clone();
-        pinned.extend(known.of(name.root())?);
+        if let Some(known) = &known {
+            pinned.extend(known.of(name.root())?);
+        }
         let trust = Trust { pinned, accept_unsigned: self.accept_unsigned };
         let backup = OpenBackup::open(&*self.target.target, &name, length, &trust, &spool())?;
         match &backup.verdict {
             Verdict::Trusted(_) => {}
             Verdict::FirstSeen(footer) => {
                 term::say(format_args!("brackup: {name} is signed by {}, seen here for the first time", footer.signer));
-                if let Err(error) = known.pin(name.root(), &footer.signer) {
+                if let Some(Err(error)) = known.map(|known| known.pin(name.root(), &footer.signer)) {
                     term::warning(&format!("it can't be remembered: {}", one_line(&error)));
                 }
             }

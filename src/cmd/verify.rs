@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use brackup::catalog;
+use brackup::db::Db;
 use brackup::monitor::{Counter, Monitor as _, Tally};
 use brackup::outcome::Outcome;
 use brackup::restore::Selection;
 use brackup::verify;
 
-use super::open::{self, Opened, State};
+use super::open::{self, NamedTarget, Opened, State};
 use crate::cli::{Global, OpenArgs, VerifyArgs};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
@@ -77,9 +78,13 @@ fn without_key(
     let own = open::own(global)?;
     // Only a box that has backed up to this target knows what must be there.
     let state = if own.state_dir.join("brackup.db").exists() { Some(State::open(&own)?) } else { None };
-    let expected = state.as_ref().map(|state| state.db.target_identity(&target.remembered_as())).transpose()?.flatten();
-    if expected.is_some() {
-        target.target.identify(expected.as_deref())?;
+    let expected = match &state {
+        Some(state) => expected_identity(&state.db, &target)?,
+        None => None,
+    };
+    if expected.is_none() && !global.quiet {
+        let what = "this box has not backed up to it, or does not remember: whether something is missing is not known";
+        term::say(format_args!("brackup: {}: {what}", term::safe(&target.target.describe())));
     }
     let needed = state.as_ref().zip(expected.as_deref()).map(|(state, identity)| (&state.db, identity));
     if progress.wants_totals() {
@@ -91,6 +96,16 @@ fn without_key(
     verify::objects(&*target.target, needed, &open::spool(), tally, stop)?;
     verify::chain(&*target.target, needed, tally)?;
     Ok(())
+}
+
+/// The identity that the target must have, by its name; or that it has, if this box knows it under another name.
+fn expected_identity(db: &Db, target: &NamedTarget) -> Result<Option<String>, Failure> {
+    if let Some(identity) = db.target_identity(&target.remembered_as())? {
+        target.target.identify(Some(&identity))?;
+        return Ok(Some(identity));
+    }
+    let is_this = |identity: &String| target.target.identify(Some(identity)).is_ok();
+    Ok(db.target_identities()?.into_iter().find(is_this))
 }
 
 /// Everything opens, every file's digest agrees.

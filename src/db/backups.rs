@@ -19,8 +19,10 @@ pub struct Backup<'db> {
 }
 
 /// The newest link of a chain of signed backups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainHead {
+    /// The name of the backup.
+    pub backup: String,
     /// Its number.
     pub sequence: u64,
     /// The digest of its footer.
@@ -57,13 +59,13 @@ impl<'db> Backup<'db> {
     }
 
     /// Its metafile has been stored.
-    pub fn finish(self, name: &str, created: i64, head: ChainHead, entries: u64, bytes: u64) -> Result<(), Error> {
+    pub fn finish(self, created: i64, head: &ChainHead, entries: u64, bytes: u64) -> Result<(), Error> {
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let sql = "UPDATE backups SET name = ?2, created = ?3, sequence = ?4, footer = ?5, entries = ?6, bytes = ?7, complete = 1,
                    checksum = ?8 WHERE id = ?1";
         let (sequence, entries, bytes) = (signed(head.sequence), signed(entries), signed(bytes));
         let sum = head_checksum(sequence, &head.footer);
-        self.db.execute(sql, params![self.id, name, created, sequence, &head.footer[..], entries, bytes, sum])
+        self.db.execute(sql, params![self.id, head.backup, created, sequence, &head.footer[..], entries, bytes, sum])
     }
 }
 
@@ -71,28 +73,19 @@ impl Db {
     /// The newest backup of a root that this box remembers having signed and stored at a target.
     pub fn chain_head(&self, target_identity: &str, root: &str, signer: &str) -> Result<Option<ChainHead>, Error> {
         let sql =
-            "SELECT sequence, footer, checksum FROM backups WHERE root = ?1 AND signer = ?2 AND target = ?3 AND complete = 1
+            "SELECT sequence, footer, checksum, name FROM backups WHERE root = ?1 AND signer = ?2 AND target = ?3 AND complete = 1
                    ORDER BY sequence DESC LIMIT 1";
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, u32>(2)?));
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, u32>(2)?, row.get(3)?))
+        };
         let row = self.prepare(sql)?.row(params![root, signer, target_identity], read)?;
-        if row.is_some_and(|(sequence, footer, sum)| head_checksum(sequence, &footer) != sum) {
+        if row.as_ref().is_some_and(|(sequence, footer, sum, _)| head_checksum(*sequence, footer) != *sum) {
             return Err(self.rotten());
         }
-        Ok(row.map(|(sequence, footer, _)| ChainHead { sequence: u64::try_from(sequence).unwrap_or(0), footer }))
-    }
-
-    /// The names of the backups of a root that this box has stored at a target on a day (`yyyymmdd`), whether they are still there or not.
-    pub fn names_of_day(&self, target_identity: &str, root: &str, day: &str) -> Result<Vec<String>, Error> {
-        // A number follows the day, and `:` follows the digits.
-        let (first, behind) = (format!("{root}-{day}"), format!("{root}-{day}:"));
-        let sql = "SELECT name FROM backups WHERE target = ?1 AND name >= ?2 AND name < ?3 AND complete = 1";
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.rows([target_identity, &first, &behind])?;
-        let mut names = Vec::new();
-        while let Some(name) = rows.next(|row| row.get(0))? {
-            names.push(name);
-        }
-        Ok(names)
+        Ok(row.map(|(sequence, footer, _, backup)| {
+            let sequence = u64::try_from(sequence).unwrap_or(0);
+            ChainHead { backup, sequence, footer }
+        }))
     }
 
     /// Calls back with each chunk that backups of this box need at a target, sorted by key, once.

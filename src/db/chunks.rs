@@ -76,6 +76,28 @@ impl<'db> Chunks<'db> {
 }
 
 impl Db {
+    /// Calls back with each chunk that a target is believed to have: number, key, sealed length.
+    pub fn each_present<E: From<Error>>(
+        &self,
+        target_identity: &str,
+        mut each: impl FnMut(ChunkNo, Key, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sql = "SELECT id, key, bytes FROM presence JOIN chunks ON chunk = id WHERE target = ?1 AND key IS NOT NULL
+                   ORDER BY chunk";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.rows(params![target_identity])?;
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?));
+        while let Some((id, key, bytes)) = rows.next(read)? {
+            each(ChunkNo(u64::try_from(id).unwrap_or(0)), key, u64::try_from(bytes).unwrap_or(0))?;
+        }
+        Ok(())
+    }
+
+    /// A target does not have a chunk any more.
+    pub fn forget_presence(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
+        self.execute("DELETE FROM presence WHERE target = ?1 AND chunk = ?2", params![target_identity, number(chunk)])
+    }
+
     /// A chunk is not whole at a target: what lies in it is to be stored again.
     pub fn forget_chunk(&self, target_identity: &str, key: &Key) -> Result<(), Error> {
         let sql = "DELETE FROM presence WHERE target = ?1 AND chunk IN (SELECT id FROM chunks WHERE key = ?2)";

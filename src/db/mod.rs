@@ -187,6 +187,17 @@ impl Db {
         if is_sound { Ok(row.map(|(identity, _)| identity)) } else { Err(self.rotten()) }
     }
 
+    /// The identities of all targets that were used.
+    pub fn target_identities(&self) -> Result<Vec<String>, Error> {
+        let mut statement = self.prepare("SELECT DISTINCT identity FROM targets")?;
+        let mut rows = statement.rows([])?;
+        let mut identities = Vec::new();
+        while let Some(identity) = rows.next(|row| row.get(0))? {
+            identities.push(identity);
+        }
+        Ok(identities)
+    }
+
     /// Remembers a target.
     pub fn remember_target(&self, name: &str, identity: &str) -> Result<(), Error> {
         let sql = "INSERT OR IGNORE INTO targets(name, identity, checksum) VALUES(?1, ?2, ?3)";
