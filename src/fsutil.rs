@@ -45,8 +45,11 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 
 /// Reads a file of at most `most` bytes.
 pub fn read_small(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut contents = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut contents)?;
+    let file = File::open(path)?;
+    // It does not grow while it is read: that would leave copies of what may be a secret.
+    let length = file.metadata()?.len().min(most);
+    let mut contents = Vec::with_capacity(usize::try_from(length).unwrap_or(0) + 32);
+    file.take(most + 1).read_to_end(&mut contents)?;
     if contents.len() as u64 > most {
         return Err(io::Error::other(format!("it is larger than {most} bytes")));
     }

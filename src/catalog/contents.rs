@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Error;
 use crate::blob::{Codec, Item};
@@ -70,7 +70,8 @@ impl<'a> ChunkReader<'a> {
         let (from, _) = opening.place(first);
         let (last, last_length) = opening.place(end - 1);
         let length = last + last_length as u64 - from;
-        let mut sealed = Vec::with_capacity(length as usize);
+        // It is opened in place.
+        let mut sealed = Zeroizing::new(Vec::with_capacity(length as usize));
         let failed = |error| crate::target::Error::io(format!("can't read {name}"), error);
         self.target.get(&name, from, length)?.read_to_end(&mut sealed).map_err(failed)?;
         self.fetched += sealed.len() as u64;
@@ -144,7 +145,7 @@ pub struct FileReader {
     /// Bytes that may still come: more would not be the file.
     left: u64,
     zstd: Option<Inflating>,
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
 }
 
 struct Inflating {
@@ -161,7 +162,7 @@ impl std::fmt::Debug for Inflating {
 impl FileReader {
     /// A file of at most `size` bytes, or of as many as there are up to the limit.
     pub fn new(size: u64) -> Self {
-        Self { left: size, zstd: None, buffer: Vec::new() }
+        Self { left: size, zstd: None, buffer: Zeroizing::default() }
     }
 
     /// Reads the next items, calling back with what comes out.

@@ -114,12 +114,18 @@ impl Identity {
 
     /// The text form. It is the secret itself.
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(to_bech32(SECRET_HRP, &self.secret[..]).to_ascii_uppercase())
+        upper_case(to_bech32(SECRET_HRP, &self.secret[..]))
     }
 
     pub(super) fn secret(&self) -> &[u8; 32] {
         &self.secret
     }
+}
+
+/// In place: no second copy of a secret.
+fn upper_case(mut text: String) -> Zeroizing<String> {
+    text.make_ascii_uppercase();
+    Zeroizing::new(text)
 }
 
 impl fmt::Debug for Identity {
@@ -145,7 +151,7 @@ impl BoxKey {
 
     /// The text form. It is the secret itself.
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(to_bech32(BOX_SECRET_HRP, self.0.as_bytes()).to_ascii_uppercase())
+        upper_case(to_bech32(BOX_SECRET_HRP, self.0.as_bytes()))
     }
 
     /// The public half.

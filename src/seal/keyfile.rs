@@ -11,7 +11,7 @@ use super::error::Error;
 use super::key::{BoxPublic, Identity, bytes_from_bech32, random, to_bech32};
 use super::sealing::nonce;
 use crate::fsutil;
-use crate::limits::{KEY_FILE_BYTES_MAX, SCRYPT_BYTES_MAX};
+use crate::limits::{KEY_FILE_BYTES_MAX, SCRYPT_BYTES_MAX, TAG_BYTES};
 
 const LOCKED_HRP: &str = "brackup-locked-key-";
 /// log2 N, r, p: 8 MiB of memory, so that it fits a box, and twelve passes instead of more of it.
@@ -98,7 +98,9 @@ fn lock(identity: &Identity, passphrase: &str) -> Result<Zeroizing<String>, Erro
     let mut bytes = vec![log_n, r, p];
     bytes.extend_from_slice(&random()?[..16]);
     let key = stretch(passphrase, &bytes).ok_or(Error::Crypto("scrypt"))?;
-    let mut sealed = Zeroizing::new(identity.secret().to_vec());
+    // Room for the tag from the beginning: a vector that grows leaves a copy of the secret behind.
+    let mut sealed = Zeroizing::new(Vec::with_capacity(identity.secret().len() + TAG_BYTES));
+    sealed.extend_from_slice(identity.secret());
     key.seal_in_place_append_tag(nonce(0, false), Aad::from(&bytes), &mut *sealed)
         .map_err(|_| Error::Crypto("locking a key"))?;
     bytes.extend_from_slice(&sealed);
