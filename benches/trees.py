@@ -224,7 +224,27 @@ class Tiny(Tree):
             os.utime(folder, (LONG_AGO, LONG_AGO))
 
 
-KINDS = {kind.name: kind for kind in (Big, Small, Tiny, Huge)}
+class Flat(Tree):
+    """One folder with a million names."""
+
+    name = "flat"
+
+    def __init__(self, home, scale):
+        super().__init__(home, scale)
+        self.count = max(1000, round(1_000_000 * scale))
+
+    def expected_bytes(self):
+        return self.count * 4096
+
+    def fill(self):
+        # Names that are no order of their making.
+        for index in range(self.count):
+            name = f"{index * 2654435761 % 2**32:08x}-{index}"
+            write_file(os.path.join(self.path, name), index.to_bytes(8, "big"), LONG_AGO)
+        os.utime(self.path, (LONG_AGO, LONG_AGO))
+
+
+KINDS = {kind.name: kind for kind in (Big, Small, Tiny, Huge, Flat)}
 
 # What is backed up again, and what comes before it in the same repository.
 STEPS = {
@@ -232,7 +252,10 @@ STEPS = {
     "small": ["small", "small-unchanged", "small-changed"],
     "tiny": ["tiny", "tiny-unchanged"],
     "huge": ["huge"],
+    "flat": ["flat", "flat-unchanged"],
 }
+# Only when asked for: an edge, and no tree that anybody has.
+UNUSUAL = {"flat", "flat-unchanged"}
 
 
 # --- folders and contents
