@@ -42,7 +42,8 @@ impl Line {
     ) -> Self {
         let (filled, to_seal) = sync_channel(options.buffers);
         let (back, empty) = channel();
-        let (closed, to_store) = sync_channel::<(ChunkNo, Finished)>(options.connections);
+        // No queue: a closed stage waits for whoever stores, and takes no more room in the spool directory than one.
+        let (closed, to_store) = sync_channel::<(ChunkNo, Finished)>(0);
         let (tell, events) = channel();
         // One buffer is the packer's own.
         for _ in 1..options.buffers {
