@@ -129,6 +129,14 @@ impl Names {
         Ok(if more { name.pop() } else { None })
     }
 
+    /// Whether all of them were taken.
+    pub(super) fn is_at_end(&self) -> bool {
+        match self {
+            Self::Memory { places, at, .. } => *at >= places.len(),
+            Self::Spilled(merge) => merge.runs.iter().all(|run| run.head.is_empty()),
+        }
+    }
+
     /// Bytes of memory that it holds.
     pub(super) fn held(&self) -> usize {
         match self {

@@ -1,7 +1,8 @@
 //! The walk: every entry of a tree in the order of its path, `/` below every other byte, which is depth first.
 //!
 //! A directory is read whole (its names sorted and perhaps spilled), then its entries are looked at one by one. Only so many
-//! directories stay open; others are opened again through `..` of their child, and only if that is still the same directory.
+//! directories stay open, the root and those nearest; others are opened again through `..` of their child, or by their path from the
+//! root, and only if that is still the same directory. What is left in one that was moved away is told and left out (I10).
 
 use std::ffi::{CString, OsStr};
 use std::os::fd::OwnedFd;
@@ -52,7 +53,7 @@ pub struct Walk<'a> {
     stat: Stat,
     told: Told,
     /// The directory that was told of last, ready to be gone into.
-    next: Option<(Names, Arc<OwnedFd>)>,
+    next: Option<Frame>,
     held: usize,
 }
 
@@ -67,8 +68,8 @@ enum Told {
 struct Frame {
     names: Names,
     directory: Option<Arc<OwnedFd>>,
-    device: u64,
-    inode: u64,
+    /// Device and inode.
+    identity: (u64, u64),
 }
 
 /// An entry that was met.
@@ -107,8 +108,8 @@ impl<'a> Walk<'a> {
             next: None,
             held: 0,
         };
-        let names = walk.read_names(&directory).map_err(failed)?;
-        walk.push(names, Arc::new(directory));
+        let root = walk.read(directory).map_err(failed)?;
+        walk.enter(root);
         Ok(walk)
     }
 
@@ -121,7 +122,7 @@ impl<'a> Walk<'a> {
             }
             Told::Root => {}
             Told::Entry => match self.next.take() {
-                Some((names, directory)) => self.enter(names, directory),
+                Some(frame) => self.enter(frame),
                 None => self.path.pop(),
             },
         }
@@ -130,7 +131,7 @@ impl<'a> Walk<'a> {
             let next = frame.names.next(&mut self.name);
             match next {
                 Err(error) => return Err(self.lost(error)),
-                Ok(None) => self.leave()?,
+                Ok(None) => self.leave(tally),
                 Ok(Some(kind)) => {
                     self.path.push(&self.name);
                     if self.look(kind, tally)? {
@@ -185,7 +186,7 @@ impl<'a> Walk<'a> {
             Err(Errno::ENAMETOOLONG)
         } else {
             openat(self.directory()?, OsStr::from_bytes(&self.name), DIRECTORY, Mode::empty())
-                .and_then(|directory| self.read_names(&directory).map(|names| (names, Arc::new(directory))))
+                .and_then(|directory| self.read(directory))
         };
         match opened {
             Ok(next) => {
@@ -201,8 +202,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes into the directory that was just told of.
-    fn enter(&mut self, names: Names, directory: Arc<OwnedFd>) {
-        self.push(names, directory);
+    fn enter(&mut self, frame: Frame) {
+        self.held += frame.names.held();
+        self.frames.push(frame);
         if let Some(far) = self.frames.len().checked_sub(limits::OPEN_DIRECTORIES_MAX)
             && far > 0
         {
@@ -210,42 +212,58 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn leave(&mut self) -> Result<(), Error> {
-        let Some(left) = self.frames.pop() else { return Ok(()) };
-        self.held -= left.names.held();
-        self.path.pop();
-        if let Some(parent) = self.frames.last_mut()
-            && parent.directory.is_none()
-        {
+    /// Goes back up to where the walk can go on.
+    fn leave(&mut self, tally: &Tally<'_>) {
+        let Some(left) = self.pop() else { return };
+        let Some(parent) = self.frames.last_mut() else { return };
+        if parent.directory.is_none() {
             let up = left.directory.and_then(|child| openat(&child, "..", DIRECTORY, Mode::empty()).ok());
-            let same = |directory: &OwnedFd| {
-                fstat(directory)
-                    .map(|stat| stat_of(&stat))
-                    .is_ok_and(|stat| (stat.device, stat.inode) == (parent.device, parent.inode))
-            };
-            parent.directory = up.filter(same).map(Arc::new);
+            parent.directory = up.filter(|up| identity(up) == Ok(parent.identity)).map(Arc::new);
             if parent.directory.is_none() {
-                self.reopen()?;
+                self.find_again(tally);
             }
         }
-        Ok(())
     }
 
-    /// Opens the current directory again from the root down: it was moved while we were below it.
-    fn reopen(&mut self) -> Result<(), Error> {
-        let lost = |errno: Errno| Error {
-            path: self.root.join(OsStr::from_bytes(self.path.as_bytes())),
-            source: errno.into(),
-        };
-        let flags = DIRECTORY.difference(OFlag::O_NOFOLLOW);
-        let mut directory = nix::fcntl::open(&self.root, flags, Mode::empty()).map_err(lost)?;
-        for name in self.path.names() {
-            directory = openat(&directory, OsStr::from_bytes(name), DIRECTORY, Mode::empty()).map_err(lost)?;
+    /// A directory above was moved or removed while we were below it. Goes on in the lowest one that is still where it was; the
+    /// root, which is always open, at the worst.
+    fn find_again(&mut self, tally: &Tally<'_>) {
+        let mut directory = self.frames.first().and_then(|root| root.directory.clone());
+        let (mut found, mut found_directory) = (0, directory.clone());
+        for (level, (frame, name)) in self.frames.iter().skip(1).zip(self.path.names()).enumerate() {
+            let below =
+                directory.and_then(|above| openat(&above, OsStr::from_bytes(name), DIRECTORY, Mode::empty()).ok());
+            directory = below.map(Arc::new);
+            let Some(below) = &directory else { break };
+            if identity(below) == Ok(frame.identity) {
+                (found, found_directory) = (level + 1, directory.clone());
+            }
+        }
+        let mut is_left = false;
+        while self.frames.len() > found + 1 {
+            is_left |= self.frames.last().is_some_and(|frame| !frame.names.is_at_end());
+            if self.frames.len() == found + 2 && is_left {
+                let what = "was moved during the backup: what was left to do in it is not in this backup";
+                tally.problem(self.path.escaped(), what);
+            }
+            self.pop();
         }
         if let Some(frame) = self.frames.last_mut() {
-            frame.directory = Some(Arc::new(directory));
+            frame.directory = found_directory;
         }
-        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop()?;
+        self.held -= frame.names.held();
+        self.path.pop();
+        Some(frame)
+    }
+
+    /// A directory with its names.
+    fn read(&self, directory: OwnedFd) -> nix::Result<Frame> {
+        let names = self.read_names(&directory)?;
+        Ok(Frame { names, identity: identity(&directory)?, directory: Some(Arc::new(directory)) })
     }
 
     fn read_names(&self, directory: &OwnedFd) -> nix::Result<Names> {
@@ -264,12 +282,6 @@ impl<'a> Walk<'a> {
         gathering.finish(self.options.spool).map_err(errno)
     }
 
-    fn push(&mut self, names: Names, directory: Arc<OwnedFd>) {
-        self.held += names.held();
-        let (device, inode) = (self.stat.device, self.stat.inode);
-        self.frames.push(Frame { names, directory: Some(directory), device, inode });
-    }
-
     fn directory(&self) -> Result<&Arc<OwnedFd>, Error> {
         let directory = self.frames.last().and_then(|frame| frame.directory.as_ref());
         directory.ok_or_else(|| self.lost(Errno::ESTALE.into()))
@@ -284,6 +296,11 @@ impl<'a> Walk<'a> {
     fn lost(&self, source: std::io::Error) -> Error {
         Error { path: self.root.join(OsStr::from_bytes(self.path.as_bytes())), source }
     }
+}
+
+fn identity(directory: &OwnedFd) -> nix::Result<(u64, u64)> {
+    let stat = stat_of(&fstat(directory)?);
+    Ok((stat.device, stat.inode))
 }
 
 impl std::fmt::Debug for Walk<'_> {

@@ -169,6 +169,40 @@ fn a_name_that_vanishes_between_listing_and_looking_is_said() {
 }
 
 #[test]
+fn a_directory_that_is_moved_away_from_above_the_walk_costs_what_is_left_in_it_only() {
+    // More levels than are kept open, each with a file that comes behind the levels below. At the bottom of it, level 60 is moved
+    // out of the tree and removed; if `lower` says so, level 70 was taken out of that before.
+    for lower in [false, true] {
+        let (mut nas, tree, elsewhere) = (Nas::new(), Tree::new(), Tree::new());
+        let level = |number: usize| ["d"; 130][..number].join("/");
+        for number in 0..=130 {
+            tree.file(Path::new(&level(number)).join("z"), format!("{number}"));
+        }
+        let (root, away) = (tree.root.clone(), elsewhere.root.clone());
+        let (bottom, level_60, level_70) = (level(130) + "/z", level(60), level(70));
+        nas.ignores = Box::new(move |path, _| {
+            if path == bottom.as_bytes() {
+                if lower {
+                    fs::rename(root.join(&level_70), away.join("70")).unwrap();
+                }
+                fs::rename(root.join(&level_60), away.join("60")).unwrap();
+                fs::remove_dir_all(away.join("60")).unwrap();
+            }
+            false
+        });
+        let done = nas.backup(&tree);
+        let restored = Tree::absent();
+        nas.try_restore(&done.name(), &restored.root, Conflict::Abort).unwrap();
+        let has = |number: usize| restored.at(level(number)).join("z").exists();
+        assert!((0..60).all(has) && !(60..70).any(has), "{lower}: what is behind it is there");
+        assert_eq!(has(130), lower, "level 70 is open");
+        let moved = done.told.iter().filter(|told| told.severity == Severity::Problem && told.what.contains("moved"));
+        let subjects: Vec<_> = moved.map(|told| told.subject.clone()).collect();
+        assert_eq!(subjects, if lower { vec![level(60)] } else { vec![] });
+    }
+}
+
+#[test]
 fn other_names_of_a_file_that_vanished_stay_one_file() {
     let (nas, tree) = meddle_with();
     tree.link("a", "b");
