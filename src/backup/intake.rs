@@ -183,9 +183,9 @@ impl<'a> Intake<'a> {
                 Err(error) => self.lacks(&mut entry, &met.path, format!("the link can't be read: {error}")),
             }
         }
-        match met.xattrs(contents.as_ref()) {
-            Ok(xattrs) => entry.xattrs = xattrs,
-            Err(error) => self.tally.problem(met.path.escaped(), error.to_string()),
+        let attributes = met.xattrs(contents.as_ref()).map(|xattrs| entry.xattrs = xattrs);
+        if let Err(error) = &attributes {
+            self.tally.problem(met.path.escaped(), error.to_string());
         }
         if let Some(contents) = &mut contents {
             self.contents(met, contents, &mut entry)?;
@@ -193,7 +193,8 @@ impl<'a> Intake<'a> {
                 self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
             }
         }
-        let is_final = entry.problem.is_none() && !entry.changed;
+        // What lacks something is tried, and told, again by each run.
+        let is_final = entry.problem.is_none() && attributes.is_ok() && !entry.changed;
         self.record.clear();
         entry.push_record(&mut self.record);
         self.draft.entry(&met.path, hardlink, &self.record).map_err(|error| spool(self.options, error))?;

@@ -5,12 +5,14 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use brackup::monitor::{Counter, Severity};
+use brackup::monitor::{Counter, Quiet, Severity};
 use brackup::restore::Conflict;
 use nix::sys::stat::Mode;
 
 use crate::round_trip::{CHUNK, SEGMENT, comes_back};
-use crate::support::{Done, Event, Nas, Program, Recording, Tree, Watch, code, noise, set_mtime, settle, stderr};
+use crate::support::{
+    Done, Event, Mount, Nas, Program, Recording, Tree, Watch, code, noise, set_mtime, settle, stderr, when_root,
+};
 
 #[test]
 fn a_racily_clean_file_is_read_again() {
@@ -260,6 +262,28 @@ fn an_unreadable_file_is_counted_listed_and_told_by_the_exit_code() {
     assert_eq!(fs::read(to.join("open")).unwrap(), b"public");
     assert!(!to.join("closed").exists(), "no empty file in its place");
     tree.mode("shut", 0o700);
+}
+
+#[test]
+fn attributes_that_could_not_be_read_are_tried_and_told_again() {
+    if !when_root("attributes beyond any limit") {
+        return;
+    }
+    let (nas, memory) = (Nas::new(), Mount::memory(8 << 20));
+    let path = memory.at.join("laden");
+    fs::write(&path, b"contents").unwrap();
+    for number in 0..3 {
+        xattr::set(&path, format!("trusted.{number}"), &[1; 60 << 10]).unwrap();
+    }
+    settle();
+    for night in 0..2 {
+        let done = nas.try_backup(&memory.at, &nas.target(), &Quiet::default()).unwrap();
+        assert!(done.told.iter().any(|told| told.what.contains("128 KiB")), "{night}: {:?}", done.told);
+        assert_eq!(done.report.counts.problems, 1, "{night}");
+    }
+    xattr::remove(&path, "trusted.0").unwrap();
+    let done = nas.try_backup(&memory.at, &nas.target(), &Quiet::default()).unwrap();
+    assert_eq!(done.told, [], "few enough now");
 }
 
 #[test]
