@@ -1,5 +1,5 @@
-//! The names in a directory, sorted, in bounded memory: what does not fit the budget spills to sorted runs in an unnamed file.
-//! A name carries the type that the listing told.
+//! The names in a directory, sorted, in bounded memory: what does not fit the budget spills to sorted runs in an unnamed file, one
+//! for all directories of a walk. A name carries the type that the listing told.
 
 use std::fs::File;
 use std::io;
@@ -12,21 +12,87 @@ use crate::limits::NAMES_BYTES_MAX;
 /// Runs that are merged at once; more of them are first merged to one.
 const RUNS_MAX: usize = 64;
 const RUN_BUFFER_BYTES: usize = 2048;
+/// What a run in use takes: its buffer, and a name.
+const RUN_BYTES: usize = RUN_BUFFER_BYTES + 512;
+/// Names are sorted so many at a time, however little may be kept of them: runs that are too short are merged too often.
+const SORTED_BYTES_MIN: usize = 64 * 1024;
+/// So few are kept whatever the budget: a run at rest takes about as much.
+const KEPT_BYTES_MIN: usize = 128;
+/// Space of the spool file from which on it is worth a call to give it back.
+const GIVEN_BACK_BYTES_MIN: u64 = 1024 * 1024;
+
+/// The file that names spill to. What a directory has in it lies behind what those above it have, and goes when the walk leaves it.
+#[derive(Debug)]
+pub(super) struct Spool<'a> {
+    folder: &'a Path,
+    file: Option<File>,
+    end: u64,
+}
+
+impl<'a> Spool<'a> {
+    /// It makes its file when something spills.
+    pub(super) fn in_folder(folder: &'a Path) -> Self {
+        Self { folder, file: None, end: 0 }
+    }
+
+    /// Where the next names will lie.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Lets go of what lies behind a place.
+    pub(super) fn give_back(&mut self, start: u64) {
+        if let Some(file) = &self.file
+            && self.end.saturating_sub(start) >= GIVEN_BACK_BYTES_MIN
+        {
+            // Only space: it is written over, or gone with the file.
+            let _ = file.set_len(start);
+        }
+        self.end = self.end.min(start);
+    }
+
+    /// A run at the end, of the records that `write` pushes.
+    fn write(&mut self, write: impl FnOnce(&mut RunWriter<'_>) -> io::Result<()>) -> io::Result<Run> {
+        if self.file.is_none() {
+            self.file = Some(fsutil::unnamed_file(self.folder)?);
+        }
+        let mut writer = RunWriter::at(self.file()?, self.end);
+        write(&mut writer)?;
+        let run = writer.finish()?;
+        self.end = run.end;
+        Ok(run)
+    }
+
+    fn file(&self) -> io::Result<&File> {
+        self.file.as_ref().ok_or_else(|| io::Error::other("no spool file"))
+    }
+}
 
 /// Collects the names of one directory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gathering {
+    sorted_max: usize,
+    kept_max: usize,
     bytes: Vec<u8>,
     places: Vec<(u32, u16)>,
     runs: Vec<Run>,
-    file: Option<File>,
-    written: u64,
 }
 
 impl Gathering {
+    /// Of whose names so many bytes may be kept in memory.
+    pub(super) fn within(budget: usize) -> Self {
+        Self {
+            sorted_max: budget.clamp(SORTED_BYTES_MIN, NAMES_BYTES_MAX),
+            kept_max: budget.max(KEPT_BYTES_MIN),
+            bytes: Vec::new(),
+            places: Vec::new(),
+            runs: Vec::new(),
+        }
+    }
+
     /// Takes a name. Names have at most 255 bytes.
-    pub(super) fn push(&mut self, kind: u8, name: &[u8], budget: usize, spool: &Path) -> io::Result<()> {
-        if self.bytes.len() + self.places.len() * 8 + name.len() + 16 > budget.min(NAMES_BYTES_MAX) {
+    pub(super) fn push(&mut self, kind: u8, name: &[u8], spool: &mut Spool<'_>) -> io::Result<()> {
+        if self.bytes.len() + self.places.len() * 8 + name.len() + 16 > self.sorted_max {
             self.spill(spool)?;
         }
         self.places.push((self.bytes.len() as u32, name.len() as u16 + 1));
@@ -36,21 +102,20 @@ impl Gathering {
     }
 
     /// All names, ready to be taken in order.
-    pub(super) fn finish(mut self, spool: &Path) -> io::Result<Names> {
-        self.sort();
-        if self.runs.is_empty() {
+    pub(super) fn finish(mut self, spool: &mut Spool<'_>) -> io::Result<Names> {
+        if self.runs.is_empty() && self.bytes.len() + self.places.len() * 8 <= self.kept_max {
+            self.sort();
             // Not a byte more than needed: a deep tree has many of these.
             self.bytes.shrink_to_fit();
             self.places.shrink_to_fit();
             return Ok(Names::Memory { bytes: self.bytes, places: self.places, at: 0 });
         }
         self.spill(spool)?;
-        let file = self.file.take().ok_or_else(|| io::Error::other("no spool file"))?;
-        let mut merge = Merge { file, runs: self.runs };
-        for run in &mut merge.runs {
-            run.advance(&merge.file)?;
+        if self.runs.len() > 1 && self.runs.len() * RUN_BYTES > self.kept_max {
+            self.merge_runs(spool)?;
         }
-        Ok(Names::Spilled(merge))
+        self.runs.shrink_to_fit();
+        Ok(Names::Spilled(Merge { runs: self.runs, is_at_rest: true }))
     }
 
     fn sort(&mut self) {
@@ -59,24 +124,17 @@ impl Gathering {
         self.places.sort_unstable_by(|a, b| name(a).cmp(name(b)));
     }
 
-    fn spill(&mut self, spool: &Path) -> io::Result<()> {
+    fn spill(&mut self, spool: &mut Spool<'_>) -> io::Result<()> {
         if self.places.is_empty() {
             return Ok(());
         }
         self.sort();
-        if self.file.is_none() {
-            self.file = Some(fsutil::unnamed_file(spool)?);
-        }
         if self.runs.len() >= RUNS_MAX {
-            self.merge_runs()?;
+            self.merge_runs(spool)?;
         }
-        let Some(file) = &self.file else { return Ok(()) };
-        let mut writer = RunWriter::at(file, self.written);
-        for (start, length) in &self.places {
-            writer.push(&self.bytes[*start as usize..*start as usize + usize::from(*length)])?;
-        }
-        let run = writer.finish()?;
-        self.written = run.end;
+        let (places, bytes) = (&self.places, &self.bytes);
+        let record = |(start, length): &(u32, u16)| &bytes[*start as usize..*start as usize + usize::from(*length)];
+        let run = spool.write(|writer| places.iter().try_for_each(|place| writer.push(record(place))))?;
         self.runs.push(run);
         self.bytes.clear();
         self.places.clear();
@@ -84,19 +142,15 @@ impl Gathering {
     }
 
     /// Merges all runs into one behind them: the number of runs stays bounded however many names there are.
-    fn merge_runs(&mut self) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
-        let mut merge = Merge { file: file.try_clone()?, runs: std::mem::take(&mut self.runs) };
-        for run in &mut merge.runs {
-            run.advance(&merge.file)?;
-        }
-        let mut writer = RunWriter::at(file, self.written);
+    fn merge_runs(&mut self, spool: &mut Spool<'_>) -> io::Result<()> {
+        let mut merge = Merge { runs: std::mem::take(&mut self.runs), is_at_rest: true };
         let mut name = Vec::new();
-        while merge.next(&mut name)? {
-            writer.push(&name)?;
-        }
-        let run = writer.finish()?;
-        self.written = run.end;
+        let run = spool.write(|writer| {
+            while merge.next(&mut name, writer.file)? {
+                writer.push(&name)?;
+            }
+            Ok(())
+        })?;
         self.runs.push(run);
         Ok(())
     }
@@ -107,15 +161,15 @@ impl Gathering {
 pub(super) enum Names {
     /// Nearly always.
     Memory { bytes: Vec<u8>, places: Vec<(u32, u16)>, at: usize },
-    /// A directory with very many names.
+    /// A directory with very many names, or deep down in a tree with many.
     Spilled(Merge),
 }
 
 impl Names {
     /// The next name and its type, into `name`; false at the end.
-    pub(super) fn next(&mut self, name: &mut Vec<u8>) -> io::Result<Option<u8>> {
+    pub(super) fn next(&mut self, name: &mut Vec<u8>, spool: &Spool<'_>) -> io::Result<Option<u8>> {
         let more = match self {
-            Self::Spilled(merge) => merge.next(name)?,
+            Self::Spilled(merge) => merge.next(name, spool.file()?)?,
             Self::Memory { bytes, places, at } => {
                 name.clear();
                 let place = places.get(*at);
@@ -133,7 +187,15 @@ impl Names {
     pub(super) fn is_at_end(&self) -> bool {
         match self {
             Self::Memory { places, at, .. } => *at >= places.len(),
-            Self::Spilled(merge) => merge.runs.iter().all(|run| run.head.is_empty()),
+            Self::Spilled(merge) => merge.runs.iter().all(|run| run.head.is_empty() && run.at == run.end),
+        }
+    }
+
+    /// Lets go of its buffers: for as long as the walk is below it, nobody asks.
+    pub(super) fn rest(&mut self) {
+        if let Self::Spilled(merge) = self {
+            merge.runs.iter_mut().for_each(Run::rest);
+            merge.is_at_rest = true;
         }
     }
 
@@ -141,7 +203,8 @@ impl Names {
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Memory { bytes, places, .. } => bytes.capacity() + places.capacity() * 8,
-            Self::Spilled(merge) => merge.runs.len() * RUN_BUFFER_BYTES,
+            Self::Spilled(Merge { runs, is_at_rest: true }) => runs.len() * size_of::<Run>(),
+            Self::Spilled(Merge { runs, is_at_rest: false }) => runs.len() * (size_of::<Run>() + RUN_BYTES),
         }
     }
 }
@@ -149,22 +212,24 @@ impl Names {
 /// Sorted runs in a file, read side by side.
 #[derive(Debug)]
 pub(super) struct Merge {
-    file: File,
     runs: Vec<Run>,
+    is_at_rest: bool,
 }
 
 impl Merge {
     /// The smallest head of all runs. Few runs: a look at each is quick enough beside the stat() that follows.
-    fn next(&mut self, name: &mut Vec<u8>) -> io::Result<bool> {
+    fn next(&mut self, name: &mut Vec<u8>, file: &File) -> io::Result<bool> {
         name.clear();
-        let key = |run: &Run| run.head.split_last().map(|(_, name)| name.to_vec());
+        if std::mem::take(&mut self.is_at_rest) {
+            self.runs.iter_mut().try_for_each(|run| run.advance(file))?;
+        }
         let heads = self.runs.iter().enumerate().filter(|(_, run)| !run.head.is_empty());
-        let Some(smallest) = heads.min_by(|(_, a), (_, b)| key(a).cmp(&key(b))).map(|(at, _)| at) else {
+        let Some(smallest) = heads.min_by(|(_, a), (_, b)| a.name().cmp(&b.name())).map(|(at, _)| at) else {
             return Ok(false);
         };
         let run = &mut self.runs[smallest];
         std::mem::swap(name, &mut run.head);
-        run.advance(&self.file)?;
+        run.advance(file)?;
         Ok(true)
     }
 }
@@ -180,6 +245,18 @@ struct Run {
 }
 
 impl Run {
+    /// The head without its type.
+    fn name(&self) -> Option<&[u8]> {
+        self.head.split_last().map(|(_, name)| name)
+    }
+
+    /// As it was before the head was read, without buffers.
+    fn rest(&mut self) {
+        let head = if self.head.is_empty() { 0 } else { 2 + self.head.len() };
+        let at = self.at - (self.buffer.len() - self.used + head) as u64;
+        *self = Self { at, end: self.end, ..Self::default() };
+    }
+
     /// Takes the next record as head; an empty head is the end.
     fn advance(&mut self, file: &File) -> io::Result<()> {
         self.head.clear();
@@ -250,31 +327,78 @@ impl<'a> RunWriter<'a> {
 mod tests {
     use super::*;
 
-    fn sorted(count: u32, budget: usize) -> (Vec<Vec<u8>>, usize) {
-        let spool = tempfile::tempdir().unwrap();
-        let mut gathering = Gathering::default();
+    /// Sorts names, `sorted_max` bytes at a time if it says so, within a budget. `rests` lets go of the buffers behind each name.
+    fn sorted(count: u32, sorted_max: Option<usize>, budget: usize, rests: bool) -> (Vec<Vec<u8>>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::in_folder(folder.path());
+        let mut gathering = Gathering::within(budget);
+        gathering.sorted_max = sorted_max.unwrap_or(gathering.sorted_max);
         for number in 0..count {
             let name = format!("name-{:08x}", number.wrapping_mul(2_654_435_761));
-            gathering.push(b'f', name.as_bytes(), budget, spool.path()).unwrap();
+            gathering.push(b'f', name.as_bytes(), &mut spool).unwrap();
         }
-        let mut names = gathering.finish(spool.path()).unwrap();
-        let held = names.held();
-        let (mut all, mut name) = (Vec::new(), Vec::new());
-        while let Some(kind) = names.next(&mut name).unwrap() {
+        let mut names = gathering.finish(&mut spool).unwrap();
+        let (mut all, mut name, mut held) = (Vec::new(), Vec::new(), 0);
+        while let Some(kind) = names.next(&mut name, &spool).unwrap() {
             assert_eq!(kind, b'f');
             all.push(name.clone());
+            held = held.max(names.held());
+            assert_eq!(names.is_at_end(), all.len() == count as usize);
+            if rests {
+                names.rest();
+            }
         }
         (all, held)
     }
 
     #[test]
     fn spilled_names_come_in_the_same_order_in_bounded_memory() {
-        let (in_memory, _) = sorted(3000, usize::MAX);
-        // So small a budget makes hundreds of runs, so that runs are merged into one on the way.
-        let (spilled, held) = sorted(3000, 600);
+        let (in_memory, _) = sorted(3000, None, NAMES_BYTES_MAX, false);
         assert_eq!(in_memory.len(), 3000);
         assert!(in_memory.is_sorted());
-        assert_eq!(in_memory, spilled);
-        assert!(held <= (RUNS_MAX + 1) * RUN_BUFFER_BYTES, "{held}");
+        for (budget, rests, most) in
+            [(NAMES_BYTES_MAX, false, RUNS_MAX + 1), (NAMES_BYTES_MAX, true, RUNS_MAX + 1), (0, false, 1)]
+        {
+            // So small runs are hundreds, so that they are merged into one on the way.
+            let (spilled, held) = sorted(3000, Some(600), budget, rests);
+            assert!(in_memory == spilled, "{budget} {rests}");
+            assert!(held <= most * (RUN_BYTES + size_of::<Run>()), "{budget} {rests}: {held}");
+        }
+        assert!(in_memory == sorted(3000, None, 0, false).0);
+    }
+
+    #[test]
+    fn directories_in_each_other_share_one_file_and_give_their_space_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::in_folder(folder.path());
+        let read = |level: usize, spool: &mut Spool<'_>| {
+            let mut gathering = Gathering::within(0);
+            for number in 0..100 {
+                gathering.push(b'f', format!("{number:03} of {level:0>200}").as_bytes(), spool).unwrap();
+            }
+            gathering.finish(spool).unwrap()
+        };
+        let mut name = Vec::new();
+        let mut levels = Vec::new();
+        for level in 0..100 {
+            let start = spool.end();
+            let mut names = read(level, &mut spool);
+            names.next(&mut name, &spool).unwrap();
+            names.rest();
+            levels.push((start, names));
+        }
+        assert!(levels.iter().map(|(_, names)| names.held()).sum::<usize>() < 100 * KEPT_BYTES_MIN);
+        while let Some((start, mut names)) = levels.pop() {
+            for number in 1..100 {
+                assert!(names.next(&mut name, &spool).unwrap().is_some());
+                assert!(name == format!("{number:03} of {:0>200}", levels.len()).as_bytes());
+            }
+            assert!(names.next(&mut name, &spool).unwrap().is_none());
+            spool.give_back(start);
+            // As if another directory came behind it.
+            read(levels.len(), &mut spool);
+            spool.give_back(start);
+        }
+        assert_eq!(spool.end(), 0);
     }
 }

@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, fstat, fstatat};
 
-use super::names::{Gathering, Names};
+use super::names::{Gathering, Names, Spool};
 use super::read::Ahead;
 use super::{Error, stat_of};
 use crate::entry::{Kind, Stat};
@@ -54,6 +54,8 @@ pub struct Walk<'a> {
     told: Told,
     /// The directory that was told of last, ready to be gone into.
     next: Option<Frame>,
+    spool: Spool<'a>,
+    /// Bytes that the names of all frames hold.
     held: usize,
 }
 
@@ -67,6 +69,10 @@ enum Told {
 
 struct Frame {
     names: Names,
+    /// Bytes that they held when they were last looked at.
+    held: usize,
+    /// Where what they have in the spool file begins.
+    spooled: u64,
     directory: Option<Arc<OwnedFd>>,
     /// Device and inode.
     identity: (u64, u64),
@@ -97,6 +103,7 @@ impl<'a> Walk<'a> {
         let directory = nix::fcntl::open(root, flags, Mode::empty()).map_err(failed)?;
         let stat = stat_of(&fstat(&directory).map_err(failed)?);
         let mut walk = Self {
+            spool: Spool::in_folder(options.spool),
             options,
             root: root.into(),
             root_device: stat.device,
@@ -128,7 +135,7 @@ impl<'a> Walk<'a> {
         }
         loop {
             let Some(frame) = self.frames.last_mut() else { return Ok(None) };
-            let next = frame.names.next(&mut self.name);
+            let next = frame.names.next(&mut self.name, &self.spool);
             match next {
                 Err(error) => return Err(self.lost(error)),
                 Ok(None) => self.leave(tally),
@@ -203,12 +210,27 @@ impl<'a> Walk<'a> {
 
     /// Goes into the directory that was just told of.
     fn enter(&mut self, frame: Frame) {
-        self.held += frame.names.held();
+        if self.held + frame.held > limits::NAMES_BYTES_MAX
+            && let Some(parent) = self.frames.last_mut()
+        {
+            parent.names.rest();
+            self.weigh();
+        }
+        self.held += frame.held;
         self.frames.push(frame);
         if let Some(far) = self.frames.len().checked_sub(limits::OPEN_DIRECTORIES_MAX)
             && far > 0
         {
             self.frames[far].directory = None;
+        }
+    }
+
+    /// Sees what the names of the current directory hold now.
+    fn weigh(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            let held = frame.names.held();
+            self.held = self.held - frame.held + held;
+            frame.held = held;
         }
     }
 
@@ -255,31 +277,34 @@ impl<'a> Walk<'a> {
 
     fn pop(&mut self) -> Option<Frame> {
         let frame = self.frames.pop()?;
-        self.held -= frame.names.held();
+        self.held -= frame.held;
+        self.spool.give_back(frame.spooled);
         self.path.pop();
         Some(frame)
     }
 
     /// A directory with its names.
-    fn read(&self, directory: OwnedFd) -> nix::Result<Frame> {
+    fn read(&mut self, directory: OwnedFd) -> nix::Result<Frame> {
+        self.weigh();
+        let spooled = self.spool.end();
         let names = self.read_names(&directory)?;
-        Ok(Frame { names, identity: identity(&directory)?, directory: Some(Arc::new(directory)) })
+        let (held, identity) = (names.held(), identity(&directory)?);
+        Ok(Frame { names, held, spooled, identity, directory: Some(Arc::new(directory)) })
     }
 
-    fn read_names(&self, directory: &OwnedFd) -> nix::Result<Names> {
+    fn read_names(&mut self, directory: &OwnedFd) -> nix::Result<Names> {
         let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO as i32));
         let mut listing = Dir::from_fd(directory.try_clone().map_err(errno)?)?;
-        let budget = limits::NAMES_BYTES_MAX.saturating_sub(self.held).max(16 * 1024);
-        let mut gathering = Gathering::default();
+        let mut gathering = Gathering::within(limits::NAMES_BYTES_MAX.saturating_sub(self.held));
         for entry in listing.iter() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 let kind = entry.file_type().map_or(0, |kind| if kind == nix::dir::Type::Directory { 4 } else { 8 });
-                gathering.push(kind, name, budget, self.options.spool).map_err(errno)?;
+                gathering.push(kind, name, &mut self.spool).map_err(errno)?;
             }
         }
-        gathering.finish(self.options.spool).map_err(errno)
+        gathering.finish(&mut self.spool).map_err(errno)
     }
 
     fn directory(&self) -> Result<&Arc<OwnedFd>, Error> {
@@ -318,5 +343,36 @@ impl Met {
     /// The name for a system call.
     pub(super) fn c_name(&self) -> nix::Result<CString> {
         CString::new(self.name()).map_err(|_| Errno::EINVAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Quiet;
+
+    #[test]
+    fn the_names_of_all_levels_together_keep_to_the_budget() {
+        let temporary = tempfile::tempdir().unwrap();
+        let root = temporary.path().join("root");
+        let mut path = root.clone();
+        for _ in 0..80 {
+            path.push("d");
+            std::fs::create_dir_all(&path).unwrap();
+            for number in 0..66 {
+                std::fs::File::create(path.join(format!("{number:0>200}"))).unwrap();
+            }
+        }
+        let options =
+            WalkOptions { ignores: &|_, _| false, excluded: &[], one_filesystem: false, spool: temporary.path() };
+        let mut walk = Walk::open(&root, options).unwrap();
+        let (quiet, mut met, mut most) = (Quiet::default(), 0, 0);
+        let tally = Tally::new(&quiet);
+        while walk.next(&tally).unwrap().is_some() {
+            met += 1;
+            most = most.max(walk.frames.iter().map(|frame| frame.names.held()).sum());
+        }
+        assert_eq!((met, walk.held, walk.spool.end()), (1 + 80 * 67, 0, 0));
+        assert!(most <= limits::NAMES_BYTES_MAX + 80 * 128 + 4096, "{most}");
     }
 }

@@ -205,6 +205,29 @@ fn a_file_on_a_damaged_disk_is_told_and_the_others_are_backed_up() {
     assert_eq!(fs::read(to.at("c")).unwrap(), noise(1, 200_000));
 }
 
+/// I8: names that do not fit in memory need no descriptor for each directory.
+#[test]
+fn a_deep_tree_of_large_directories_needs_few_descriptors() {
+    let tree = Tree::new();
+    let mut path = tree.root.clone();
+    for _ in 0..130 {
+        for number in 0..66 {
+            fs::File::create(path.join(format!("{number:0>250}"))).unwrap();
+        }
+        // Behind the others: when the walk goes down, nothing but the names is held of what is above.
+        path.push("z");
+        fs::create_dir(&path).unwrap();
+    }
+    let program = Program::new(&tree.root);
+    let mut command = program.command(&["--from=tree", "--to=disk", "--dry-run"]);
+    command.arg("--quiet");
+    let mut limited = std::process::Command::new("prlimit");
+    limited.arg("--nofile=128").arg(command.get_program()).args(command.get_args()).env_clear();
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(program.home());
+    let output = limited.output().unwrap();
+    assert_eq!((code(&output), stderr(&output).as_str()), (Some(0), ""));
+}
+
 /// I1, I2, I7 as they are meant: the target's disk loses what was not made durable, at every chunk that was stored and at the end.
 #[test]
 fn a_target_without_power_has_all_that_was_said_to_be_stored() {
