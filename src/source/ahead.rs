@@ -11,7 +11,7 @@ use super::{Error, Met, Walk};
 use crate::entry::Kind;
 use crate::monitor::Tally;
 
-/// Entries that go over at a time, and the bytes of them that are read ahead at most.
+/// Entries that go over at a time, and the bytes of their paths and of what was read ahead of them from which on no more are added.
 const BATCH_ENTRIES: usize = 32;
 const BATCH_BYTES: usize = 16 * 1024;
 /// So few entries go over if the taker waits.
@@ -84,6 +84,7 @@ fn go(
         let is_waited_for = read_small_files && taker_waits.load(Ordering::Relaxed);
         match walk.next(tally) {
             Ok(Some(mut met)) => {
+                bytes += met.path.as_bytes().len();
                 if read_small_files && !is_waited_for && is_small(&met) {
                     bytes += met.read_ahead().unwrap_or(0);
                 }
@@ -113,4 +114,37 @@ fn go(
 fn is_small(met: &Met) -> bool {
     let stat = &met.stat;
     stat.kind == Kind::File && (1..=SMALL_BYTES).contains(&stat.size) && !stat.sparse && stat.links == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Quiet;
+    use crate::source::WalkOptions;
+
+    #[test]
+    fn long_paths_and_attributes_make_small_batches() {
+        let temporary = tempfile::tempdir().unwrap();
+        let deep: std::path::PathBuf = (0..14).map(|_| "d".repeat(250)).collect();
+        let deep = temporary.path().join("root").join(deep);
+        std::fs::create_dir_all(&deep).unwrap();
+        for number in 0..100 {
+            let path = deep.join(number.to_string());
+            std::fs::write(&path, "contents").unwrap();
+            xattr::set(&path, "user.large", &[b'a'; 3000]).unwrap();
+        }
+        let (quiet, stop) = (Quiet::default(), AtomicBool::new(false));
+        let tally = Tally::new(&quiet);
+        let options =
+            WalkOptions { ignores: &|_, _| false, excluded: &[], one_filesystem: false, spool: temporary.path() };
+        let walk = Walk::open(&temporary.path().join("root"), options).unwrap();
+        let (send, batches) = sync_channel(1000);
+        go(walk, &tally, true, &stop, &send);
+        drop(send);
+        let batches: Vec<_> = batches.iter().map(Result::unwrap).collect();
+        assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), 115);
+        // A file here is 6.5 KB, half of it its path.
+        assert!(batches.iter().all(|batch| batch.len() <= 15), "directories on the way have shorter paths");
+        assert!(batches.iter().skip(2).all(|batch| batch.len() <= 3), "{:?}", batches.iter().map(Vec::len));
+    }
 }

@@ -67,13 +67,14 @@ impl Met {
         Ok(Contents { file, offset: 0, dropped: 0, sparse: self.stat.sparse })
     }
 
-    /// Reads a small file ahead. If anything is odd it is left to be read, and told of, in its turn.
+    /// Reads a small file ahead, and says how many bytes that takes. If anything is odd it is left to be read, and told of, in its
+    /// turn.
     pub(super) fn read_ahead(&mut self) -> io::Result<usize> {
         let file = self.open_file()?;
         let mut bytes = vec![0; usize::try_from(self.stat.size).map_err(io::Error::other)?];
         file.read_exact_at(&mut bytes, 0)?;
         let xattrs = gather(file.list_xattr(), |name| file.get_xattr(name)).map_err(io::Error::other)?;
-        let length = bytes.len();
+        let length = bytes.len() + xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         self.ahead = Some(Box::new(Ahead { bytes, xattrs, after: stat_of(&fstat(&file)?) }));
         Ok(length)
     }
