@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, fstat};
@@ -81,14 +82,7 @@ impl Met {
 
     fn open_file(&self) -> io::Result<File> {
         let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        let name = self.c_name()?;
-        let open = |flags| openat(&self.directory, name.as_c_str(), flags, Mode::empty());
-        // Without O_NOATIME a backup writes an access time for every file it reads. Only an owner may ask for it.
-        let file: OwnedFd = match open(flags | OFlag::O_NOATIME) {
-            Err(Errno::EPERM) => open(flags)?,
-            other => other?,
-        };
-        Ok(file.into())
+        Ok(open_unnoticed(&self.directory, self.c_name()?.as_c_str(), flags)?.into())
     }
 
     /// The target of a symbolic link.
@@ -111,6 +105,20 @@ impl Met {
 
     fn proc_path(&self) -> PathBuf {
         Path::new("/proc/self/fd").join(self.directory.as_raw_fd().to_string()).join(OsStr::from_bytes(self.name()))
+    }
+}
+
+/// Opens something to be read without an access time being written for it, as a backup would every night. Only an owner may ask
+/// for that; others read as everybody does.
+pub(super) fn open_unnoticed<P: NixPath + ?Sized>(
+    directory: impl AsFd + Copy,
+    name: &P,
+    flags: OFlag,
+) -> nix::Result<OwnedFd> {
+    let open = |flags| openat(directory, name, flags, Mode::empty());
+    match open(flags | OFlag::O_NOATIME) {
+        Err(Errno::EPERM) => open(flags),
+        other => other,
     }
 }
 

@@ -13,11 +13,11 @@ use std::time::SystemTime;
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, fstat, fstatat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
+use nix::sys::stat::{fstat, fstatat};
 
 use super::names::{Gathering, Names, Spool};
-use super::read::Ahead;
+use super::read::{Ahead, open_unnoticed};
 use super::{Error, stat_of};
 use crate::entry::{Kind, Stat};
 use crate::limits;
@@ -100,7 +100,7 @@ impl<'a> Walk<'a> {
         let failed = |errno: Errno| Error { path: root.into(), source: errno.into() };
         // The root itself may be a link: it is what the owner wrote.
         let flags = DIRECTORY.difference(OFlag::O_NOFOLLOW);
-        let directory = nix::fcntl::open(root, flags, Mode::empty()).map_err(failed)?;
+        let directory = open_unnoticed(AT_FDCWD, root, flags).map_err(failed)?;
         let stat = stat_of(&fstat(&directory).map_err(failed)?);
         let mut walk = Self {
             spool: Spool::in_folder(options.spool),
@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
         let opened = if is_too_deep {
             Err(Errno::ENAMETOOLONG)
         } else {
-            openat(self.directory()?, OsStr::from_bytes(&self.name), DIRECTORY, Mode::empty())
+            open_unnoticed(self.directory()?, OsStr::from_bytes(&self.name), DIRECTORY)
                 .and_then(|directory| self.read(directory))
         };
         match opened {
@@ -239,7 +239,7 @@ impl<'a> Walk<'a> {
         let Some(left) = self.pop() else { return };
         let Some(parent) = self.frames.last_mut() else { return };
         if parent.directory.is_none() {
-            let up = left.directory.and_then(|child| openat(&child, "..", DIRECTORY, Mode::empty()).ok());
+            let up = left.directory.and_then(|child| open_unnoticed(&child, "..", DIRECTORY).ok());
             parent.directory = up.filter(|up| identity(up) == Ok(parent.identity)).map(Arc::new);
             if parent.directory.is_none() {
                 self.find_again(tally);
@@ -253,8 +253,7 @@ impl<'a> Walk<'a> {
         let mut directory = self.frames.first().and_then(|root| root.directory.clone());
         let (mut found, mut found_directory) = (0, directory.clone());
         for (level, (frame, name)) in self.frames.iter().skip(1).zip(self.path.names()).enumerate() {
-            let below =
-                directory.and_then(|above| openat(&above, OsStr::from_bytes(name), DIRECTORY, Mode::empty()).ok());
+            let below = directory.and_then(|above| open_unnoticed(&above, OsStr::from_bytes(name), DIRECTORY).ok());
             directory = below.map(Arc::new);
             let Some(below) = &directory else { break };
             if identity(below) == Ok(frame.identity) {

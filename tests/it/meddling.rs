@@ -216,6 +216,17 @@ fn other_names_of_a_file_that_vanished_stay_one_file() {
 }
 
 #[test]
+fn a_backup_leaves_no_trace_in_access_times() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (nas, tree) = (Nas::new(), Tree::new());
+    let paths = [tree.file("dir/below/file", b"read"), tree.at("dir/below"), tree.at("dir"), tree.root.clone()];
+    // Older than the last change: a read would be written down even where access times are kept seldom.
+    paths.iter().for_each(|path| set_mtime(path, 1_000_000_000, 0));
+    nas.backup(&tree);
+    assert_eq!(paths.map(|path| fs::metadata(path).unwrap().atime()), [1_000_000_000; 4]);
+}
+
+#[test]
 fn what_is_ignored_is_not_there() {
     let (mut nas, tree) = (Nas::new(), Tree::new());
     tree.file("keep/file", b"keep");
