@@ -79,6 +79,20 @@ pub struct Options<'a> {
     pub dry_run: bool,
 }
 
+impl Options<'_> {
+    /// Device and inode of the directories to leave out; one that is not there needs no leaving out.
+    pub fn excluded_directories(&self) -> Vec<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt as _;
+        let there = self.excluded.iter().filter_map(|path| std::fs::metadata(path).ok());
+        there.map(|metadata| (metadata.dev(), metadata.ino())).collect()
+    }
+
+    /// How the tree is walked, without these directories.
+    pub fn walk<'a>(&'a self, excluded: &'a [(u64, u64)]) -> WalkOptions<'a> {
+        WalkOptions { ignores: self.ignores, excluded, one_filesystem: self.one_filesystem, spool: self.spool_dir }
+    }
+}
+
 /// What a run did.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -106,7 +120,7 @@ pub fn run(
     presence::check(target, db, &identity, tally)?;
     let mut draft = Draft::create(options.spool_dir).map_err(|error| spool(options, error))?;
 
-    let excluded = excluded(options);
+    let excluded = options.excluded_directories();
     std::thread::scope(|scope| {
         let line = Line::start(scope, options, target);
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
@@ -147,7 +161,7 @@ fn take_in<'s, 'e: 's>(
         let (contents, length) = Contents::open_image(options.path).map_err(|error| unreadable(options, error))?;
         return intake.image(contents, length);
     }
-    let walk = Walk::open(options.path, walk_options(options, excluded))?;
+    let walk = Walk::open(options.path, options.walk(excluded))?;
     let mut walk = WalkAhead::start(scope, walk, tally, intake.is_first()?);
     while let Some(mut met) = walk.next()? {
         if stop.load(Ordering::Relaxed) {
@@ -156,18 +170,6 @@ fn take_in<'s, 'e: 's>(
         intake.entry(&mut met)?;
     }
     Ok(())
-}
-
-fn walk_options<'a>(options: &'a Options<'a>, excluded: &'a [(u64, u64)]) -> WalkOptions<'a> {
-    let Options { ignores, one_filesystem, spool_dir: spool, .. } = *options;
-    WalkOptions { ignores, excluded, one_filesystem, spool }
-}
-
-/// Device and inode of the directories to leave out; one that is not there needs no leaving out.
-fn excluded(options: &Options<'_>) -> Vec<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let there = options.excluded.iter().filter_map(|path| std::fs::metadata(path).ok());
-    there.map(|metadata| (metadata.dev(), metadata.ino())).collect()
 }
 
 fn is_image(path: &Path) -> bool {

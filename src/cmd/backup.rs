@@ -11,7 +11,7 @@ use brackup::entry::Kind;
 use brackup::monitor::{Counter, Monitor, Quiet, Tally};
 use brackup::outcome::Outcome;
 use brackup::seal::{Keyring, Recipient, Suite};
-use brackup::source::{Walk, WalkOptions};
+use brackup::source::Walk;
 use brackup::target::{DryRun, Target};
 
 use super::open::{self, NamedTarget, State};
@@ -96,23 +96,17 @@ pub(crate) fn one(
 }
 
 /// Finds out how much there is, so that the time left can be told. A walk of its own, just ahead of the other, which finds what it read in memory.
-fn count_ahead(options: &Options<'_>, progress: &Progress, stop: &AtomicBool) {
-    let (quiet, excluded) = (Quiet::default(), []);
+fn count_ahead(options: &Options<'_>, monitor: &dyn Monitor, stop: &AtomicBool) {
+    let (quiet, excluded) = (Quiet::default(), options.excluded_directories());
     let tally = Tally::new(&quiet);
-    let walk_options = WalkOptions {
-        ignores: options.ignores,
-        excluded: &excluded,
-        one_filesystem: options.one_filesystem,
-        spool: options.spool_dir,
-    };
-    let Ok(mut walk) = Walk::open(options.path, walk_options) else { return };
+    let Ok(mut walk) = Walk::open(options.path, options.walk(&excluded)) else { return };
     while let Ok(Some(met)) = walk.next(&tally) {
         if stop.load(Ordering::Relaxed) {
             return;
         }
         if met.stat.kind == Kind::File {
-            progress.count(Counter::ExpectedFiles, 1);
-            progress.count(Counter::ExpectedBytes, met.stat.size);
+            monitor.count(Counter::ExpectedFiles, 1);
+            monitor.count(Counter::ExpectedBytes, met.stat.size);
         }
     }
 }
@@ -204,4 +198,58 @@ fn compression(compress: Compress) -> Option<i32> {
 /// Whether a path is there and a directory, or something that can be an image.
 pub(crate) fn is_source(path: &Path) -> bool {
     std::fs::metadata(path).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use brackup::monitor::{Phase, Problem};
+    use brackup::relpath::RelPath;
+    use std::sync::atomic::AtomicU64;
+
+    #[derive(Default)]
+    struct Expected(AtomicU64);
+
+    impl Monitor for Expected {
+        fn count(&self, counter: Counter, by: u64) {
+            if counter == Counter::ExpectedBytes {
+                self.0.fetch_add(by, Ordering::Relaxed);
+            }
+        }
+
+        fn at(&self, _: Phase, _: &RelPath) {}
+
+        fn problem(&self, _: Problem) {}
+    }
+
+    #[test]
+    fn what_the_run_leaves_out_is_not_expected() {
+        let tree = tempfile::tempdir().unwrap();
+        let target = tree.path().join("target");
+        std::fs::create_dir(&target).unwrap();
+        std::fs::write(target.join("chunk"), [1; 1000]).unwrap();
+        std::fs::write(tree.path().join("file"), [1; 10]).unwrap();
+        let options = Options {
+            root: "tree",
+            path: tree.path(),
+            target_name: "disk",
+            recipients: &[],
+            chunk_bytes: 1 << 20,
+            piece_bytes: 1 << 16,
+            buffers: 3,
+            connections: 1,
+            suite: Suite::ChaCha20Poly1305,
+            padding: Padding::None,
+            compression: None,
+            ignores: &|_, _| false,
+            excluded: &[target],
+            one_filesystem: false,
+            spool_dir: tree.path(),
+            host: b"box",
+            dry_run: true,
+        };
+        let expected = Expected::default();
+        count_ahead(&options, &expected, &AtomicBool::new(false));
+        assert_eq!(expected.0.into_inner(), 10);
+    }
 }
