@@ -4,21 +4,17 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::{Mode, UtimensatFlags, fchmod, fchmodat, futimens, utimensat};
-use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Group, Uid, User, fchown, fchownat};
-use xattr::FileExt as _;
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Group, Uid, User};
 
 use super::error::Error;
-use super::place::{Made, NO_FOLLOW};
-use crate::entry::{Kind, Time};
+use super::handle::Handle;
+use super::place::Made;
 use crate::metafile::Found;
 use crate::monitor::Tally;
 
@@ -50,7 +46,7 @@ impl Metadata {
 
     pub(super) fn apply_to_file(&mut self, made: &Made, found: &Found, tally: &Tally<'_>) -> Result<(), Error> {
         let Some(file) = made.open_file() else { return Ok(()) };
-        self.apply(file.as_fd(), found, tally, |name, value| file.set_xattr(name, value))
+        self.apply(&Handle::Open(file), found, tally)
     }
 
     pub(super) fn apply_to_directory(
@@ -60,42 +56,20 @@ impl Metadata {
         tally: &Tally<'_>,
     ) -> Result<(), Error> {
         let file = File::from(directory.try_clone_to_owned().map_err(Error::io("can't open the directory"))?);
-        self.apply(file.as_fd(), found, tally, |name, value| file.set_xattr(name, value))
+        self.apply(&Handle::Open(&file), found, tally)
     }
 
     /// For what can't be opened without effect: a link, a fifo, a device.
     pub(super) fn apply_to_node(&mut self, made: &Made, found: &Found, tally: &Tally<'_>) -> Result<(), Error> {
-        let (directory, name) = made.place();
-        let (uid, gid) = self.owner(found);
-        let owned = fchownat(directory, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW);
-        let mode = self.mode_after(owned, found, tally)?;
-        let path = made.proc_path();
-        self.xattrs(found, tally, |name, value| xattr::set(&path, name, value))?;
-        if found.entry.stat.kind != Kind::Symlink {
-            // A link has no mode of its own.
-            let changed = fchmodat(directory, name, mode, NO_FOLLOW)
-                .or_else(|_| fchmodat(directory, name, mode, nix::sys::stat::FchmodatFlags::FollowSymlink));
-            changed.map_err(Error::call("can't set its mode"))?;
-        }
-        let time = timespec(found.entry.stat.mtime);
-        utimensat(directory, name, &time, &time, UtimensatFlags::NoFollowSymlink)
-            .map_err(Error::call("can't set its times"))
+        self.apply(&Handle::hold(made, &found.entry.stat)?, found, tally)
     }
 
-    fn apply(
-        &mut self,
-        fd: BorrowedFd<'_>,
-        found: &Found,
-        tally: &Tally<'_>,
-        set: impl Fn(&OsStr, &[u8]) -> io::Result<()>,
-    ) -> Result<(), Error> {
+    fn apply(&mut self, handle: &Handle<'_>, found: &Found, tally: &Tally<'_>) -> Result<(), Error> {
         let (uid, gid) = self.owner(found);
-        let owned = fchown(fd, Some(uid), Some(gid));
-        let mode = self.mode_after(owned, found, tally)?;
-        self.xattrs(found, tally, set)?;
-        fchmod(fd, mode).map_err(Error::call("can't set its mode"))?;
-        let time = timespec(found.entry.stat.mtime);
-        futimens(fd, &time, &time).map_err(Error::call("can't set its times"))
+        let mode = self.mode_after(handle.set_owner(Some(uid), Some(gid)), found, tally)?;
+        self.xattrs(handle, found, tally);
+        handle.set_mode(mode).map_err(Error::call("can't set its mode"))?;
+        handle.set_times(found.entry.stat.mtime).map_err(Error::call("can't set its times"))
     }
 
     /// The mode to set: without setuid and setgid if the owner could not be set.
@@ -115,14 +89,9 @@ impl Metadata {
         }
     }
 
-    fn xattrs(
-        &mut self,
-        found: &Found,
-        tally: &Tally<'_>,
-        set: impl Fn(&OsStr, &[u8]) -> io::Result<()>,
-    ) -> Result<(), Error> {
+    fn xattrs(&mut self, handle: &Handle<'_>, found: &Found, tally: &Tally<'_>) {
         for (name, value) in &found.entry.xattrs {
-            let Err(error) = set(OsStr::from_bytes(name), value) else { continue };
+            let Err(error) = handle.set_xattr(OsStr::from_bytes(name), value) else { continue };
             let what = format!("its attribute {} can't be set: {error}", Path::new(OsStr::from_bytes(name)).display());
             if self.is_root {
                 tally.problem(found.path.escaped(), what);
@@ -130,7 +99,6 @@ impl Metadata {
                 tally.notice(found.path.escaped(), format!("{what}; this is said once for all"));
             }
         }
-        Ok(())
     }
 
     /// By name if this machine knows it, else by number.
@@ -163,6 +131,38 @@ fn remember(names: &mut HashMap<String, Option<u32>>, name: &str, find: impl FnO
     id
 }
 
-fn timespec(time: Time) -> TimeSpec {
-    TimeSpec::new(time.seconds as _, time.nanoseconds as _)
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::entry::{Entry, Kind, Stat};
+    use crate::monitor::Quiet;
+    use crate::relpath::RelPath;
+    use crate::restore::place::Place;
+
+    #[test]
+    fn what_is_swapped_in_for_a_node_is_left_as_it_is() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (to, outside) = (folder.path().join("to"), folder.path().join("outside"));
+        fs::write(&outside, b"mine").unwrap();
+        fs::set_permissions(&outside, fs::Permissions::from_mode(0o600)).unwrap();
+        let stat = Stat { kind: Kind::Fifo, mode: 0o666, uid: 1, gid: 1, ..Stat::default() };
+        let path = RelPath::parse(b"fifo").unwrap();
+        let found = Found { path, entry: Entry::new(stat), user: None, group: None, hardlink: None };
+        for is_link in [true, false] {
+            let mut place = Place::open(&to, false).unwrap();
+            let made = place.make_node(&found).unwrap();
+            let name = to.join(made.place().1);
+            fs::remove_file(&name).unwrap();
+            if is_link { symlink(&outside, &name) } else { fs::hard_link(&outside, &name) }.unwrap();
+            let quiet = Quiet::default();
+            let applied = Metadata::new(true).apply_to_node(&made, &found, &Tally::new(&quiet));
+            let there = fs::metadata(&outside).unwrap();
+            assert_eq!((there.mode() & 0o7777, there.uid()), (0o600, Uid::effective().as_raw()));
+            assert!(there.mtime() > 0);
+            assert!(matches!(applied, Err(Error::OtherKind(_))), "{applied:?}");
+        }
+    }
 }

@@ -8,6 +8,7 @@
 
 mod conflict;
 mod error;
+mod handle;
 mod metadata;
 mod place;
 mod selection;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
-use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fstatat, makedev, mkdirat, mknodat};
+use nix::sys::stat::{Mode, SFlag, fstatat, makedev, mkdirat, mknodat};
 use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 use super::conflict::Conflict;
@@ -256,6 +256,3 @@ impl Drop for Made {
         }
     }
 }
-
-/// Not following links, where the file system can.
-pub(super) const NO_FOLLOW: FchmodatFlags = FchmodatFlags::NoFollowSymlink;
