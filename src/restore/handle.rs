@@ -42,6 +42,11 @@ impl<'a> Handle<'a> {
         Ok(if wanted.kind == Kind::Symlink { Self::Link(held, made) } else { Self::Node(held) })
     }
 
+    /// What it is now.
+    pub(super) fn stat(&self) -> nix::Result<Stat> {
+        fstat(self.fd()).map(|stat| stat_of(&stat))
+    }
+
     pub(super) fn set_owner(&self, user: Option<Uid>, group: Option<Gid>) -> nix::Result<()> {
         fchownat(self.fd(), "", user, group, AtFlags::AT_EMPTY_PATH)
     }

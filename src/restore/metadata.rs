@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -15,10 +16,12 @@ use nix::unistd::{Gid, Group, Uid, User};
 use super::error::Error;
 use super::handle::Handle;
 use super::place::Made;
+use crate::entry::Kind;
 use crate::metafile::Found;
 use crate::monitor::Tally;
 
-const SET_IDS: u32 = 0o6000;
+const SET_UID: u32 = 0o4000;
+const SET_GID: u32 = 0o2000;
 
 /// Sets metadata, and remembers the numbers of owners' names here.
 #[derive(Debug)]
@@ -44,9 +47,10 @@ impl Metadata {
         }
     }
 
-    pub(super) fn apply_to_file(&mut self, made: &Made, found: &Found, tally: &Tally<'_>) -> Result<(), Error> {
-        let Some(file) = made.open_file() else { return Ok(()) };
-        self.apply(&Handle::Open(file), found, tally)
+    pub(super) fn apply_to_file(&mut self, made: &Made, found: &Found, tally: &Tally<'_>) {
+        if let Some(file) = made.open_file() {
+            self.apply(&Handle::Open(file), found, tally);
+        }
     }
 
     pub(super) fn apply_to_directory(
@@ -56,37 +60,60 @@ impl Metadata {
         tally: &Tally<'_>,
     ) -> Result<(), Error> {
         let file = File::from(directory.try_clone_to_owned().map_err(Error::io("can't open the directory"))?);
-        self.apply(&Handle::Open(&file), found, tally)
+        self.apply(&Handle::Open(&file), found, tally);
+        Ok(())
     }
 
     /// For what can't be opened without effect: a link, a fifo, a device.
     pub(super) fn apply_to_node(&mut self, made: &Made, found: &Found, tally: &Tally<'_>) -> Result<(), Error> {
-        self.apply(&Handle::hold(made, &found.entry.stat)?, found, tally)
+        self.apply(&Handle::hold(made, &found.entry.stat)?, found, tally);
+        Ok(())
     }
 
-    fn apply(&mut self, handle: &Handle<'_>, found: &Found, tally: &Tally<'_>) -> Result<(), Error> {
-        let (uid, gid) = self.owner(found);
-        let mode = self.mode_after(handle.set_owner(Some(uid), Some(gid)), found, tally)?;
+    /// What can't be set is told. It costs no contents: a file with another owner or mode is better than none.
+    fn apply(&mut self, handle: &Handle<'_>, found: &Found, tally: &Tally<'_>) {
+        let mode = self.own(handle, found, tally);
         self.xattrs(handle, found, tally);
-        handle.set_mode(mode).map_err(Error::call("can't set its mode"))?;
-        handle.set_times(found.entry.stat.mtime).map_err(Error::call("can't set its times"))
+        let told = |set: nix::Result<()>, what| {
+            if let Err(errno) = set {
+                tally.problem(found.path.escaped(), format!("its {what} can't be set: {}", io::Error::from(errno)));
+            }
+        };
+        told(handle.set_mode(mode), "mode");
+        told(handle.set_times(found.entry.stat.mtime), "times");
     }
 
-    /// The mode to set: without setuid and setgid if the owner could not be set.
-    fn mode_after(&mut self, owned: nix::Result<()>, found: &Found, tally: &Tally<'_>) -> Result<Mode, Error> {
-        let mode = found.entry.stat.mode;
-        match owned {
-            Ok(()) => Ok(Mode::from_bits_truncate(mode as _)),
-            Err(Errno::EPERM) => {
-                let (uid, _) = self.owner(found);
-                if !std::mem::replace(&mut self.told_owner, true) && uid != Uid::effective() {
-                    tally.notice(found.path.escaped(), "its owner can't be set (not root); this is said once for all");
-                }
-                let is_own = uid == Uid::effective();
-                Ok(Mode::from_bits_truncate(if is_own { mode } else { mode & !SET_IDS } as _))
-            }
-            Err(errno) => Err(Error::call("can't set its owner")(errno)),
+    /// Sets owner and group, or the group alone; gives the mode that is safe then.
+    fn own(&mut self, handle: &Handle<'_>, found: &Found, tally: &Tally<'_>) -> Mode {
+        let (uid, gid) = self.owner(found);
+        let set = handle.set_owner(Some(uid), Some(gid));
+        if set.is_err() {
+            // Whether it helped is seen below.
+            let _ = handle.set_owner(None, Some(gid));
         }
+        // Some file systems say yes and keep their own: only what is there counts.
+        let there = handle.stat().map(|there| (there.uid == uid.as_raw(), there.gid == gid.as_raw()));
+        let (has_user, has_group) = there.unwrap_or_default();
+        if !(has_user && has_group) {
+            let may_not = !self.is_root && (uid != Uid::effective() || set == Err(Errno::EPERM));
+            let what = if has_user { "group" } else { "owner" };
+            if !may_not {
+                let why = set
+                    .err()
+                    .map_or("the file system keeps its own".into(), |errno| io::Error::from(errno).to_string());
+                tally.problem(found.path.escaped(), format!("its {what} can't be set: {why}"));
+            } else if !std::mem::replace(&mut self.told_owner, true) {
+                let what = "its owner or group can't be set (not root); this is said once for all";
+                tally.notice(found.path.escaped(), what);
+            }
+        }
+        let lost = match found.entry.stat.kind {
+            _ if has_user && has_group => 0,
+            // What is made in it gets its group: no right of anybody's.
+            Kind::Directory if has_group => SET_UID,
+            _ => SET_UID | SET_GID,
+        };
+        Mode::from_bits_truncate((found.entry.stat.mode & !lost) as _)
     }
 
     fn xattrs(&mut self, handle: &Handle<'_>, found: &Found, tally: &Tally<'_>) {
@@ -137,7 +164,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 
     use super::*;
-    use crate::entry::{Entry, Kind, Stat};
+    use crate::entry::{Entry, Stat};
     use crate::monitor::Quiet;
     use crate::relpath::RelPath;
     use crate::restore::place::Place;

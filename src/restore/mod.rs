@@ -213,7 +213,7 @@ impl Restoring<'_> {
             };
             writing.read(&entry.items, &mut self.chunks, self.tally, self.stop)?;
             let file = writing.finish(entry)?;
-            self.metadata.apply_to_file(file.file(), found, self.tally)?;
+            self.metadata.apply_to_file(&file, found, self.tally);
             self.place.name(file, found)?;
         } else {
             let made = self.place.make_node(found)?;

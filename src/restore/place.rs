@@ -228,11 +228,6 @@ impl Place {
 }
 
 impl Made {
-    /// The file, if it is one.
-    pub(super) fn file(&self) -> &Self {
-        self
-    }
-
     /// The open file, if it is one.
     pub(super) fn open_file(&self) -> Option<&File> {
         self.file.as_ref()
