@@ -80,6 +80,15 @@ impl<'a> Handle<'a> {
         }
     }
 
+    /// A link has no ACL.
+    pub(super) fn remove_xattr(&self, name: &str) -> io::Result<()> {
+        match self {
+            Self::Open(file) => file.remove_xattr(name),
+            Self::Node(held) => xattr::remove_deref(by_descriptor(held), name),
+            Self::Link(..) => Ok(()),
+        }
+    }
+
     fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Open(file) => file.as_fd(),

@@ -1,5 +1,5 @@
 //! Owner, attributes, mode and times, in the order in which the kernel lets them stand: changing the owner clears setuid bits and
-//! capabilities, changing an attribute changes ctime only, and the times come last.
+//! capabilities, changing an attribute changes ctime only, and the times come last. An ACL that was inherited goes before all of them.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -49,24 +49,32 @@ impl Metadata {
 
     pub(super) fn apply_to_file(&mut self, made: &Made, found: &Found, tally: &Tally<'_>) {
         if let Some(file) = made.open_file() {
+            disinherit(&Handle::Open(file), found, tally);
             self.apply(&Handle::Open(file), found, tally);
         }
     }
 
+    /// `is_made`: it was not there before.
     pub(super) fn apply_to_directory(
         &mut self,
         directory: BorrowedFd<'_>,
+        is_made: bool,
         found: &Found,
         tally: &Tally<'_>,
     ) -> Result<(), Error> {
         let file = File::from(directory.try_clone_to_owned().map_err(Error::io("can't open the directory"))?);
+        if is_made {
+            disinherit(&Handle::Open(&file), found, tally);
+        }
         self.apply(&Handle::Open(&file), found, tally);
         Ok(())
     }
 
     /// For what can't be opened without effect: a link, a fifo, a device.
     pub(super) fn apply_to_node(&mut self, made: &Made, found: &Found, tally: &Tally<'_>) -> Result<(), Error> {
-        self.apply(&Handle::hold(made, &found.entry.stat)?, found, tally);
+        let handle = Handle::hold(made, &found.entry.stat)?;
+        disinherit(&handle, found, tally);
+        self.apply(&handle, found, tally);
         Ok(())
     }
 
@@ -143,6 +151,21 @@ impl Metadata {
             }
         }
         (Uid::from_raw(uid), Gid::from_raw(gid))
+    }
+}
+
+/// Takes away what an ACL of the folder gave to what was made in it: with the mode that is set later it would be access that was not
+/// there. Before the owner is set, since it is its owner that may.
+fn disinherit(handle: &Handle<'_>, found: &Found, tally: &Tally<'_>) {
+    let is_directory = found.entry.stat.kind == Kind::Directory;
+    let default = is_directory.then_some("system.posix_acl_default");
+    for name in ["system.posix_acl_access"].into_iter().chain(default) {
+        let Err(error) = handle.remove_xattr(name) else { continue };
+        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
+        // None was inherited, or there is no such thing here.
+        if !matches!(errno, Errno::ENODATA | Errno::EOPNOTSUPP | Errno::ENOSYS) {
+            tally.problem(found.path.escaped(), format!("{name} of its folder can't be taken from it: {error}"));
+        }
     }
 }
 

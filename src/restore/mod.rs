@@ -280,12 +280,13 @@ impl Restoring<'_> {
     fn leave_last(&mut self) -> Result<(), Error> {
         let Some(Directory { found, state }) = self.directories.pop() else { return Ok(()) };
         // What was there before keeps its owner and mode, unless it was asked to be made as it was.
-        let is_ours = state == State::Made || (state == State::Found && self.options.conflict.replaces());
+        let is_made = state == State::Made;
+        let is_ours = is_made || (state == State::Found && self.options.conflict.replaces());
         if is_ours && !self.options.dry_run {
             let applied = self
                 .place
                 .directory(found.path.as_bytes())
-                .and_then(|directory| self.metadata.apply_to_directory(directory, &found, self.tally));
+                .and_then(|directory| self.metadata.apply_to_directory(directory, is_made, &found, self.tally));
             self.told(&found.path, applied)?;
         }
         Ok(())

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use brackup::fsutil::Lock;
 use brackup::monitor::{Counter, Quiet};
+use brackup::restore::Conflict;
 
-use crate::support::{Event, Mount, Nas, Program, Tree, Watch, code, fill, noise, settle, stderr, when_root};
+use crate::support::{Event, Mount, Nas, Program, Snapshot, Tree, Watch, code, fill, noise, settle, stderr, when_root};
 
 /// Some files, over several chunks.
 fn tree() -> Tree {
@@ -125,7 +126,7 @@ fn a_full_destination_stops_a_restore_which_goes_on_when_there_is_room() {
     let arguments = ["restore", "tree:latest", "--to", to_text, "--key", key, "--conflict", "identical"];
     let restored = program.run(&arguments);
     assert_eq!(code(&restored), Some(0), "{}", stderr(&restored));
-    tree.snapshot().assert_same(&crate::support::Snapshot::of(&to));
+    tree.snapshot().assert_same(&Snapshot::of(&to));
 }
 
 #[test]
@@ -477,4 +478,23 @@ fn owners_that_a_user_may_not_set_are_said_once_and_set_ids_fall() {
     assert!(told.contains("note: a: its owner or group can't be set"), "{told}");
     let mode = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(["a", "b", "c"].map(mode), [0o755, 0o755, 0o640]);
+}
+
+#[test]
+fn a_folder_that_gives_access_to_what_is_made_in_it_gives_none_to_what_is_restored() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    tree.file("dir/file", b"for the group");
+    tree.mode("dir/file", 0o660);
+    tree.mode("dir", 0o770);
+    tree.fifo("fifo");
+    let name = nas.backup(&tree).name();
+    let open = Tree::new();
+    // user::rwx user:12345:rwx group::rwx mask::rwx other::rwx as the kernel has it.
+    let entries: [(u8, u32); 5] = [(1, u32::MAX), (2, 12_345), (4, u32::MAX), (16, u32::MAX), (32, u32::MAX)];
+    let acl = entries.iter().flat_map(|(tag, id)| [&[*tag, 0, 7, 0][..], &id.to_le_bytes()].concat());
+    let acl: Vec<u8> = 2_u32.to_le_bytes().into_iter().chain(acl).collect();
+    xattr::set(&open.root, "system.posix_acl_default", &acl).unwrap();
+    let to = open.at("new");
+    assert_eq!(nas.try_restore(&name, &to, Conflict::Abort).unwrap(), []);
+    tree.snapshot().assert_same(&Snapshot::of(&to));
 }
