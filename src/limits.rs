@@ -29,6 +29,8 @@ pub const XATTR_BYTES_MAX: usize = 128 * 1024;
 pub const LINK_BYTES_MAX: usize = 4096;
 /// A path relative to the root: far beyond PATH_MAX, since the walk never hands the kernel a whole path.
 pub const PATH_BYTES_MAX: usize = 128 * 1024;
+/// The name of a user or a group (Linux: LOGIN_NAME_MAX).
+pub const OWNER_NAME_BYTES_MAX: usize = 256;
 /// Levels of directories.
 pub const DEPTH_MAX: usize = 100_000;
 /// Text of a footer.

@@ -29,7 +29,7 @@ use crate::relpath::RelPath;
 use crate::seal::Identity;
 use crate::target::Target;
 
-use metadata::Metadata;
+use metadata::{Metadata, Wanted};
 use place::Place;
 use writing::Writing;
 
@@ -78,6 +78,7 @@ pub fn run(
         metadata: Metadata::new(options.numeric_ids),
         selection: options.selection.clone(),
         directories: Vec::new(),
+        deepest: RelPath::root(),
         writing: None,
         selected: 0,
     };
@@ -108,13 +109,19 @@ struct Restoring<'a> {
     selection: Selection,
     /// The directories that hold the current entry, from the root down.
     directories: Vec<Directory>,
+    /// The path of the last of them, which begins with those of all others.
+    deepest: RelPath,
     /// A file whose parts have come but not its entry. The inner nothing: it failed, and that was told.
     writing: Option<Option<Writing>>,
     selected: u64,
 }
 
+/// One is kept for each level, so it holds no more than it must: memory goes by the depth.
 struct Directory {
-    found: Found,
+    /// Bytes of [`Restoring::deepest`] that are its path.
+    length: usize,
+    wanted: Wanted,
+    problem: Option<String>,
     /// Made, or found there. Until something below it is restored it is not.
     state: State,
 }
@@ -128,11 +135,11 @@ enum State {
 }
 
 impl Restoring<'_> {
-    fn entry(&mut self, found: Found) -> Result<(), Error> {
+    fn entry(&mut self, mut found: Found) -> Result<(), Error> {
         self.leave(&found.path)?;
         let is_selected = self.selection.selects(&found.path);
         if found.entry.stat.kind == Kind::Directory {
-            self.directories.push(Directory { found, state: State::Pending });
+            self.enter(found);
             if is_selected {
                 self.selected += 1;
                 self.make_directories()?;
@@ -149,7 +156,8 @@ impl Restoring<'_> {
         if !is_there || parts.as_ref().is_some_and(Option::is_none) {
             return Ok(());
         }
-        match self.one(&found, parts.flatten()) {
+        let wanted = Wanted::of(&mut found);
+        match self.one(&found, &wanted, parts.flatten()) {
             Ok(()) => Ok(()),
             Err(error) if error.is_fatal() => Err(error),
             Err(error) => {
@@ -157,6 +165,13 @@ impl Restoring<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn enter(&mut self, mut found: Found) {
+        self.deepest.clone_from(&found.path);
+        let length = self.deepest.as_bytes().len();
+        let problem = found.entry.problem.take();
+        self.directories.push(Directory { length, wanted: Wanted::of(&mut found), problem, state: State::Pending });
     }
 
     /// A part of a file with very many items: they come before its entry.
@@ -183,7 +198,7 @@ impl Restoring<'_> {
     }
 
     /// One entry that is no directory.
-    fn one(&mut self, found: &Found, parts: Option<Writing>) -> Result<(), Error> {
+    fn one(&mut self, found: &Found, wanted: &Wanted, parts: Option<Writing>) -> Result<(), Error> {
         let entry = &found.entry;
         if let Some(problem) = &entry.problem {
             return Err(Error::NotInBackup(problem.clone()));
@@ -213,11 +228,11 @@ impl Restoring<'_> {
             };
             writing.read(&entry.items, &mut self.chunks, self.tally, self.stop)?;
             let file = writing.finish(entry)?;
-            self.metadata.apply_to_file(&file, found, self.tally);
+            self.metadata.apply_to_file(&file, &found.path, wanted, self.tally);
             self.place.name(file, found)?;
         } else {
             let made = self.place.make_node(found)?;
-            self.metadata.apply_to_node(&made, found, self.tally)?;
+            self.metadata.apply_to_node(&made, &found.path, wanted, self.tally)?;
             self.place.name(made, found)?;
         }
         self.count(found);
@@ -231,29 +246,29 @@ impl Restoring<'_> {
 
     /// Makes the directories that hold the current entry, those that are not there. Whether that succeeded.
     fn make_directories(&mut self) -> Result<bool, Error> {
-        for at in 0..self.directories.len() {
-            let directory = &self.directories[at];
-            match directory.state {
-                State::Failed => return Ok(false),
-                State::Made | State::Found => {}
-                State::Pending => {
-                    let path = directory.found.path.clone();
-                    self.tally.at(Phase::Restore, &path);
-                    let made = self.place.make_directory(&path, self.options.conflict);
-                    let made = self.told(&path, made)?;
-                    self.directories[at].state = match made {
-                        None => State::Failed,
-                        Some(true) => State::Made,
-                        Some(false) => State::Found,
-                    };
-                    if made.is_none() {
-                        return Ok(false);
-                    }
-                    self.tally.count(Counter::OtherEntries, 1);
-                    if let Some(problem) = &self.directories[at].found.entry.problem {
-                        self.tally.problem(path.escaped(), format!("was not backed up whole: {problem}"));
-                    }
-                }
+        let known = self.directories.iter().rposition(|directory| directory.state != State::Pending);
+        if known.is_some_and(|at| self.directories[at].state == State::Failed) {
+            return Ok(false);
+        }
+        for at in known.map_or(0, |at| at + 1)..self.directories.len() {
+            let mut path = self.deepest.clone();
+            while path.as_bytes().len() > self.directories[at].length {
+                path.pop();
+            }
+            self.tally.at(Phase::Restore, &path);
+            let made = self.place.make_directory(&path, self.options.conflict);
+            let made = self.told(&path, made)?;
+            self.directories[at].state = match made {
+                None => State::Failed,
+                Some(true) => State::Made,
+                Some(false) => State::Found,
+            };
+            if made.is_none() {
+                return Ok(false);
+            }
+            self.tally.count(Counter::OtherEntries, 1);
+            if let Some(problem) = self.directories[at].problem.take() {
+                self.tally.problem(path.escaped(), format!("was not backed up whole: {problem}"));
             }
         }
         Ok(true)
@@ -261,10 +276,7 @@ impl Restoring<'_> {
 
     /// Leaves the directories that do not hold `path`: they are complete, and get their metadata.
     fn leave(&mut self, path: &RelPath) -> Result<(), Error> {
-        while let Some(last) = self.directories.last() {
-            if path.is_within(last.found.path.as_bytes()) {
-                return Ok(());
-            }
+        while !self.directories.is_empty() && !path.is_within(self.deepest.as_bytes()) {
             self.leave_last()?;
         }
         Ok(())
@@ -278,16 +290,21 @@ impl Restoring<'_> {
     }
 
     fn leave_last(&mut self) -> Result<(), Error> {
-        let Some(Directory { found, state }) = self.directories.pop() else { return Ok(()) };
+        let Some(Directory { wanted, state, .. }) = self.directories.pop() else { return Ok(()) };
         // What was there before keeps its owner and mode, unless it was asked to be made as it was.
         let is_made = state == State::Made;
         let is_ours = is_made || (state == State::Found && self.options.conflict.replaces());
         if is_ours && !self.options.dry_run {
+            let (path, tally) = (&self.deepest, self.tally);
             let applied = self
                 .place
-                .directory(found.path.as_bytes())
-                .and_then(|directory| self.metadata.apply_to_directory(directory, is_made, &found, self.tally));
-            self.told(&found.path, applied)?;
+                .directory(path.as_bytes())
+                .and_then(|directory| self.metadata.apply_to_directory(directory, is_made, path, &wanted, tally));
+            self.told(&self.deepest, applied)?;
+        }
+        let above = self.directories.last().map_or(0, |above| above.length);
+        while self.deepest.as_bytes().len() > above {
+            self.deepest.pop();
         }
         Ok(())
     }

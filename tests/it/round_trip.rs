@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use brackup::backup::Padding;
 use brackup::monitor::Counter;
@@ -13,7 +14,7 @@ use brackup::seal::Identity;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknod};
 
-use crate::support::{Done, Event, Nas, Tree, Watch, noise, set_mtime, settle, when_root};
+use crate::support::{Done, Event, Nas, Program, Tree, Watch, code, noise, set_mtime, settle, stderr, when_root};
 
 pub(crate) const SEGMENT: usize = 64 << 10;
 pub(crate) const CHUNK: usize = 1 << 20;
@@ -157,6 +158,21 @@ fn two_thousand_levels_deep() {
     tree.file("d/d/d/beside", b"on the way up");
     tree.file("e", b"behind");
     comes_back(&nas, &tree);
+}
+
+#[test]
+fn a_deep_tree_takes_memory_by_its_depth_and_not_by_all_its_paths() {
+    let tree = Tree::new();
+    nest(&tree, &"n".repeat(60), 2000);
+    let (program, to) = (Program::new(&tree.root), Tree::absent());
+    assert_eq!(code(&program.backup()), Some(0));
+    let restore = program.command(&["restore", "tree:latest", "--to", to.root.to_str().unwrap(), "--from", "disk"]);
+    let mut limited = Command::new("sh");
+    // The paths of all levels are 122 MB.
+    limited.args(["-c", "ulimit -d 65536 && exec \"$@\"", "sh"]).arg(restore.get_program()).args(restore.get_args());
+    limited.arg("--key").arg(&program.key).env_clear().current_dir(program.home());
+    let output = limited.envs(restore.get_envs().filter_map(|(name, value)| Some((name, value?)))).output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
 }
 
 #[test]
