@@ -138,14 +138,14 @@ impl<'a> Intake<'a> {
         self.record.clear();
         self.record.extend_from_slice(record);
         let Some(entry) = Entry::read_record(&self.record) else { return Ok(false) };
-        if !usable(&mut self.chunks, &entry.items)? {
+        if !self.chunks.have(&entry.items)? {
             return Ok(false);
         }
         let mark = self.draft.mark();
         for _ in 0..entry.parts {
             let part = self.cache.next_part()?;
             let items = part.and_then(read_items);
-            let is_usable = items.is_some_and(|items| usable(&mut self.chunks, &items).unwrap_or(false));
+            let is_usable = items.is_some_and(|items| self.chunks.have(&items).unwrap_or(false));
             let (Some(part), true) = (part, is_usable) else {
                 self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
                 return Ok(false);
@@ -303,7 +303,7 @@ impl<'a> Intake<'a> {
         let digest = self.piece_key.digest(piece);
         let known = self.blobs.look_up(&digest)?.and_then(|known| read_items(&known));
         if let Some(known) = known
-            && usable(&mut self.chunks, &known)?
+            && self.chunks.have(&known)?
         {
             known.into_iter().for_each(|item| push_item(items, item));
             return Ok(());
@@ -386,16 +386,4 @@ fn record(chunks: &mut Chunks<'_>, tally: &Tally<'_>, stored: Stored) -> Result<
     tally.count(Counter::Chunks, 1);
     tally.count(Counter::StoredBytes, stored.bytes);
     Ok(())
-}
-
-/// Whether all chunks that items name are at the target.
-fn usable(chunks: &mut Chunks<'_>, items: &[Item<ChunkNo>]) -> Result<bool, crate::db::Error> {
-    for item in items {
-        if let Item::Extent { chunk, .. } = item
-            && !chunks.is_usable(*chunk)?
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

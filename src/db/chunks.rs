@@ -5,7 +5,7 @@ use rusqlite::params;
 
 use super::checksum::checksum;
 use super::{Db, Error};
-use crate::blob::ChunkNo;
+use crate::blob::{ChunkNo, Item};
 use crate::digest::{Key, Sha1};
 
 /// Slots of the cache in front of the table: a walk in order meets the same chunks again and again.
@@ -49,6 +49,18 @@ impl<'db> Chunks<'db> {
     /// Whether a piece that lies in this chunk need not be stored again.
     pub fn is_usable(&mut self, chunk: ChunkNo) -> Result<bool, Error> {
         Ok(chunk.0 >= self.first_new || self.key(chunk)?.is_some())
+    }
+
+    /// Whether all chunks that items name are usable.
+    pub fn have(&mut self, items: &[Item<ChunkNo>]) -> Result<bool, Error> {
+        for item in items {
+            if let Item::Extent { chunk, .. } = item
+                && !self.is_usable(*chunk)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether this run made it.

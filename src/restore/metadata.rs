@@ -137,7 +137,7 @@ impl Metadata {
             if !may_not {
                 let why = set
                     .err()
-                    .map_or("the file system keeps its own".into(), |errno| io::Error::from(errno).to_string());
+                    .map_or_else(|| "the file system keeps its own".into(), |errno| io::Error::from(errno).to_string());
                 tally.problem(path.escaped(), format!("its {what} can't be set: {why}"));
             } else if !std::mem::replace(&mut self.told_owner, true) {
                 let what = "its owner or group can't be set (not root); this is said once for all";

@@ -7,6 +7,7 @@ mod ahead;
 mod names;
 mod owners;
 mod read;
+mod spool;
 mod walk;
 
 pub use ahead::WalkAhead;

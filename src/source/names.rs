@@ -1,72 +1,17 @@
 //! The names in a directory, sorted, in bounded memory: what does not fit the budget spills to sorted runs in an unnamed file, one
 //! for all directories of a walk. A name carries the type that the listing told.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
-use crate::fsutil;
+use super::spool::{Merge, RUN_BYTES, Run, Spool};
 use crate::limits::NAMES_BYTES_MAX;
 
 /// Runs that are merged at once; more of them are first merged to one.
 const RUNS_MAX: usize = 64;
-const RUN_BUFFER_BYTES: usize = 2048;
-/// What a run in use takes: its buffer, and a name.
-const RUN_BYTES: usize = RUN_BUFFER_BYTES + 512;
 /// Names are sorted so many at a time, however little may be kept of them: runs that are too short are merged too often.
 const SORTED_BYTES_MIN: usize = 64 * 1024;
 /// So few are kept whatever the budget: a run at rest takes about as much.
 const KEPT_BYTES_MIN: usize = 128;
-/// Space of the spool file from which on it is worth a call to give it back.
-const GIVEN_BACK_BYTES_MIN: u64 = 1024 * 1024;
-
-/// The file that names spill to. What a directory has in it lies behind what those above it have, and goes when the walk leaves it.
-#[derive(Debug)]
-pub(super) struct Spool<'a> {
-    folder: &'a Path,
-    file: Option<File>,
-    end: u64,
-}
-
-impl<'a> Spool<'a> {
-    /// It makes its file when something spills.
-    pub(super) fn in_folder(folder: &'a Path) -> Self {
-        Self { folder, file: None, end: 0 }
-    }
-
-    /// Where the next names will lie.
-    pub(super) fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// Lets go of what lies behind a place.
-    pub(super) fn give_back(&mut self, start: u64) {
-        if let Some(file) = &self.file
-            && self.end.saturating_sub(start) >= GIVEN_BACK_BYTES_MIN
-        {
-            // Only space: it is written over, or gone with the file.
-            let _ = file.set_len(start);
-        }
-        self.end = self.end.min(start);
-    }
-
-    /// A run at the end, of the records that `write` pushes.
-    fn write(&mut self, write: impl FnOnce(&mut RunWriter<'_>) -> io::Result<()>) -> io::Result<Run> {
-        if self.file.is_none() {
-            self.file = Some(fsutil::unnamed_file(self.folder)?);
-        }
-        let mut writer = RunWriter::at(self.file()?, self.end);
-        write(&mut writer)?;
-        let run = writer.finish()?;
-        self.end = run.end;
-        Ok(run)
-    }
-
-    fn file(&self) -> io::Result<&File> {
-        self.file.as_ref().ok_or_else(|| io::Error::other("no spool file"))
-    }
-}
 
 /// Collects the names of one directory.
 #[derive(Debug)]
@@ -187,7 +132,7 @@ impl Names {
     pub(super) fn is_at_end(&self) -> bool {
         match self {
             Self::Memory { places, at, .. } => *at >= places.len(),
-            Self::Spilled(merge) => merge.runs.iter().all(|run| run.head.is_empty() && run.at == run.end),
+            Self::Spilled(merge) => merge.runs.iter().all(|run| run.is_read_out()),
         }
     }
 
@@ -206,120 +151,6 @@ impl Names {
             Self::Spilled(Merge { runs, is_at_rest: true }) => runs.len() * size_of::<Run>(),
             Self::Spilled(Merge { runs, is_at_rest: false }) => runs.len() * (size_of::<Run>() + RUN_BYTES),
         }
-    }
-}
-
-/// Sorted runs in a file, read side by side.
-#[derive(Debug)]
-pub(super) struct Merge {
-    runs: Vec<Run>,
-    is_at_rest: bool,
-}
-
-impl Merge {
-    /// The smallest head of all runs. Few runs: a look at each is quick enough beside the stat() that follows.
-    fn next(&mut self, name: &mut Vec<u8>, file: &File) -> io::Result<bool> {
-        name.clear();
-        if std::mem::take(&mut self.is_at_rest) {
-            self.runs.iter_mut().try_for_each(|run| run.advance(file))?;
-        }
-        let heads = self.runs.iter().enumerate().filter(|(_, run)| !run.head.is_empty());
-        let Some(smallest) = heads.min_by(|(_, a), (_, b)| a.name().cmp(&b.name())).map(|(at, _)| at) else {
-            return Ok(false);
-        };
-        let run = &mut self.runs[smallest];
-        std::mem::swap(name, &mut run.head);
-        run.advance(file)?;
-        Ok(true)
-    }
-}
-
-/// A sorted run: records of length (u16), name, type.
-#[derive(Debug, Default)]
-struct Run {
-    at: u64,
-    end: u64,
-    buffer: Vec<u8>,
-    used: usize,
-    head: Vec<u8>,
-}
-
-impl Run {
-    /// The head without its type.
-    fn name(&self) -> Option<&[u8]> {
-        self.head.split_last().map(|(_, name)| name)
-    }
-
-    /// As it was before the head was read, without buffers.
-    fn rest(&mut self) {
-        let head = if self.head.is_empty() { 0 } else { 2 + self.head.len() };
-        let at = self.at - (self.buffer.len() - self.used + head) as u64;
-        *self = Self { at, end: self.end, ..Self::default() };
-    }
-
-    /// Takes the next record as head; an empty head is the end.
-    fn advance(&mut self, file: &File) -> io::Result<()> {
-        self.head.clear();
-        let mut length = [0; 2];
-        if !self.take(file, &mut length)? {
-            return Ok(());
-        }
-        self.head.resize(usize::from(u16::from_le_bytes(length)), 0);
-        let mut head = std::mem::take(&mut self.head);
-        self.take(file, &mut head)?;
-        self.head = head;
-        Ok(())
-    }
-
-    fn take(&mut self, file: &File, mut into: &mut [u8]) -> io::Result<bool> {
-        while !into.is_empty() {
-            if self.used == self.buffer.len() {
-                let length = usize::try_from(self.end - self.at).unwrap_or(RUN_BUFFER_BYTES).min(RUN_BUFFER_BYTES);
-                if length == 0 {
-                    return Ok(false);
-                }
-                self.buffer.resize(length, 0);
-                file.read_exact_at(&mut self.buffer, self.at)?;
-                self.at += length as u64;
-                self.used = 0;
-            }
-            let now = into.len().min(self.buffer.len() - self.used);
-            into[..now].copy_from_slice(&self.buffer[self.used..self.used + now]);
-            self.used += now;
-            into = &mut into[now..];
-        }
-        Ok(true)
-    }
-}
-
-struct RunWriter<'a> {
-    file: &'a File,
-    start: u64,
-    at: u64,
-    buffer: Vec<u8>,
-}
-
-impl<'a> RunWriter<'a> {
-    fn at(file: &'a File, start: u64) -> Self {
-        Self { file, start, at: start, buffer: Vec::with_capacity(32 * 1024) }
-    }
-
-    fn push(&mut self, record: &[u8]) -> io::Result<()> {
-        self.buffer.extend_from_slice(&(record.len() as u16).to_le_bytes());
-        self.buffer.extend_from_slice(record);
-        if self.buffer.len() >= 31 * 1024 { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.buffer, self.at)?;
-        self.at += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    fn finish(mut self) -> io::Result<Run> {
-        self.flush()?;
-        Ok(Run { at: self.start, end: self.at, ..Run::default() })
     }
 }
 

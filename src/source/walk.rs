@@ -16,8 +16,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag};
 use nix::sys::stat::{fstat, fstatat};
 
-use super::names::{Gathering, Names, Spool};
+use super::names::{Gathering, Names};
 use super::read::{Ahead, open_unnoticed};
+use super::spool::Spool;
 use super::{Error, stat_of};
 use crate::entry::{Kind, Stat};
 use crate::limits;

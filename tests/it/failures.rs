@@ -2,20 +2,18 @@
 //! meet. The real thing each time, so most of it is for root.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use brackup::fsutil::Lock;
 use brackup::monitor::{Counter, Quiet};
-use brackup::restore::Conflict;
 
 use crate::support::{Event, Mount, Nas, Program, Snapshot, Tree, Watch, code, fill, noise, settle, stderr, when_root};
 
 /// Some files, over several chunks.
-fn tree() -> Tree {
+pub(crate) fn tree() -> Tree {
     let tree = Tree::new();
     for number in 0..10 {
         tree.file(format!("dir/{number}"), noise(number, 1 << 20));
@@ -37,7 +35,7 @@ fn says(output: &Output, exit: i32, error: &str, hint: &str) {
 
 /// Backs up, restores and compares.
 #[track_caller]
-fn comes_back(program: &Program, tree: &Tree) -> Output {
+pub(crate) fn comes_back(program: &Program, tree: &Tree) -> Output {
     let backed_up = program.run(&["--from=tree", "--to=disk", "--json"]);
     assert_eq!(code(&backed_up), Some(0), "{}", stderr(&backed_up));
     let to = Tree::absent();
@@ -317,93 +315,6 @@ fn ctrl_c_ends_a_run_cleanly_and_the_next_uses_what_was_stored() {
     assert!(done["stored_bytes"].as_u64().unwrap() < 239 << 20, "what was stored is used: {done}");
 }
 
-/// A disk that was set back to an older state has the id that it had: what is gone from it is noticed, and stored anew (I1).
-#[test]
-fn a_target_that_was_set_back_gets_anew_what_it_lacks() {
-    let (nas, tree) = (Nas::new(), Tree::new());
-    tree.file("a", noise(1, 2 << 20));
-    settle();
-    nas.backup(&tree);
-    let older = nas.copy();
-    tree.file("b", noise(2, 2 << 20));
-    settle();
-    nas.backup(&tree);
-    fs::remove_dir_all(&nas.folder).unwrap();
-    fs::rename(&older.folder, &nas.folder).unwrap();
-    tree.file("c", "c");
-    settle();
-    let done = nas.backup(&tree);
-    assert!(done.told.iter().any(|told| told.what.contains("are gone")), "{:?}", done.told);
-    tree.snapshot().assert_same(&nas.restore(&done.name()).snapshot());
-    assert_eq!(nas.backup(&tree).told, [], "once");
-}
-
-#[test]
-fn names_follow_the_chain_whatever_the_clock_says() {
-    let (nas, tree) = (Nas::new(), Tree::new());
-    tree.file("a", "first");
-    // A backup that was made with the clock at a day to come.
-    let name = nas.backup(&tree).name();
-    let ahead = format!("tree-2999{}", &name[9..]);
-    rename_backup(&nas, &name, &ahead);
-    tree.file("a", "second");
-    let done = nas.backup(&tree);
-    assert!(done.name() > ahead && done.name().starts_with("tree-2999"), "{}", done.name());
-    assert!(done.told.iter().any(|told| told.what.contains("clock")), "{:?}", done.told);
-    let latest = brackup::catalog::find(&nas.target(), "tree:latest", None).unwrap().0;
-    assert_eq!(latest.to_string(), done.name());
-    // The same when nothing is remembered.
-    fs::remove_file(nas.state.join("brackup.db")).unwrap();
-    assert!(nas.backup(&tree).name() > done.name());
-    assert_eq!(nas.verify().unwrap(), []);
-}
-
-/// Makes a stored backup one of another name, as this box would have made it.
-fn rename_backup(nas: &Nas, from: &str, to: &str) {
-    let [old, new] = [from, to].map(|name| nas.folder.join(format!("{name}.meta")));
-    let bytes = fs::read(&old).unwrap();
-    let text = brackup::seal::split_footer(&bytes).unwrap();
-    let envelope = &bytes[..bytes.len() - text.len() - brackup::seal::Footer::MARK_BYTES];
-    let (mut footer, _) = brackup::seal::Footer::parse(text).unwrap();
-    footer.backup = to.into();
-    let mut renamed = envelope.to_vec();
-    let key = nas.box_key().unwrap();
-    let append = |sealed: brackup::blob::Sealed<'_>| {
-        renamed.extend_from_slice(sealed.as_bytes());
-        Ok::<_, brackup::seal::Error>(())
-    };
-    brackup::seal::append_footer(&footer, &key, append).unwrap();
-    fs::write(new, renamed).unwrap();
-    fs::remove_file(old).unwrap();
-    // The database remembers the old name.
-    fs::remove_file(nas.state.join("brackup.db")).unwrap();
-}
-
-#[test]
-fn a_target_is_known_by_its_id_under_any_name() {
-    let tree = tree();
-    let program = Program::new(&tree.root);
-    comes_back(&program, &tree);
-    for chunk in fs::read_dir(&program.folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if chunk.extension().is_some_and(|end| end == "chunk") {
-            fs::remove_file(chunk).unwrap();
-        }
-    }
-    let url = format!("filesystem:{}/", program.folder.display());
-    for target in ["disk", &url] {
-        let verified = program.run(&["verify", target]);
-        assert_eq!(code(&verified), Some(3), "{target}: {}", stderr(&verified));
-        assert!(stderr(&verified).contains("is missing, and backups of this box need it"), "{}", stderr(&verified));
-    }
-    // Without any memory: that there are fewer chunks than one backup needs.
-    fs::remove_file(program.home().join("state/brackup.db")).unwrap();
-    let verified = program.run(&["verify", "disk"]);
-    assert_eq!(code(&verified), Some(3), "{}", stderr(&verified));
-    assert!(stderr(&verified).contains("does not remember"), "{}", stderr(&verified));
-    // The next backup stores all of it again.
-    comes_back(&program, &tree);
-}
-
 /// What stands in the way of another command does not stand in the way of a restore.
 #[test]
 fn a_broken_configuration_does_not_keep_from_restoring() {
@@ -417,84 +328,4 @@ fn a_broken_configuration_does_not_keep_from_restoring() {
     assert_eq!(code(&restored), Some(0), "{}", stderr(&restored));
     assert!(stderr(&restored).contains("warning: ~/.brackup.conf:1"), "{}", stderr(&restored));
     tree.snapshot().assert_same(&to.snapshot());
-
-/// A backup of files that others own, of a setuid one and a setgid one.
-fn owned_by_others() -> (Tree, Program) {
-    let tree = Tree::new();
-    for (name, uid, gid, mode) in [("a", 65_534, 0, 0o2755), ("b", 7, 65_534, 0o6755), ("c", 7, 7, 0o640)] {
-        std::os::unix::fs::chown(tree.file(name, name), Some(uid), Some(gid)).unwrap();
-        tree.mode(name, mode);
-    }
-    std::os::unix::fs::chown(tree.fifo("fifo"), Some(7), Some(7)).unwrap();
-    tree.mode("fifo", 0o620);
-    let program = Program::new(&tree.root);
-    assert_eq!(code(&program.backup()), Some(0));
-    (tree, program)
-}
-
-#[test]
-fn owners_that_root_can_not_set_are_told_and_cost_no_contents() {
-    if !when_root("root without all of its rights") {
-        return;
-    }
-    let (_source, program) = owned_by_others();
-    let key = program.key.to_str().unwrap();
-    // In a user namespace numbers that are not mapped are no numbers; without the capability nobody is given anything.
-    for without in [&["unshare", "--user", "--map-root-user"][..], &["setpriv", "--bounding-set=-chown"]] {
-        let to = Tree::absent();
-        let mut command = Command::new(without[0]);
-        command.args(&without[1..]).arg(env!("CARGO_BIN_EXE_brackup"));
-        command.args(["restore", "tree:latest", "--to", to.root.to_str().unwrap(), "--key", key, "--from", "disk"]);
-        command.envs(program.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = command.output().unwrap();
-        let told = stderr(&output);
-        assert_eq!(code(&output), Some(3), "{without:?}: {told}");
-        for name in ["a", "b", "c", "fifo"] {
-            assert!(told.contains(&format!("problem: {name}: its owner can't be set")), "{without:?}: {told}");
-        }
-        let restored = to.snapshot().0;
-        let modes = ["a", "b", "c", "fifo"].map(|name| restored[name.as_bytes()].mode);
-        assert_eq!(modes, [0o755, 0o755, 0o640, 0o620], "{without:?}");
-        assert_eq!(fs::read(to.at("c")).unwrap(), b"c");
-    }
-}
-
-#[test]
-fn owners_that_a_user_may_not_set_are_said_once_and_set_ids_fall() {
-    if !when_root("another user") {
-        return;
-    }
-    let (_source, program) = owned_by_others();
-    let (to, key) = (program.home().join("to"), program.key.to_str().unwrap());
-    let restore = ["restore", "tree:latest", "--to", to.to_str().unwrap(), "--key", key, "--from", "disk", "-v"];
-    let mut command = program.command_as_nobody(&restore);
-    for path in fs::read_dir(&program.folder).unwrap().map(|entry| entry.unwrap().path()) {
-        std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
-    }
-    let output = command.output().unwrap();
-    let told = stderr(&output);
-    assert_eq!(code(&output), Some(0), "{told}");
-    assert_eq!(told.matches("can't be set").count(), 1, "{told}");
-    assert!(told.contains("note: a: its owner or group can't be set"), "{told}");
-    let mode = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!(["a", "b", "c"].map(mode), [0o755, 0o755, 0o640]);
-}
-
-#[test]
-fn a_folder_that_gives_access_to_what_is_made_in_it_gives_none_to_what_is_restored() {
-    let (nas, tree) = (Nas::new(), Tree::new());
-    tree.file("dir/file", b"for the group");
-    tree.mode("dir/file", 0o660);
-    tree.mode("dir", 0o770);
-    tree.fifo("fifo");
-    let name = nas.backup(&tree).name();
-    let open = Tree::new();
-    // user::rwx user:12345:rwx group::rwx mask::rwx other::rwx as the kernel has it.
-    let entries: [(u8, u32); 5] = [(1, u32::MAX), (2, 12_345), (4, u32::MAX), (16, u32::MAX), (32, u32::MAX)];
-    let acl = entries.iter().flat_map(|(tag, id)| [&[*tag, 0, 7, 0][..], &id.to_le_bytes()].concat());
-    let acl: Vec<u8> = 2_u32.to_le_bytes().into_iter().chain(acl).collect();
-    xattr::set(&open.root, "system.posix_acl_default", &acl).unwrap();
-    let to = open.at("new");
-    assert_eq!(nas.try_restore(&name, &to, Conflict::Abort).unwrap(), []);
-    tree.snapshot().assert_same(&Snapshot::of(&to));
 }

@@ -7,6 +7,8 @@
 mod archives;
 /// Quickstart and keys.
 mod beginning;
+/// A target that is not as it was.
+mod belief;
 /// Exit codes, words, JSON.
 mod cli;
 /// What any target must do, alone and wrapped.
@@ -29,6 +31,8 @@ mod layers;
 mod malice;
 /// Files that change, vanish or can't be read under way.
 mod meddling;
+/// Owners and access at a restore.
+mod owners;
 /// Runs the real binary.
 mod program;
 /// A tree comes back as it was.

@@ -1,0 +1,90 @@
+//! Owners, modes and access lists that a destination can't have, or gives unasked.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use brackup::restore::Conflict;
+
+use crate::support::{Nas, Program, Snapshot, Tree, code, stderr, when_root};
+
+/// A backup of files that others own, of a setuid one and a setgid one.
+fn owned_by_others() -> (Tree, Program) {
+    let tree = Tree::new();
+    for (name, uid, gid, mode) in [("a", 65_534, 0, 0o2755), ("b", 7, 65_534, 0o6755), ("c", 7, 7, 0o640)] {
+        std::os::unix::fs::chown(tree.file(name, name), Some(uid), Some(gid)).unwrap();
+        tree.mode(name, mode);
+    }
+    std::os::unix::fs::chown(tree.fifo("fifo"), Some(7), Some(7)).unwrap();
+    tree.mode("fifo", 0o620);
+    let program = Program::new(&tree.root);
+    assert_eq!(code(&program.backup()), Some(0));
+    (tree, program)
+}
+
+#[test]
+fn owners_that_root_can_not_set_are_told_and_cost_no_contents() {
+    if !when_root("root without all of its rights") {
+        return;
+    }
+    let (_source, program) = owned_by_others();
+    let key = program.key.to_str().unwrap();
+    // In a user namespace numbers that are not mapped are no numbers; without the capability nobody is given anything.
+    for without in [&["unshare", "--user", "--map-root-user"][..], &["setpriv", "--bounding-set=-chown"]] {
+        let to = Tree::absent();
+        let mut command = Command::new(without[0]);
+        command.args(&without[1..]).arg(env!("CARGO_BIN_EXE_brackup"));
+        command.args(["restore", "tree:latest", "--to", to.root.to_str().unwrap(), "--key", key, "--from", "disk"]);
+        command.envs(program.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = command.output().unwrap();
+        let told = stderr(&output);
+        assert_eq!(code(&output), Some(3), "{without:?}: {told}");
+        for name in ["a", "b", "c", "fifo"] {
+            assert!(told.contains(&format!("problem: {name}: its owner can't be set")), "{without:?}: {told}");
+        }
+        let restored = to.snapshot().0;
+        let modes = ["a", "b", "c", "fifo"].map(|name| restored[name.as_bytes()].mode);
+        assert_eq!(modes, [0o755, 0o755, 0o640, 0o620], "{without:?}");
+        assert_eq!(fs::read(to.at("c")).unwrap(), b"c");
+    }
+}
+
+#[test]
+fn owners_that_a_user_may_not_set_are_said_once_and_set_ids_fall() {
+    if !when_root("another user") {
+        return;
+    }
+    let (_source, program) = owned_by_others();
+    let (to, key) = (program.home().join("to"), program.key.to_str().unwrap());
+    let restore = ["restore", "tree:latest", "--to", to.to_str().unwrap(), "--key", key, "--from", "disk", "-v"];
+    let mut command = program.command_as_nobody(&restore);
+    for path in fs::read_dir(&program.folder).unwrap().map(|entry| entry.unwrap().path()) {
+        std::os::unix::fs::chown(path, Some(65_534), None).unwrap();
+    }
+    let output = command.output().unwrap();
+    let told = stderr(&output);
+    assert_eq!(code(&output), Some(0), "{told}");
+    assert_eq!(told.matches("can't be set").count(), 1, "{told}");
+    assert!(told.contains("note: a: its owner or group can't be set"), "{told}");
+    let mode = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(["a", "b", "c"].map(mode), [0o755, 0o755, 0o640]);
+}
+
+#[test]
+fn a_folder_that_gives_access_to_what_is_made_in_it_gives_none_to_what_is_restored() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    tree.file("dir/file", b"for the group");
+    tree.mode("dir/file", 0o660);
+    tree.mode("dir", 0o770);
+    tree.fifo("fifo");
+    let name = nas.backup(&tree).name();
+    let open = Tree::new();
+    // user::rwx user:12345:rwx group::rwx mask::rwx other::rwx as the kernel has it.
+    let entries: [(u8, u32); 5] = [(1, u32::MAX), (2, 12_345), (4, u32::MAX), (16, u32::MAX), (32, u32::MAX)];
+    let acl = entries.iter().flat_map(|(tag, id)| [&[*tag, 0, 7, 0][..], &id.to_le_bytes()].concat());
+    let acl: Vec<u8> = 2_u32.to_le_bytes().into_iter().chain(acl).collect();
+    xattr::set(&open.root, "system.posix_acl_default", &acl).unwrap();
+    let to = open.at("new");
+    assert_eq!(nas.try_restore(&name, &to, Conflict::Abort).unwrap(), []);
+    tree.snapshot().assert_same(&Snapshot::of(&to));
+}
