@@ -135,9 +135,10 @@ impl Metadata {
             let may_not = !self.is_root && (uid != Uid::effective() || set == Err(Errno::EPERM));
             let what = if has_user { "group" } else { "owner" };
             if !may_not {
-                let why = set
-                    .err()
-                    .map_or_else(|| "the file system keeps its own".into(), |errno| io::Error::from(errno).to_string());
+                let why = match set {
+                    Err(errno) => io::Error::from(errno).to_string(),
+                    Ok(()) => "the file system keeps its own".to_owned(),
+                };
                 tally.problem(path.escaped(), format!("its {what} can't be set: {why}"));
             } else if !std::mem::replace(&mut self.told_owner, true) {
                 let what = "its owner or group can't be set (not root); this is said once for all";
