@@ -129,8 +129,7 @@ pub(crate) fn cat(args: &CatArgs, global: &Global) -> Result<Outcome, Failure> {
     let opened = Opened::new(&args.open, global)?;
     let backup = opened.backup(&args.backup, None)?;
     let mut documents = backup.documents(&opened.identities)?;
-    let patterns = [args.path.as_os_str().as_bytes().to_vec()];
-    let wanted = Selection::parse(&patterns, &documents.header().path).map_err(Failure::usage)?;
+    let wanted = Selection::of_path(args.path.as_os_str().as_bytes(), &documents.header().path);
     let mut chunks = ChunkReader::new(&*opened.target.target, &opened.identities);
     let mut out = term::out();
     let (mut reader, mut sha1) = (FileReader::new(u64::MAX), Sha1Hasher::default());

@@ -26,24 +26,27 @@ struct Glob {
 
 impl Selection {
     /// Parses what a person wrote: bytes, or text with escapes as names are shown (FORMAT.md section 6.1); where it may be both, both
-    /// are meant. `root` is what was backed up: absolute paths are taken relative to it.
+    /// are meant, and a glob means the path that is literally the same too. `root` is what was backed up: absolute paths are taken
+    /// relative to it.
     pub fn parse(patterns: &[Vec<u8>], root: &[u8]) -> Result<Self, String> {
         let mut selection = Self::default();
-        let unescaped = |pattern: &Vec<u8>| {
-            std::str::from_utf8(pattern).ok().and_then(unescape).filter(|unescaped| unescaped != pattern)
-        };
-        for pattern in patterns.iter().flat_map(|pattern| [Some(pattern.clone()), unescaped(pattern)]).flatten() {
+        for pattern in patterns.iter().flat_map(|pattern| readings(pattern)) {
             let relative = relative(&pattern, root);
             let is_glob = relative.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
             if is_glob {
                 let regex = RegexBuilder::new(&translate(&relative)).unicode(false).size_limit(1 << 20).build();
                 let regex = regex.map_err(|_| format!("{} is no glob", String::from_utf8_lossy(&pattern)))?;
                 selection.globs.push(Glob { regex, on_name: !relative.contains(&b'/') });
-            } else {
-                selection.paths.push(relative);
             }
+            selection.paths.push(relative);
         }
         Ok(selection)
+    }
+
+    /// One path, read as [`Self::parse`] reads it, but never as a glob.
+    pub fn of_path(path: &[u8], root: &[u8]) -> Self {
+        let paths = readings(path).map(|path| relative(&path, root)).collect();
+        Self { paths, ..Self::default() }
     }
 
     /// What `find` looks for: a name without `/` is one at any depth, and what is below a directory of that name is not meant.
@@ -98,6 +101,12 @@ fn above(path: &RelPath) -> impl Iterator<Item = &[u8]> {
     let bytes = path.as_bytes();
     let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     ends.chain([bytes.len()]).map(|end| &bytes[..end]).filter(|path| !path.is_empty())
+}
+
+/// The bytes that were written, and what they are the escaped form of, if it is something else.
+fn readings(pattern: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let unescaped = std::str::from_utf8(pattern).ok().and_then(unescape).filter(|unescaped| unescaped != pattern);
+    [Some(pattern.to_vec()), unescaped].into_iter().flatten()
 }
 
 fn relative(pattern: &[u8], root: &[u8]) -> Vec<u8> {
@@ -204,5 +213,12 @@ mod tests {
         assert_eq!(selected(&["[ab].*"], &PATHS), ["doc/a.txt", "doc/b.jpg"]);
         assert_eq!(selected(&["[!a]?jpg"], &PATHS), ["doc/b.jpg", "doc/deep/c.jpg"]);
         assert_eq!(selected(&["e[[]1].jpg"], &PATHS), ["e[1].jpg"]);
+    }
+
+    #[test]
+    fn a_path_that_looks_like_a_glob_is_a_path_too() {
+        let paths = ["x", "x/e1.jpg", "x/e[1].jpg", "x/e[1].jpg/below"];
+        assert_eq!(selected(&["x/e[1].jpg"], &paths), paths[1..]);
+        assert_eq!(selected(&["e[1].jpg"], &PATHS), ["e[1].jpg"]);
     }
 }

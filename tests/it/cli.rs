@@ -247,6 +247,25 @@ fn looking_at_backups() {
 }
 
 #[test]
+fn cat_takes_a_path_and_no_glob() {
+    let test_box = TestBox::ready("auto");
+    fs::create_dir_all(test_box.path("tree/x")).unwrap();
+    for name in ["e1.jpg", "e[1].jpg", "caf\u{85}"] {
+        fs::write(test_box.path("tree/x").join(name), name).unwrap();
+    }
+    test_box.backup();
+    let cat = |path: &str| opened(&test_box, &["cat", "tree:latest", path]);
+    assert_eq!(cat("x/e[1].jpg").is(0).out, "e[1].jpg");
+    assert_eq!(cat(test_box.path("tree/x/e[1].jpg").to_str().unwrap()).is(0).out, "e[1].jpg");
+    assert_eq!(cat(r"x/caf\xc2\x85").is(0).out, "caf\u{85}");
+    is_an_error(cat("x/e?.jpg"), 1, "has no x/e?.jpg", "");
+    is_an_error(cat("e1.jpg"), 1, "has no e1.jpg", "");
+    is_an_error(cat("x"), 1, "x has no contents: it is a directory", "");
+    let listed = opened(&test_box, &["ls", "tree:latest", "x/e[1].jpg"]).is(0).out;
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+}
+
+#[test]
 fn restoring_parts() {
     let (test_box, _) = two_backups();
     let out = opened(&test_box, &["restore", "tree:latest", "*.jpg", "--to", "jpg"]).is(0);
