@@ -8,6 +8,7 @@ use super::place::Place;
 use crate::digest::Sha1Hasher;
 use crate::entry::{Kind, Stat};
 use crate::metafile::Found;
+use crate::relpath::RelPath;
 
 /// The rule for what is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,16 +46,30 @@ impl Conflict {
     /// Whether the entry is to be restored.
     pub(super) fn allows(self, place: &mut Place, found: &Found) -> Result<bool, Error> {
         let Some(there) = place.stat(&found.path)? else { return Ok(true) };
+        match self.decides(&found.path, &there)? {
+            Some(decided) => Ok(decided),
+            None if self == Self::Update => Ok(found.entry.stat.mtime > there.mtime),
+            None => Ok(!is_identical(place, found, &there)?),
+        }
+    }
+
+    /// Whether a file whose first part has come may be restored, as far as that can be said before its entry has.
+    pub(super) fn allows_parts(self, place: &mut Place, path: &RelPath) -> Result<bool, Error> {
+        let Some(there) = place.stat(path)? else { return Ok(true) };
+        Ok(self.decides(path, &there)?.unwrap_or(true))
+    }
+
+    /// What needs only what is there; nothing: it depends on the entry.
+    fn decides(self, path: &RelPath, there: &Stat) -> Result<Option<bool>, Error> {
         if there.kind == Kind::Directory {
             return Err(Error::OtherKind("a directory is in its place"));
         }
-        Ok(match self {
-            Self::Abort => return Err(Error::Exists(found.path.escaped())),
-            Self::Overwrite => true,
-            Self::Skip => false,
-            Self::Update => found.entry.stat.mtime > there.mtime,
-            Self::Identical => !is_identical(place, found, &there)?,
-        })
+        match self {
+            Self::Abort => Err(Error::Exists(path.escaped())),
+            Self::Overwrite => Ok(Some(true)),
+            Self::Skip => Ok(Some(false)),
+            Self::Update | Self::Identical => Ok(None),
+        }
     }
 }
 

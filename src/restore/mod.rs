@@ -111,7 +111,8 @@ struct Restoring<'a> {
     directories: Vec<Directory>,
     /// The path of the last of them, which begins with those of all others.
     deepest: RelPath,
-    /// A file whose parts have come but not its entry. The inner nothing: it failed, and that was told.
+    /// A file whose parts have come but not its entry. The inner nothing: it failed, and that was told, or
+    /// what is there stays.
     writing: Option<Option<Writing>>,
     selected: u64,
 }
@@ -185,8 +186,8 @@ impl Restoring<'_> {
         if self.writing.is_none() {
             self.tally.at(Phase::Restore, path);
             let is_there = self.make_directories()?;
-            let begun = if is_there { Some(Writing::create(&mut self.place, path, u64::MAX, true)) } else { None };
-            self.writing = Some(self.told(path, begun.transpose())?.flatten());
+            let begun = if is_there { self.begin(path) } else { Ok(None) };
+            self.writing = Some(self.told(path, begun)?.flatten());
         }
         if let Some(Some(writing)) = &mut self.writing {
             let read = writing.read(items, &mut self.chunks, self.tally, self.stop);
@@ -195,6 +196,12 @@ impl Restoring<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Begins a file of parts, unless what is there is not to be replaced: that is asked before anything is fetched.
+    fn begin(&mut self, path: &RelPath) -> Result<Option<Writing>, Error> {
+        let is_allowed = self.options.conflict.allows_parts(&mut self.place, path)?;
+        is_allowed.then(|| Writing::create(&mut self.place, path, u64::MAX, true)).transpose()
     }
 
     /// One entry that is no directory.

@@ -7,9 +7,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use brackup::backup::Padding;
 use brackup::monitor::Counter;
+use brackup::restore::Conflict;
 use brackup::seal::Identity;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknod};
@@ -207,6 +209,30 @@ fn a_file_with_more_items_than_a_document_holds() {
     settle();
     comes_back(&nas, &tree);
     assert_eq!(comes_back(&nas, &tree).of(Counter::UnchangedFiles), 3, "no part is left over");
+}
+
+#[test]
+fn what_is_there_is_asked_for_before_many_items_are_fetched() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    let pieces: Vec<_> = (0..600_u64).map(|number| (number * 2 * SEGMENT as u64, noise(number, 16))).collect();
+    let data: Vec<_> = pieces.iter().map(|(at, bytes)| (*at, &bytes[..])).collect();
+    tree.sparse("holed", 1200 * SEGMENT as u64, &data);
+    let name = nas.backup(&tree).name();
+    for (conflict, expected) in [(Conflict::Abort, "is there already"), (Conflict::Skip, "")] {
+        let there = Tree::new();
+        there.file("holed", b"mine");
+        let fetched = AtomicU64::new(0);
+        let watch = Watch(|event: Event<'_>| {
+            if matches!(event, Event::Count(Counter::ReadBytes)) {
+                fetched.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let told = nas.restore_watched(&name, &there.root, conflict, &watch);
+        assert_eq!(told.as_ref().map_or(1, Vec::len), usize::from(conflict == Conflict::Abort), "{told:?}");
+        assert!(told.err().is_none_or(|error| error.to_string().contains(expected)));
+        assert_eq!(fetched.into_inner(), 0, "{conflict:?}");
+        assert_eq!(fs::read(there.at("holed")).unwrap(), b"mine");
+    }
 }
 
 #[test]
