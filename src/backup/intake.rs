@@ -10,7 +10,7 @@ use super::{Error, Options, spool};
 use crate::blob::{ChunkNo, Codec, Item, push_item};
 use crate::chunk::{Compressor, Packer};
 use crate::db::{Blobs, Chunks, Db, Links, StatCache};
-use crate::digest::{PieceKey, Sha1, Sha1Hasher};
+use crate::digest::{PieceKey, Sha1Hasher};
 use crate::entry::{Entry, Kind, Stat, Time, push_identity, push_items, read_items};
 use crate::limits::ITEMS_PER_DOCUMENT;
 use crate::monitor::{Counter, Phase, Tally};
@@ -39,14 +39,6 @@ pub(super) struct Intake<'a> {
     sort_key: Vec<u8>,
     identity: Vec<u8>,
     record: Vec<u8>,
-}
-
-/// The contents of one file as they were read.
-struct Taken {
-    sha1: Sha1,
-    length: u64,
-    parts: u32,
-    items: Vec<Item<ChunkNo>>,
 }
 
 impl<'a> Intake<'a> {
@@ -163,7 +155,6 @@ impl<'a> Intake<'a> {
     /// Reads an entry that is new or has changed. False: it vanished, and nothing may refer to it.
     fn changed(&mut self, met: &mut Met, hardlink: Option<&RelPath>) -> Result<bool, Error> {
         let read_start = met.looked_at;
-        let mark = self.draft.mark();
         let mut entry = Entry::new(met.stat.clone());
         entry.problem = met.problem.take();
         let mut contents = None;
@@ -189,9 +180,6 @@ impl<'a> Intake<'a> {
         }
         if let Some(contents) = &mut contents {
             self.contents(met, contents, &mut entry)?;
-            if entry.problem.is_some() && self.draft.mark() != mark {
-                self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
-            }
         }
         // What lacks something is tried, and told, again by each run.
         let is_final = entry.problem.is_none() && attributes.is_ok() && !entry.changed;
@@ -212,26 +200,18 @@ impl<'a> Intake<'a> {
 
     /// Takes the contents of an open file in, and sees whether it changed meanwhile.
     fn contents(&mut self, met: &Met, contents: &mut Contents, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
-        let taken = match self.take(&met.path, contents, met.stat.size)? {
-            Ok(taken) => taken,
-            Err(error) => {
-                self.lacks(entry, &met.path, format!("can't be read: {error}"));
-                return Ok(());
-            }
-        };
+        if !self.take_whole(&met.path, contents, met.stat.size, entry)? {
+            return Ok(());
+        }
         let is_same = |after: &Stat| {
             let mut identity = Vec::with_capacity(self.identity.len());
             push_identity(after, &mut identity);
             identity == self.identity
         };
-        entry.changed = taken.length != met.stat.size || !contents.stat().is_ok_and(|after| is_same(&after));
+        entry.changed |= !contents.stat().is_ok_and(|after| is_same(&after));
         if entry.changed && !self.stop.load(Ordering::Relaxed) {
             self.tally.notice(met.path.escaped(), "changed while it was read: what was read is stored");
         }
-        entry.stat.size = taken.length;
-        entry.sha1 = Some(taken.sha1);
-        entry.parts = taken.parts;
-        entry.items = taken.items;
         Ok(())
     }
 
@@ -247,22 +227,42 @@ impl<'a> Intake<'a> {
         let time = Time { seconds: i64::try_from(now.as_secs()).unwrap_or(0), nanoseconds: now.subsec_nanos() };
         let stat = contents.stat().map_err(|error| super::unreadable(self.options, error))?;
         let stat = Stat { kind: Kind::Image, mtime: time, ctime: time, node: (0, 0), mode: 0o600, ..stat };
-        let taken = self.take(&path, &mut contents, length)?.map_err(|error| super::unreadable(self.options, error))?;
-        let mut entry = Entry::new(Stat { size: taken.length, ..stat });
-        entry.changed = taken.length != length;
-        (entry.sha1, entry.parts, entry.items) = (Some(taken.sha1), taken.parts, taken.items);
+        let mut entry = Entry::new(Stat { size: length, ..stat });
+        self.take_whole(&path, &mut contents, length, &mut entry)?;
         self.tally.count(Counter::Files, 1);
         self.record.clear();
         entry.push_record(&mut self.record);
         self.draft.entry(&path, None, &self.record).map_err(|error| spool(self.options, error))
     }
 
+    /// Takes contents in from beginning to end; if that can't be, nothing of them (I10). Whether it could.
+    fn take_whole(
+        &mut self,
+        path: &RelPath,
+        contents: &mut Contents,
+        size: u64,
+        entry: &mut Entry<ChunkNo>,
+    ) -> Result<bool, Error> {
+        let mark = self.draft.mark();
+        let Err(error) = self.take(path, contents, size, entry)? else { return Ok(true) };
+        self.lacks(entry, path, format!("can't be read: {error}"));
+        if self.draft.mark() != mark {
+            self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
+        }
+        Ok(false)
+    }
+
     /// Piece by piece, digested and packed from one read (I4). The inner error is the file's own.
-    fn take(&mut self, path: &RelPath, contents: &mut Contents, size: u64) -> Result<std::io::Result<Taken>, Error> {
-        let mut sha1 = Sha1Hasher::default();
-        let mut taken = Taken { sha1: Sha1([0; 20]), length: 0, parts: 0, items: Vec::new() };
-        while taken.length < size && !self.stop.load(Ordering::Relaxed) {
-            let want = usize::try_from(size - taken.length).unwrap_or(usize::MAX).min(self.options.piece_bytes);
+    fn take(
+        &mut self,
+        path: &RelPath,
+        contents: &mut Contents,
+        size: u64,
+        entry: &mut Entry<ChunkNo>,
+    ) -> Result<std::io::Result<()>, Error> {
+        let (mut sha1, mut taken) = (Sha1Hasher::default(), 0);
+        while taken < size && !self.stop.load(Ordering::Relaxed) {
+            let want = usize::try_from(size - taken).unwrap_or(usize::MAX).min(self.options.piece_bytes);
             if !self.packer.has_room(want) {
                 self.send_buffer()?;
             }
@@ -273,24 +273,24 @@ impl<'a> Intake<'a> {
                     sha1.update(&self.packer.tail()[..length]);
                     self.tally.count(Counter::ReadBytes, length as u64);
                     self.tally.count(Counter::FileBytes, length as u64);
-                    self.piece(length, &mut taken.items)?;
-                    taken.length += length as u64;
+                    self.piece(length, &mut entry.items)?;
+                    taken += length as u64;
                 }
                 Ok(Span::Hole(length)) => {
                     sha1.update_with_zeros(length);
-                    push_item(&mut taken.items, Item::Hole { length });
+                    push_item(&mut entry.items, Item::Hole { length });
                     self.tally.count(Counter::FileBytes, length);
-                    taken.length += length;
+                    taken += length;
                 }
             }
             self.tally.at(Phase::Backup, path);
             contents.drop_cache();
-            if taken.items.len() > ITEMS_PER_DOCUMENT {
-                self.part(path, &mut taken)?;
+            if entry.items.len() > ITEMS_PER_DOCUMENT {
+                self.part(path, entry)?;
             }
         }
-        taken.sha1 = sha1.finish();
-        Ok(Ok(taken))
+        (entry.stat.size, entry.sha1, entry.changed) = (taken, Some(sha1.finish()), taken != size);
+        Ok(Ok(()))
     }
 
     /// The piece in the packer's tail: a hole, known, or new.
@@ -321,14 +321,14 @@ impl<'a> Intake<'a> {
     }
 
     /// A file with very many items goes to the draft and the cache in parts.
-    fn part(&mut self, path: &RelPath, taken: &mut Taken) -> Result<(), Error> {
-        let rest = taken.items.split_off(ITEMS_PER_DOCUMENT);
+    fn part(&mut self, path: &RelPath, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
+        let rest = entry.items.split_off(ITEMS_PER_DOCUMENT);
         let mut encoded = Vec::new();
-        push_items(&taken.items, &mut encoded);
+        push_items(&entry.items, &mut encoded);
         self.draft.part(path, &encoded).map_err(|error| spool(self.options, error))?;
-        taken.parts += 1;
-        self.cache.put(&self.sort_key, taken.parts, &encoded)?;
-        taken.items = rest;
+        entry.parts += 1;
+        self.cache.put(&self.sort_key, entry.parts, &encoded)?;
+        entry.items = rest;
         Ok(())
     }
 

@@ -205,6 +205,28 @@ fn a_file_on_a_damaged_disk_is_told_and_the_others_are_backed_up() {
     assert_eq!(fs::read(to.at("c")).unwrap(), noise(1, 200_000));
 }
 
+/// I10: an image too.
+#[test]
+fn an_image_with_an_unreadable_place_is_told_and_nothing_is_restored_of_it() {
+    if !when_root("a damaged disk") {
+        return;
+    }
+    let (disk, tree) = (Mount::old_disk(), Tree::new());
+    fs::write(disk.at.join("broken"), noise(1, 200_000)).unwrap();
+    disk.break_file("broken");
+    let program = Program::to(&disk.at.join("broken"), &tree.at("target"));
+    for _ in 0..2 {
+        let output = program.backup();
+        let told = stderr(&output);
+        assert_eq!(code(&output), Some(3), "{told}");
+        assert!(told.contains("problem: broken: can't be read: Input/output error"), "{told}");
+    }
+    let to = Tree::absent();
+    let restored = program.restore(&to.root);
+    assert_eq!(code(&restored), Some(3), "{}", stderr(&restored));
+    assert!(names(&to.root).is_empty(), "no half of an image");
+}
+
 /// I8: names that do not fit in memory need no descriptor for each directory.
 #[test]
 fn a_deep_tree_of_large_directories_needs_few_descriptors() {
