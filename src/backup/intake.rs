@@ -367,18 +367,24 @@ impl<'a> Intake<'a> {
         let (chunks, tally) = (&mut self.chunks, self.tally);
         let stored = self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored));
         let outcome = walked.and(stored);
-        // Rows that the walk did not come to stay as they are.
-        if outcome.is_err() || self.stop.load(Ordering::Relaxed) {
-            self.cache.flush()?;
-        } else {
-            self.cache.finish()?;
-        }
-        self.blobs.finish()?;
-        if outcome.is_err() && !self.options.dry_run {
-            self.db.commit()?;
-        }
-        outcome
+        let is_whole = outcome.is_ok() && !self.stop.load(Ordering::Relaxed);
+        let kept = keep(self.cache, self.blobs, is_whole);
+        let is_to_commit = outcome.is_err() && !self.options.dry_run;
+        let committed = if is_to_commit { kept.and_then(|()| self.db.commit()) } else { kept };
+        // What went wrong first is what went wrong.
+        outcome?;
+        Ok(committed?)
     }
+}
+
+/// What was learned goes to the database. Rows that the walk did not come to stay as they are.
+fn keep(mut cache: StatCache<'_>, blobs: Blobs<'_>, is_whole: bool) -> Result<(), crate::db::Error> {
+    if is_whole {
+        cache.finish()?;
+    } else {
+        cache.flush()?;
+    }
+    blobs.finish()
 }
 
 fn record(chunks: &mut Chunks<'_>, tally: &Tally<'_>, stored: Stored) -> Result<(), Error> {

@@ -8,6 +8,7 @@ mod backups;
 mod blobs;
 mod checksum;
 mod chunks;
+mod error;
 mod links;
 mod stat_cache;
 mod statement;
@@ -15,6 +16,7 @@ mod statement;
 pub use backups::{Backup, ChainHead};
 pub use blobs::Blobs;
 pub use chunks::Chunks;
+pub use error::Error;
 pub use links::{FirstLink, Links};
 pub use stat_cache::StatCache;
 
@@ -144,17 +146,29 @@ impl Db {
 
     /// Makes everything so far durable, and goes on.
     pub fn commit(&self) -> Result<(), Error> {
+        self.check_transaction()?;
         self.execute_batch("COMMIT; BEGIN;")
     }
 
     /// Ends a run.
     pub fn end_run(&self) -> Result<(), Error> {
+        self.check_transaction()?;
         self.execute_batch("DELETE FROM links; DELETE FROM running; COMMIT;")
     }
 
     /// Ends a run as if it had not been.
     pub fn abandon_run(&self) -> Result<(), Error> {
         self.execute_batch("ROLLBACK; DELETE FROM running;")
+    }
+
+    /// A full disk has ended the transaction without being asked: nothing is damaged, and there is nothing to commit.
+    fn check_transaction(&self) -> Result<(), Error> {
+        if !self.connection.is_autocommit() {
+            return Ok(());
+        }
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT);
+        let what = "what was to be written is lost with an earlier error";
+        Err(self.failed(rusqlite::Error::SqliteFailure(error, Some(what.into()))))
     }
 
     /// The number of a source as it is backed up to one target. If its pieces are keyed otherwise than before (other recipients, another box key) what was
@@ -265,72 +279,6 @@ impl Db {
 impl fmt::Debug for Db {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Db({:?})", self.connection.path())
-    }
-}
-
-/// Something went wrong with the database.
-#[derive(Debug)]
-pub struct Error {
-    what: String,
-    source: Option<rusqlite::Error>,
-}
-
-impl Error {
-    fn new(what: impl Into<String>, source: rusqlite::Error) -> Self {
-        Self { what: what.into(), source: Some(source) }
-    }
-
-    fn query(source: rusqlite::Error) -> Self {
-        Self::new("can't use the local database", source)
-    }
-
-    fn io(what: impl Into<String>, error: std::io::Error) -> Self {
-        Self::new(what, rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-    }
-
-    /// Whether the file itself is damaged: as SQLite sees it, or because a field or the schema is not what was written there.
-    pub fn is_corruption(&self) -> bool {
-        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError};
-        use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
-        match &self.source {
-            Some(FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)) => true,
-            // A statement that does not fit the schema, here and by the code Unknown: both are fixed, so the schema has changed.
-            Some(SqlInputError { .. }) => true,
-            Some(error) => matches!(
-                error.sqlite_error_code(),
-                Some(ConstraintViolation | DatabaseCorrupt | NotADatabase | TypeMismatch | Unknown)
-            ),
-            None => false,
-        }
-    }
-
-    /// Whether another process has it.
-    pub fn is_locked(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-        let code = self.source.as_ref().and_then(rusqlite::Error::sqlite_error_code);
-        matches!(code, Some(DatabaseBusy | DatabaseLocked))
-    }
-
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        if self.is_corruption() {
-            return Some("run it again: the damaged database is then set aside and a new one is started");
-        }
-        self.source
-            .is_some()
-            .then_some("is the disk of state_dir full or read-only? see [BOX] state_dir in the configuration")
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as &(dyn std::error::Error + 'static))
     }
 }
 

@@ -104,6 +104,7 @@ fn a_full_disk_of_the_state_fails_and_costs_nothing_but_time() {
     fs::remove_file(filler).unwrap();
     let done = with_state(&backup);
     assert_eq!(code(&done), Some(0), "{}", stderr(&done));
+    assert!(!names(&state).iter().any(|name| name.contains("damaged")), "full is not damaged: {:?}", names(&state));
     assert_eq!(code(&with_state(&["verify", "disk"])), Some(0));
     comes_back(&program, &tree);
 }
