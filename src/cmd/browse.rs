@@ -71,7 +71,9 @@ pub(crate) fn ls(args: &LsArgs, global: &Global) -> Result<Outcome, Failure> {
     }
     out.flush()?;
     if is_any {
-        return Ok(Outcome::Done);
+        let unmet: Vec<_> = selection.unmet().collect();
+        unmet.iter().for_each(|pattern| term::warning(&format!("nothing in {} is meant by {pattern}", backup.name)));
+        return Ok(Outcome::of_problems(unmet.len() as u64));
     }
     Err(Failure::new(Outcome::Failed, format!("nothing in {} is meant by these paths", backup.name)))
 }

@@ -96,6 +96,9 @@ pub fn run(
     restoring.leave_all()?;
     restoring.place.sync()?;
     let interrupted = stop.load(Ordering::Relaxed);
+    if restoring.selected > 0 && !interrupted {
+        restoring.selection.unmet().for_each(|pattern| tally.problem(pattern, "nothing in this backup is meant by it"));
+    }
     Ok(Report { counts: tally.sums(), interrupted, selected: restoring.selected })
 }
 

@@ -16,6 +16,8 @@ pub struct Selection {
     inside: Option<Vec<u8>>,
     /// A directory that a glob matches does not bring what is below it.
     only_itself: bool,
+    /// Of several patterns those that have not met anything yet.
+    unmet: Vec<(String, Self)>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +32,13 @@ impl Selection {
     /// relative to it.
     pub fn parse(patterns: &[Vec<u8>], root: &[u8]) -> Result<Self, String> {
         let mut selection = Self::default();
+        if patterns.len() > 1 {
+            let alone = |pattern: &Vec<u8>| {
+                let text = String::from_utf8_lossy(pattern).into_owned();
+                Self::parse(std::slice::from_ref(pattern), root).map(|alone| (text, alone))
+            };
+            selection.unmet = patterns.iter().map(alone).collect::<Result<_, _>>()?;
+        }
         for pattern in patterns.iter().flat_map(|pattern| readings(pattern)) {
             let relative = relative(&pattern, root);
             let is_glob = relative.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
@@ -64,6 +73,7 @@ impl Selection {
 
     /// Whether a path is meant. Paths must be asked for in their order.
     pub fn selects(&mut self, path: &RelPath) -> bool {
+        self.unmet.retain(|(_, pattern)| !pattern.selects_alone(path));
         if self.inside.as_ref().is_some_and(|inside| path.is_within(inside)) {
             return true;
         }
@@ -72,6 +82,11 @@ impl Selection {
             self.inside = Some(path.as_bytes().to_vec());
         }
         is_selected
+    }
+
+    /// Those of several patterns by which nothing was meant that was asked for.
+    pub fn unmet(&self) -> impl Iterator<Item = &str> {
+        self.unmet.iter().map(|(text, _)| text.as_str())
     }
 
     /// The same for a path out of order; a directory above it that a glob matches counts too.
@@ -202,6 +217,16 @@ mod tests {
         assert_eq!(selected(r"a\b"), [false, true, false], "no escape: the bytes");
         assert_eq!(selected(r"a\\b"), [false, true, true], "a backslash that is escaped, or two");
         assert_eq!(selected(r"a\\\\b"), [false, false, true]);
+    }
+
+    #[test]
+    fn of_several_patterns_those_that_mean_nothing_are_known() {
+        let patterns = ["doc/a.txt", "nothing", "*.png", "e[1].jpg"].map(|pattern| pattern.as_bytes().to_vec());
+        let mut selection = Selection::parse(&patterns, b"/").unwrap();
+        for path in PATHS {
+            selection.selects(&RelPath::parse(path.as_bytes()).unwrap());
+        }
+        assert_eq!(selection.unmet().collect::<Vec<_>>(), ["nothing", "*.png"]);
     }
 
     #[test]

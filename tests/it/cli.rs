@@ -185,7 +185,7 @@ fn json_of_runs() {
     has_keys(&restored, &[&counts[..], &["backup", "to", "dry_run", "selected", "other_entries", "notices"]].concat());
     assert_eq!((&restored["files"], &restored["backup"]), (&4.into(), &second.as_str().into()));
     let verified = test_box.brackup(["verify", "store", "--json"]).is(0).json();
-    has_keys(&verified, &[&counts[..], &["with_key", "objects", "stored_bytes"]].concat());
+    has_keys(&verified, &[&counts[..], &["with_key", "objects", "stored_bytes", "notices"]].concat());
     let key = test_box.path("secret.key");
     let verified = test_box.brackup(["verify", "store", "--json", "--key", key.to_str().unwrap()]).is(0).json();
     assert_eq!(
@@ -279,6 +279,9 @@ fn restoring_parts() {
     assert_eq!(fs::read(test_box.path("jpg/photos/one.jpg")).unwrap(), b"mine");
     opened(&test_box, &["restore", "tree:latest", "--to", "jpg", "--conflict", "overwrite"]).is(0);
     assert_eq!(fs::read(test_box.path("jpg/photos/one.jpg")).unwrap(), b"one");
+    let some = opened(&test_box, &["restore", "tree:latest", "letter.txt", "nowhere", "--to", "some"]).is(3);
+    assert!(some.err.contains("problem: nowhere: nothing in this backup is meant by it"), "{}", some.err);
+    opened(&test_box, &["ls", "tree:latest", "letter.txt", "nowhere"]).is(3);
     opened(&test_box, &["restore", "tree:latest", "--to", "dry", "-n"]).is(0);
     assert!(!test_box.path("dry").exists(), "a dry run wrote something");
 }
