@@ -84,6 +84,9 @@ pub(crate) fn show(file: &PathBuf, global: &Global) -> Result<Outcome, Failure> 
 
 fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
     if let Ok(word) = std::env::var("BRACKUP_PASSPHRASE") {
+        if word.is_empty() {
+            return Err(Failure::usage("$BRACKUP_PASSPHRASE is empty").hint("an empty passphrase locks nothing"));
+        }
         return Ok(Zeroizing::new(word));
     }
     let no_terminal = || {

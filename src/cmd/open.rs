@@ -92,7 +92,22 @@ pub(crate) fn keys(files: &[PathBuf]) -> Result<Vec<SecretFile>, Failure> {
         return Err(Failure::new(Outcome::WrongKey, "no secret key was given")
             .hint("give the secret key file with --key FILE or in $BRACKUP_KEY"));
     }
-    files.iter().map(|file| SecretFile::open(file, || passphrase(file)).map_err(Failure::from)).collect()
+    let (mut opened, mut locked) = (Vec::new(), None);
+    for file in &files {
+        match SecretFile::open(file, || passphrase(file)) {
+            Ok(secret) => opened.push(secret),
+            // Another one may fit.
+            Err(error @ seal::Error::Passphrase(_)) if files.len() > 1 => {
+                term::warning(&format!("{error}; going on without it"));
+                locked = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match locked {
+        Some(error) if opened.is_empty() => Err(error.into()),
+        _ => Ok(opened),
+    }
 }
 
 /// A passphrase from `$BRACKUP_PASSPHRASE`, or asked on the terminal without showing it.

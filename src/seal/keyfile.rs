@@ -13,6 +13,7 @@ use super::sealing::nonce;
 use crate::fsutil;
 use crate::limits::{KEY_FILE_BYTES_MAX, SCRYPT_BYTES_MAX, TAG_BYTES};
 
+const SECRET_START: &str = "BRACKUP-SECRET-KEY-";
 const LOCKED_HRP: &str = "brackup-locked-key-";
 /// log2 N, r, p: 8 MiB of memory, so that it fits a box, and twelve passes instead of more of it.
 const SCRYPT: (u8, u8, u8) = (13, 8, 12);
@@ -40,7 +41,11 @@ impl SecretFile {
     /// Reads a file; `passphrase` is asked only if the key is locked.
     pub fn open(path: &Path, passphrase: impl FnOnce() -> Option<Zeroizing<String>>) -> Result<Self, Error> {
         let file = |error| Error::File(path.into(), error);
-        let mode = std::fs::metadata(path).map_err(file)?.permissions().mode();
+        let there = std::fs::metadata(path).map_err(file)?;
+        if !there.is_file() {
+            return Err(file(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let mode = there.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(Error::Permissions(path.into()));
         }
@@ -62,8 +67,14 @@ impl SecretFile {
                 let secret = unlock(&locked, &passphrase).ok_or_else(locked_otherwise)?;
                 identity = Some(Identity::from_bytes(secret)?);
             } else {
-                identity =
-                    Some(Identity::parse(line).map_err(|_| malformed("a line that begins with BRACKUP-SECRET-KEY-1"))?);
+                let looks_right =
+                    line.get(..SECRET_START.len()).is_some_and(|start| start.eq_ignore_ascii_case(SECRET_START));
+                let expected = if looks_right {
+                    "a whole secret key in one line: it has a typing error, its checksum does not agree"
+                } else {
+                    "a line that begins with BRACKUP-SECRET-KEY-1"
+                };
+                identity = Some(Identity::parse(line).map_err(|_| malformed(expected))?);
             }
         }
         Ok(Self { identity: identity.ok_or_else(|| malformed("a secret key"))?, boxes })

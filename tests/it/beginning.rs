@@ -36,8 +36,12 @@ fn quickstart_never_overwrites() {
     let empty = TestBox::new();
     is_an_error(empty.brackup(["quickstart", "precious"]), 2, "brackup.conf is there already", "config check");
     fs::remove_file(empty.path("brackup.conf")).unwrap();
+    fs::write(empty.path("secret"), "no directory").unwrap();
     is_an_error(empty.brackup(["quickstart", "nowhere"]), 2, "nowhere is not there", "name the directory");
-    assert_eq!(contents(&empty.path("home")), []);
+    is_an_error(empty.brackup(["quickstart", "secret"]), 2, "secret is no directory", "name the directory");
+    is_an_error(empty.brackup(["quickstart", "home", "--target", "no/where"]), 2, "no is not there", "--target");
+    is_an_error(empty.brackup(["quickstart", "home", "--config", "no/where"]), 2, "no is not there", "--config");
+    assert_eq!(contents(&empty.path("home")), [], "nothing is made when something is wrong");
 }
 
 #[test]
@@ -60,6 +64,8 @@ fn keygen_never_overwrites() {
 fn a_locked_key_needs_its_passphrase() {
     let test_box = TestBox::new();
     is_an_error(test_box.brackup(["keygen", "--passphrase", "--out", "l.key"]), 2, "no terminal", "BRACKUP_PASSPHRASE");
+    let empty = TestBox::new().with("BRACKUP_PASSPHRASE", "");
+    is_an_error(empty.brackup(["keygen", "--passphrase", "--out", "l.key"]), 2, "is empty", "locks nothing");
     let test_box = test_box.with("BRACKUP_PASSPHRASE", "correct horse");
     let made = test_box.brackup(["keygen", "--passphrase", "--json", "--out", "l.key"]).is(0).json();
     assert!(fs::read_to_string(test_box.path("l.key")).unwrap().contains("\nBRACKUP-LOCKED-KEY-1"));
@@ -85,4 +91,35 @@ fn a_locked_key_needs_its_passphrase() {
         "BRACKUP_PASSPHRASE",
     );
     assert!(!test_box.path("wrong").exists());
+}
+
+#[test]
+fn a_key_that_was_typed_wrong_is_said_to_be_so() {
+    let test_box = TestBox::new();
+    test_box.brackup(["keygen", "--out", "good.key"]).is(0);
+    let good = fs::read_to_string(test_box.path("good.key")).unwrap();
+    let line = good.lines().find(|line| line.starts_with("BRACKUP-SECRET-KEY-1")).unwrap();
+    let last = if line.ends_with('Q') { 'P' } else { 'Q' };
+    let wrong =
+        [format!("{}{last}", &line[..line.len() - 1]), line[..line.len() - 1].to_owned(), line.replace('A', "a")];
+    for text in wrong.iter().filter(|text| *text != line) {
+        fs::write(test_box.path("typed.key"), text).unwrap();
+        fs::set_permissions(test_box.path("typed.key"), fs::Permissions::from_mode(0o600)).unwrap();
+        is_an_error(test_box.brackup(["key", "show", "typed.key"]), 2, "typing error", "BRACKUP-SECRET-KEY-1");
+    }
+    is_an_error(test_box.brackup(["key", "show", "home"]), 1, "can't use the key file home", "");
+}
+
+/// One that can't be opened does not keep another from fitting.
+#[test]
+fn of_several_keys_a_locked_one_is_passed_over() {
+    let test_box = TestBox::ready("auto").with("BRACKUP_PASSPHRASE", "right");
+    fs::create_dir(test_box.path("tree")).unwrap();
+    test_box.backup();
+    test_box.brackup(["keygen", "--passphrase", "--out", "locked.key"]).is(0);
+    let test_box = test_box.with("BRACKUP_PASSPHRASE", "wrong");
+    let ls = |keys: &[&str]| test_box.brackup([&["ls", "tree:latest"], keys].concat());
+    let ran = ls(&["--key", "locked.key", "--key", "secret.key"]).is(0);
+    assert!(ran.err.contains("warning: the passphrase of locked.key is missing or wrong"), "{}", ran.err);
+    is_an_error(ls(&["--key", "locked.key"]), 12, "passphrase", "BRACKUP_PASSPHRASE");
 }
