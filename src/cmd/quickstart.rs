@@ -35,12 +35,24 @@ pub(crate) fn run(args: &QuickstartArgs, global: &Global, stop: &AtomicBool) -> 
         return Err(Failure::usage(format!("{} is there already: brackup is set up", there.display()))
             .hint("`brackup config check` shows what it says; `brackup --from=SOURCE --to=TARGET` makes a backup"));
     }
+    // Everything that can be wrong is looked at before anything is made.
     let source = absolute(&args.dir)?;
-    if !backup::is_source(&source) {
-        return Err(Failure::usage(format!("{} is not there", source.display()))
-            .hint("name the directory that is to be backed up"));
+    if !source.is_dir() {
+        let what = if source.exists() { "is no directory" } else { "is not there" };
+        return Err(
+            Failure::usage(format!("{} {what}", source.display())).hint("name the directory that is to be backed up")
+        );
     }
-    let target = absolute(&args.target.clone().unwrap_or_else(|| home.join("brackup-backups")))?;
+    let target = args.target.clone().unwrap_or_else(|| home.join("brackup-backups"));
+    let target =
+        absolute(target.to_str().and_then(|text| text.strip_prefix("filesystem:")).map_or(&*target, Path::new))?;
+    for (made, option) in [(&target, "--target"), (&config_file, "--config")] {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        if !above.is_dir() {
+            return Err(Failure::usage(format!("the folder {} is not there", above.display()))
+                .hint(format!("make it, or name another place with {option}")));
+        }
+    }
     let own = BoxOptions::default_for(&around)?;
     let identity = Identity::generate()?;
     let secret_file = home.join(format!("brackup-secret-{}.key", identity.recipient().id()));
@@ -121,18 +133,28 @@ fn config_text(source: &Path, target: &Path, recipient: &str) -> String {
     )
 }
 
+/// For a shell.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
 fn next_steps(secret: &Path, config: &Path, around: &Surroundings) -> String {
     let is_default = around.home.as_ref().is_some_and(|home| config == home.join(".brackup.conf"));
-    let option = if is_default { String::new() } else { format!(" --config {}", config.display()) };
+    let option = if is_default { String::new() } else { format!(" --config {}", quoted(config)) };
     format!(
         "\nmove {} off this machine now (a USB stick, a print-out) and keep two copies:\n\
          whoever has it can read the backups, and without it nobody can.\n\
          \n\
          next:\n\
-         \x20 brackup --from={SOURCE} --to={TARGET}{option}          every night, from cron\n\
-         \x20 brackup verify {TARGET}{option}                        without any key, now and then\n\
+         # every night, from cron\n\
+         \x20 brackup --from={SOURCE} --to={TARGET}{option}\n\
+         # now and then, without any key\n\
+         \x20 brackup verify {TARGET}{option}\n\
+         # to get everything back\n\
          \x20 brackup restore {SOURCE}:latest --from {TARGET} --to /tmp/restored --key {}{option}\n",
         secret.display(),
-        secret.display()
+        quoted(secret)
     )
 }
