@@ -208,7 +208,8 @@ pub(crate) struct RestoreArgs {
     /// The newest backup of a root up to a day, such as 2026-11-23; BACKUP is then the root
     #[arg(long, value_name = "DATE")]
     pub(crate) as_of: Option<String>,
-    /// What to do with files that are there
+    /// What to do with files that are there: abort, skip, overwrite, update (overwrite if the backup's is newer), identical
+    /// (overwrite if contents differ)
     #[arg(long, value_name = "RULE", default_value = "abort", value_parser = ["abort", "skip", "overwrite", "update", "identical"])]
     pub(crate) conflict: String,
     /// Owners by number, not by name
@@ -225,9 +226,13 @@ pub(crate) struct RestoreArgs {
 pub(crate) struct VerifyArgs {
     /// A [TARGET:x], or filesystem:/path
     pub(crate) target: Option<String>,
-    /// Secret key file: open everything and compare every file's digest; may be repeated [default: only names and presence are checked]
+    /// Secret key file: open everything and compare every file's digest; may be repeated [default: $BRACKUP_KEY; without any key
+    /// names, signatures and presence are checked]
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,
+    /// Check without a key although $BRACKUP_KEY is set
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) no_key: bool,
     /// Only this backup (with a key), or ROOT:latest; may be repeated
     #[arg(long, value_name = "BACKUP")]
     pub(crate) backup: Vec<String>,

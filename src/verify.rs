@@ -290,6 +290,9 @@ fn entry(
     stop: &AtomicBool,
 ) {
     let entry = &found.entry;
+    if let Some(problem) = &entry.problem {
+        tally.notice(format!("{backup}: {}", found.path), format!("was not backed up whole: {problem}"));
+    }
     if !entry.stat.kind.has_contents() || entry.problem.is_some() {
         return tally.count(Counter::OtherEntries, 1);
     }

@@ -162,12 +162,18 @@ fn take_in<'s, 'e: 's>(
         return intake.image(contents, length);
     }
     let walk = Walk::open(options.path, options.walk(excluded))?;
-    let mut walk = WalkAhead::start(scope, walk, tally, intake.is_first()?);
+    let is_first = intake.is_first()?;
+    let mut walk = WalkAhead::start(scope, walk, tally, is_first);
+    let mut entries = 0;
     while let Some(mut met) = walk.next()? {
         if stop.load(Ordering::Relaxed) {
             break;
         }
         intake.entry(&mut met)?;
+        entries += 1;
+    }
+    if entries <= 1 && !is_first && !stop.load(Ordering::Relaxed) {
+        tally.problem(".", "there is nothing in it, and there was something the last time: is it mounted?");
     }
     Ok(())
 }

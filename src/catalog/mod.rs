@@ -68,7 +68,11 @@ pub fn find(target: &dyn Target, text: &str, as_of: Option<Utc>) -> Result<(Back
                 format!("there are backups of {}, the last of them {newest}", roots.join(", "))
             }
         };
-        Error::NoSuchBackup { text: text.into(), place: target.describe(), there }
+        let text = match last_day {
+            Some(day) => format!("of {text} up to {day}"),
+            None => text.into(),
+        };
+        Error::NoSuchBackup { text, place: target.describe(), there }
     })
 }
 

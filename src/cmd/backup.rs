@@ -40,6 +40,10 @@ pub(crate) fn one(
     global: &Global,
     stop: &AtomicBool,
 ) -> Result<(Report, Outcome), Failure> {
+    if is_same(&source.path, &target.path) {
+        return Err(Failure::usage(format!("the source {} is the target itself", source.path.display()))
+            .hint("a target in a folder below the source is left out of the backup; the source as a whole can't be"));
+    }
     let keyring = Keyring::at(&own.key_dir);
     let recipients = source.recipients.iter().map(|text| keyring.resolve(text)).collect::<Result<Vec<_>, _>>()?;
     let was_used = own.state_dir.join("brackup.db").exists();
@@ -195,9 +199,11 @@ fn compression(compress: Compress) -> Option<i32> {
     }
 }
 
-/// Whether a path is there and a directory, or something that can be an image.
-pub(crate) fn is_source(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok()
+/// Whether two paths lead to the same directory.
+fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
+    identity(one).is_some_and(|identity_of_one| identity(other) == Some(identity_of_one))
 }
 
 #[cfg(test)]

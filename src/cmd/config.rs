@@ -27,7 +27,12 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
     for source in &config.sources {
         let mut ids = Vec::new();
         for text in &source.recipients {
-            ids.push(keyring.resolve(text)?.id().to_string());
+            let recipient = keyring.resolve(text).map_err(|error| {
+                let failure = Failure::from(error);
+                let message = format!("[SOURCE:{}]: {}", source.name, failure.message);
+                Failure { outcome: Outcome::Usage, message, ..failure }
+            })?;
+            ids.push(recipient.id().to_string());
         }
         let padding = match source.padding {
             Padding::Padme => "padme",

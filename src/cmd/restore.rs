@@ -62,7 +62,11 @@ pub(crate) fn run(args: &RestoreArgs, global: &Global, stop: &AtomicBool) -> Res
         writeln!(std::io::stdout(), "{value}")?;
     } else if !global.quiet {
         let files = term::plural(counts.of(Counter::Files), "file", "files");
-        let verb = if args.dry_run { "would restore" } else { "restored" };
+        let verb = match (report.interrupted, args.dry_run) {
+            (true, _) => "interrupted; so far restored",
+            (false, true) => "would restore",
+            (false, false) => "restored",
+        };
         let (bytes, seconds) = (term::bytes(counts.of(Counter::FileBytes)), began.elapsed().as_secs_f64());
         writeln!(
             std::io::stdout(),

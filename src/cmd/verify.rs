@@ -21,7 +21,8 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
     let began = Instant::now();
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
-    let with_key = !args.key.is_empty() || std::env::var_os("BRACKUP_KEY").is_some_and(|key| !key.is_empty());
+    let is_in_environment = || std::env::var_os("BRACKUP_KEY").is_some_and(|key| !key.is_empty());
+    let with_key = !args.no_key && (!args.key.is_empty() || is_in_environment());
     let checked = if with_key {
         with_keys(args, global, &progress, &tally, stop)
     } else {
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
             "files": counts.of(Counter::Files),
             "bytes": counts.of(Counter::FileBytes),
             "problems": counts.problems,
+            "notices": counts.notices,
             "seconds": began.elapsed().as_secs_f64(),
         });
         writeln!(std::io::stdout(), "{value}")?;
@@ -57,7 +59,8 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
         } else {
             term::plural(counts.problems, "problem", "problems")
         };
-        writeln!(std::io::stdout(), "verified: {what}: {verdict}; {:.1} s", began.elapsed().as_secs_f64())?;
+        let verified = if interrupted { "interrupted, not all was looked at: " } else { "verified: " };
+        writeln!(std::io::stdout(), "{verified}{what}: {verdict}; {:.1} s", began.elapsed().as_secs_f64())?;
     }
     Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
 }

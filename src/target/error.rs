@@ -55,7 +55,9 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self.kind {
-            ErrorKind::Corrupt => "run `brackup verify` on the target",
+            ErrorKind::Corrupt => {
+                "a copy of the target has the right one; if there is none, remove it: a new id is made at the next backup under another name of the target"
+            }
             ErrorKind::Denied => {
                 "check the owner and the mode of the target's folder, and that it is not mounted read-only"
             }

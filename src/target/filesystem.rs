@@ -46,8 +46,10 @@ impl Filesystem {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let id = text.strip_prefix(ID_HEAD).map(str::trim_end).filter(|id| unhex::<16>(id).is_some());
-                let malformed =
-                    || Error::new(ErrorKind::Corrupt, format!("{}/{ID_FILE} is malformed", self.folder.display()));
+                let malformed = || {
+                    let what = format!("{}/{ID_FILE} is malformed", self.folder.display());
+                    Error::new(ErrorKind::Corrupt, what)
+                };
                 id.map(|id| Some(id.to_owned())).ok_or_else(malformed)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

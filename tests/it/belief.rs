@@ -46,6 +46,18 @@ fn names_follow_the_chain_whatever_the_clock_says() {
     assert_eq!(nas.verify().unwrap(), []);
 }
 
+/// An empty folder where a disk was mounted is no reason to be silent.
+#[test]
+fn a_source_that_is_empty_all_of_a_sudden_is_told() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    tree.file("a", "a");
+    settle();
+    assert_eq!(nas.backup(&tree).told, []);
+    fs::remove_file(tree.at("a")).unwrap();
+    let told = nas.backup(&tree).told;
+    assert!(told.iter().any(|told| told.what.contains("is it mounted?")), "{told:?}");
+}
+
 /// Makes a stored backup one of another name, as this box would have made it.
 fn rename_backup(nas: &Nas, from: &str, to: &str) {
     let [old, new] = [from, to].map(|name| nas.folder.join(format!("{name}.meta")));
