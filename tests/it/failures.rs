@@ -352,3 +352,36 @@ fn a_broken_configuration_does_not_keep_from_restoring() {
     assert!(stderr(&restored).contains("warning: ~/.brackup.conf:1"), "{}", stderr(&restored));
     tree.snapshot().assert_same(&to.snapshot());
 }
+
+/// SQLite ends its transaction by itself when the disk is full in the middle of it: that is no damage.
+#[test]
+fn a_database_that_grows_into_a_full_disk_is_not_thrown_away() {
+    if !when_root("a full disk") {
+        return;
+    }
+    let (tree, disk) = (Tree::new(), Mount::memory(8 << 20));
+    let more = |from: u64| (from..from + 8000).for_each(|n| drop(tree.file(format!("{from}/{n}"), n.to_le_bytes())));
+    more(0);
+    settle();
+    let program = Program::new(&tree.root);
+    let state = disk.at.join("state");
+    let run = || {
+        let mut command = program.command(&["--from=tree", "--to=disk", "--json"]);
+        command.env("BRACKUP_STATE_DIR", &state).env("BRACKUP_SPOOL_DIR", program.home()).output().unwrap()
+    };
+    assert_eq!(code(&run()), Some(0));
+    more(8000);
+    settle();
+    let filler = fill(&disk.at);
+    let full = fs::metadata(&filler).unwrap().len();
+    fs::File::options().write(true).open(&filler).unwrap().set_len(full - (100 << 10)).unwrap();
+    for _ in 0..2 {
+        says(&run(), 1, "full", "state_dir");
+    }
+    fs::remove_file(filler).unwrap();
+    let done = run();
+    assert_eq!(code(&done), Some(0), "{}", stderr(&done));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(report["unchanged_files"].as_u64().unwrap() >= 8000, "what was known is still known: {report}");
+    assert!(!names(&state).iter().any(|name| name.contains("damaged")), "{:?}", names(&state));
+}
