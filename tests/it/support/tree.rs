@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
-use nix::sys::time::TimeSpec;
+use nix::sys::time::{TimeSpec, TimeValLike};
 use sha2::Digest as _;
 use tempfile::TempDir;
 
@@ -92,7 +92,7 @@ impl Tree {
 
 /// Sets an mtime, of a link itself if it is one.
 pub(crate) fn set_mtime(path: &Path, seconds: i64, nanoseconds: i64) {
-    let time = TimeSpec::new(seconds, nanoseconds);
+    let time = TimeSpec::seconds(seconds) + TimeSpec::nanoseconds(nanoseconds);
     utimensat(AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink).unwrap();
 }
 
