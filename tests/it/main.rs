@@ -33,6 +33,8 @@ mod malice;
 mod meddling;
 /// Owners and access at a restore.
 mod owners;
+/// Packages for boxes.
+mod packages;
 /// Runs the real binary.
 mod program;
 /// A tree comes back as it was.
