@@ -7,6 +7,7 @@ import unittest
 from packages import BINARY, DIST, Packages, run, stripped
 
 CANNOT = 77
+TRIPLE = "x86_64-unknown-linux-musl"
 
 
 def has_serve():
@@ -14,21 +15,28 @@ def has_serve():
     return subprocess.run([BINARY, "serve", "--help"], capture_output=True, check=False).returncode == 0
 
 
-@unittest.skipUnless(shutil.which("dpkg"), "LEFT OUT: there is no dpkg")
-class Install(Packages):
-    """tests/installed has the steps."""
+class Life(Packages):
+    """Packages of two revisions."""
 
-    def test_the_life_of_a_package(self):
-        triple = "x86_64-unknown-linux-musl"
-        program = stripped(self.folder)
+    def shared(self):
+        """A folder with old.deb, new.deb and the steps."""
         shared = self.folder / "shared"
         shared.mkdir()
+        program = stripped(self.folder)
         for name, revision in (("old", "1"), ("new", "2")):
-            done = run("deb", [triple, str(self.folder)], program, BRACKUP_ALLOW_DYNAMIC="1", BRACKUP_REVISION=revision)
+            done = run("deb", [TRIPLE, str(self.folder)], program, BRACKUP_ALLOW_DYNAMIC="1", BRACKUP_REVISION=revision)
             path, = self.built(done)
             path.rename(shared / f"{name}.deb")
         shutil.copy(DIST / "tests/installed", shared)
-        command = [DIST / "tests/overlay", shared, "sh", "/mnt/installed"]
+        return shared
+
+
+@unittest.skipUnless(shutil.which("dpkg"), "LEFT OUT: there is no dpkg")
+class Install(Life):
+    """tests/installed has the steps."""
+
+    def test_the_life_of_a_package(self):
+        command = [DIST / "tests/overlay", self.shared(), "sh", "/mnt/installed"]
         if has_serve():
             command.append("serve")
         else:
