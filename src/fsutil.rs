@@ -14,22 +14,33 @@ pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let (mut file, temporary) = named_temporary(directory, "stage")?;
     let written = file.write_all(contents).and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| place_new(&temporary, path));
-    // A rename has taken it already.
-    let _ = fs::remove_file(&temporary);
+    let placed = written.and_then(|()| rename_new(&temporary, path));
+    if placed.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
     placed?;
     sync_directory(directory)
 }
 
-/// Gives a file a name that must not be taken.
-fn place_new(file: &Path, name: &Path) -> io::Result<()> {
+/// Gives a file a name that must not be taken, in place of its own. Of several that want one name at once, one gets it.
+///
+/// Not by renameat2: that is of Linux 3.15, and many file systems learned it later or never.
+pub fn rename_new(file: &Path, name: &Path) -> io::Result<()> {
     match fs::hard_link(file, name) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && fs::symlink_metadata(name).is_err() => {
-            // No links on vfat, exfat, some shares: rename, having looked.
-            fs::rename(file, name)
-        }
-        other => other,
+        Ok(()) => fs::remove_file(file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // No links on vfat, exfat, some shares.
+        Err(_) => claim(file, name),
     }
+}
+
+/// Takes the name with an empty file, which nobody can take twice, and replaces that. A power cut just between leaves the empty file:
+/// whatever reads it says so, and nothing of anybody's was replaced.
+fn claim(file: &Path, name: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(name)?;
+    fs::rename(file, name).inspect_err(|_| {
+        let _ = fs::remove_file(name);
+    })
 }
 
 /// Makes a directory and what is above it, 0700, if it is not there.
@@ -109,4 +120,59 @@ pub fn drop_cache(file: &File, offset: u64, length: u64) {
 /// Tells the kernel that a file will be read from its beginning to its end.
 pub fn will_read_in_order(file: &File) {
     let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    /// Eight threads want one name, a hundred times over.
+    fn race(rename: fn(&Path, &Path) -> io::Result<()>) {
+        let folder = tempfile::tempdir().unwrap();
+        let barrier = Barrier::new(8);
+        let won: Vec<Vec<usize>> = std::thread::scope(|scope| {
+            let runners = [0, 1, 2, 3, 4, 5, 6, 7].map(|runner| {
+                let (folder, barrier) = (folder.path(), &barrier);
+                scope.spawn(move || {
+                    let mut won = Vec::new();
+                    for round in 0..100 {
+                        let own = folder.join(format!("{round}-{runner}.partial"));
+                        fs::write(&own, runner.to_string()).unwrap();
+                        barrier.wait();
+                        match rename(&own, &folder.join(round.to_string())) {
+                            Ok(()) => won.push(round),
+                            Err(error) => assert_eq!(error.kind(), io::ErrorKind::AlreadyExists),
+                        }
+                        assert_eq!(own.exists(), won.last() != Some(&round));
+                    }
+                    won
+                })
+            });
+            runners.map(|runner| runner.join().unwrap()).into()
+        });
+        for round in 0..100 {
+            let winners: Vec<_> = (0..8).filter(|runner| won[*runner].contains(&round)).collect();
+            let there = fs::read_to_string(folder.path().join(round.to_string())).unwrap();
+            assert_eq!(winners.iter().map(ToString::to_string).collect::<Vec<_>>(), [there], "round {round}");
+        }
+    }
+
+    #[test]
+    fn one_of_many_gets_a_new_name() {
+        race(rename_new);
+    }
+
+    #[test]
+    fn one_of_many_gets_a_new_name_without_links() {
+        race(claim);
+    }
+
+    #[test]
+    fn a_claim_that_comes_to_nothing_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("name");
+        assert!(claim(&folder.path().join("absent"), &name).is_err());
+        assert!(!name.exists());
+    }
 }

@@ -130,18 +130,12 @@ impl Target for Filesystem {
             fs::rename(staged, &place).map_err(failed)?;
             finished.keep();
         } else {
-            // A link fails where a rename would replace: two boxes must not overwrite each other's metafile.
-            match fs::hard_link(staged, &place) {
-                Ok(()) => drop(finished),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(Error::new(ErrorKind::Exists, format!("{name} is there already")));
-                }
-                // No links on vfat, exfat, some shares: rename, having looked.
-                Err(_) => {
-                    fs::rename(staged, &place).map_err(failed)?;
-                    finished.keep();
-                }
-            }
+            // Two boxes must not overwrite each other's metafile.
+            fsutil::rename_new(staged, &place).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Exists, format!("{name} is there already")),
+                _ => failed(error),
+            })?;
+            finished.keep();
         }
         fsutil::sync_directory(&self.folder).map_err(failed)
     }
