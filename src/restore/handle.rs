@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, fstat, futimens, utimensat};
+use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, fstatat, futimens, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat};
 use xattr::FileExt as _;
@@ -33,7 +33,7 @@ impl<'a> Handle<'a> {
         let (directory, name) = made.place();
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let held = openat(directory, name, flags, Mode::empty()).map_err(Error::call("can't look at what was made"))?;
-        let there = stat_of(&fstat(&held).map_err(Error::call("can't look at what was made"))?);
+        let there = stat_of_held(held.as_fd()).map_err(Error::call("can't look at what was made"))?;
         let is_device = matches!(wanted.kind, Kind::CharDevice | Kind::BlockDevice);
         // Another name means another's inode: what was made has one name, a temporary one.
         if there.kind != wanted.kind || there.links > 1 || (is_device && there.node != wanted.node) {
@@ -44,7 +44,7 @@ impl<'a> Handle<'a> {
 
     /// What it is now.
     pub(super) fn stat(&self) -> nix::Result<Stat> {
-        fstat(self.fd()).map(|stat| stat_of(&stat))
+        stat_of_held(self.fd())
     }
 
     pub(super) fn set_owner(&self, user: Option<Uid>, group: Option<Gid>) -> nix::Result<()> {
@@ -100,4 +100,10 @@ impl<'a> Handle<'a> {
 /// A path that leads to the inode that is held and to no other, for calls that take no descriptor of this kind.
 fn by_descriptor(held: &OwnedFd) -> PathBuf {
     Path::new("/proc/self/fd").join(held.as_raw_fd().to_string())
+}
+
+/// Not fstat(): before Linux 3.6 that takes no O_PATH descriptor. The second flag means nothing here, but with the first alone some C
+/// libraries call fstat() after all.
+fn stat_of_held(held: BorrowedFd<'_>) -> nix::Result<Stat> {
+    fstatat(held, "", AtFlags::AT_EMPTY_PATH | AtFlags::AT_SYMLINK_NOFOLLOW).map(|stat| stat_of(&stat))
 }
