@@ -224,7 +224,7 @@ impl Contents {
     }
 
     /// The length of the hole at the offset if a whole piece of it is one, up to the piece's end.
-    fn hole(&self, piece: u64) -> Option<u64> {
+    fn hole(&mut self, piece: u64) -> Option<u64> {
         let Opened::File(file) = &self.file else { return None };
         let offset = i64::try_from(self.offset).ok()?;
         match lseek(file, offset, Whence::SeekData) {
@@ -234,7 +234,11 @@ impl Contents {
                 let end = u64::try_from(lseek(file, 0, Whence::SeekEnd).ok()?).ok()?;
                 (end > self.offset).then(|| piece.min(end - self.offset))
             }
-            Err(_) => None,
+            Err(_) => {
+                // A file system that can't say (before Linux 3.1, old NFS and FUSE): it is not asked again, and zeros are read.
+                self.sparse = false;
+                None
+            }
         }
     }
 }
