@@ -31,6 +31,9 @@ mod layers;
 mod malice;
 /// Files that change, vanish or can't be read under way.
 mod meddling;
+/// Linux 3.2, and disks without hard links.
+#[cfg(target_arch = "x86_64")]
+mod old_kernel;
 /// Owners and access at a restore.
 mod owners;
 /// Packages for boxes.
