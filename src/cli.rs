@@ -69,6 +69,8 @@ pub(crate) struct BackupArgs {
 pub(crate) enum Command {
     /// Make a backup (the same as without the word)
     Backup(BackupArgs),
+    /// Measure how fast this box is, and estimate what a first backup takes
+    Bench(BenchArgs),
     /// Print one file of a backup
     Cat(CatArgs),
     /// Print the completion script of a shell
@@ -134,6 +136,19 @@ pub(crate) struct OpenArgs {
     /// Go on without a good signature
     #[arg(long)]
     pub(crate) accept_unsigned: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// The [SOURCE:x] to walk and to read some files of; nothing of it is changed
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) from: Option<String>,
+    /// The [TARGET:x] to write to, or filesystem:/path; what is written is removed again
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: Option<String>,
+    /// About how long each step is measured
+    #[arg(long, value_name = "N", default_value = "2", value_parser = crate::cmd::bench::seconds)]
+    pub(crate) seconds: std::time::Duration,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! Brackup: encrypted, over-the-net, multi-versioned backup as an appliance component.
 
 pub mod backup;
+pub mod bench;
 pub mod blob;
 pub mod catalog;
 pub mod chunk;

@@ -48,6 +48,7 @@ fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
     match cli.command {
         None => cmd::backup::run(&cli.backup, global, stop),
         Some(Command::Backup(args)) => cmd::backup::run(&args, global, stop),
+        Some(Command::Bench(args)) => cmd::bench::run(&args, global, stop),
         Some(Command::Cat(args)) => cmd::browse::cat(&args, global),
         #[cfg(feature = "manual")]
         Some(Command::Completions { shell }) => cmd::manual::completions(shell),
@@ -69,8 +70,8 @@ fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
 impl Cli {
     /// Whether it looks at the flag that a signal sets. The others only read and print: a signal may end them where they are.
     fn is_stoppable(&self) -> bool {
-        use Command::{Backup, Quickstart, Restore, Verify};
-        matches!(self.command, None | Some(Backup(_) | Quickstart(_) | Restore(_) | Verify(_)))
+        use Command::{Backup, Bench, Quickstart, Restore, Verify};
+        matches!(self.command, None | Some(Backup(_) | Bench(_) | Quickstart(_) | Restore(_) | Verify(_)))
     }
 }
 

@@ -93,6 +93,16 @@ pub(crate) fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// A length of time in words, as exactly as an estimate is.
+pub(crate) fn about(seconds: f64) -> String {
+    match seconds {
+        s if s < 100.0 => format!("{:.0} s", s.max(1.0)),
+        s if s < 100.0 * 60.0 => format!("{:.0} min", s / 60.0),
+        s if s < 48.0 * 3600.0 => format!("{:.0} h", s / 3600.0),
+        s => format!("{:.0} days", s / 86_400.0),
+    }
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -106,6 +116,12 @@ mod tests {
     fn names_cannot_steer_a_terminal() {
         assert_eq!(safe("a\u{1b}[31mb\u{202e}c"), "a\\u{1b}[31mb\\u{202e}c");
         assert_eq!(safe("naïve"), "naïve");
+    }
+
+    #[test]
+    fn times_in_words() {
+        let about = [0.04, 9.6, 99.0, 720.0, 7200.0, 400_000.0].map(about);
+        assert_eq!(about, ["1 s", "10 s", "99 s", "12 min", "2 h", "5 days"]);
     }
 
     #[test]

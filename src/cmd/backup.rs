@@ -176,7 +176,7 @@ fn say(
     Ok(out.flush()?)
 }
 
-fn suite(cipher: Cipher) -> Suite {
+pub(super) fn suite(cipher: Cipher) -> Suite {
     match cipher {
         Cipher::Auto => Suite::for_this_cpu(),
         Cipher::Aes => Suite::Aes256Gcm,
@@ -192,7 +192,7 @@ fn padding(padding: config::Padding) -> Padding {
     }
 }
 
-fn compression(compress: Compress) -> Option<i32> {
+pub(super) fn compression(compress: Compress) -> Option<i32> {
     match compress {
         Compress::None => None,
         Compress::Zstd { level } => Some(level),

@@ -1,6 +1,7 @@
 //! One short function a verb: read the configuration, open what it names, call the line, say the result.
 
 pub(crate) mod backup;
+pub(crate) mod bench;
 pub(crate) mod browse;
 pub(crate) mod config;
 pub(crate) mod keys;

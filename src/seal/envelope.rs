@@ -36,6 +36,14 @@ impl Suite {
         if has_aes_instructions() { Self::Aes256Gcm } else { Self::ChaCha20Poly1305 }
     }
 
+    /// Its name in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Aes256Gcm => "aes-256-gcm",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305",
+        }
+    }
+
     pub(super) fn algorithm(self) -> &'static ring::aead::Algorithm {
         match self {
             Self::Aes256Gcm => &ring::aead::AES_256_GCM,

@@ -215,6 +215,13 @@ impl Contents {
         }
     }
 
+    /// Lets go of all of the file that is in the page cache, so that it comes from the disk.
+    pub fn drop_whole_cache(&self) {
+        if let Opened::File(file) = &self.file {
+            fsutil::drop_cache(file, 0, 0);
+        }
+    }
+
     /// What fstat() says behind the reading.
     pub fn stat(&self) -> io::Result<Stat> {
         match &self.file {

@@ -37,7 +37,7 @@ fn opened(test_box: &TestBox, arguments: &[&str]) -> Ran {
 
 /// Exactly these keys, and docs/JSON.md has each of them.
 #[track_caller]
-fn has_keys(value: &Value, keys: &[&str]) {
+pub(crate) fn has_keys(value: &Value, keys: &[&str]) {
     let found: BTreeSet<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(found, keys.iter().copied().collect());
     let Ok(documented) = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/JSON.md")) else { return };
@@ -70,9 +70,21 @@ fn help_is_data_and_tells_the_exit_codes() {
     let test_box = TestBox::new();
     let help = test_box.brackup(["--help"]).is(0);
     assert!(help.err.is_empty() && help.out.contains("Exit codes: 0 done, 1 failed, 2 usage"), "{}", help.out);
-    for command in
-        ["backup", "cat", "config", "diff", "find", "key", "keygen", "list", "ls", "quickstart", "restore", "verify"]
-    {
+    for command in [
+        "backup",
+        "bench",
+        "cat",
+        "config",
+        "diff",
+        "find",
+        "key",
+        "keygen",
+        "list",
+        "ls",
+        "quickstart",
+        "restore",
+        "verify",
+    ] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command} is not in the help");
         assert!(test_box.brackup([command, "--help"]).is(0).out.contains("Usage: brackup"));
     }

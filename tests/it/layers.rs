@@ -9,7 +9,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     (1, &["blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "relpath"]),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
-    (4, &["backup", "restore", "verify"]),
+    (4, &["backup", "bench", "restore", "verify"]),
     // The program: uses the library as `brackup::`.
     (6, &["cli", "cmd", "main", "progress", "term"]),
 ];

@@ -9,6 +9,8 @@ mod archives;
 mod beginning;
 /// A target that is not as it was.
 mod belief;
+/// How fast this box is.
+mod bench;
 /// Exit codes, words, JSON.
 mod cli;
 /// What any target must do, alone and wrapped.

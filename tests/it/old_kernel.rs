@@ -26,7 +26,7 @@ fn launch(command: &Command, disk: &[&str]) -> Output {
     let mut launched = Command::new(launcher());
     launched.args(disk).arg(command.get_program()).args(command.get_args()).env_clear();
     launched.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    launched.current_dir(command.get_current_dir().unwrap_or(Path::new("/"))).output().unwrap()
+    launched.current_dir(command.get_current_dir().unwrap_or_else(|| Path::new("/"))).output().unwrap()
 }
 
 fn python(script: &str, disk: &[&str]) -> String {
