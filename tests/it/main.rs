@@ -11,6 +11,8 @@ mod beginning;
 mod belief;
 /// How fast this box is.
 mod bench;
+/// The BR2_EXTERNAL tree.
+mod buildroot;
 /// Exit codes, words, JSON.
 mod cli;
 /// What any target must do, alone and wrapped.
@@ -25,6 +27,8 @@ mod docs;
 mod failures;
 /// Trees that proptest makes.
 mod generated;
+/// The init scripts, started.
+mod init;
 /// What the program writes, restored by a reader in another language.
 mod interop;
 /// Imports go down only; what belongs where stays there.
@@ -44,6 +48,8 @@ mod packages;
 mod program;
 /// A tree comes back as it was.
 mod round_trip;
+/// What packages make a service of.
+mod service;
 /// Trees, boxes, targets and programs to test with.
 mod support;
 /// A small tree, as text.

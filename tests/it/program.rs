@@ -127,6 +127,12 @@ impl Ran {
     }
 }
 
+/// Whether there is a `brackup serve`.
+pub(crate) fn serves() -> bool {
+    let told = Command::new(env!("CARGO_BIN_EXE_brackup")).args(["serve", "--help"]).output().unwrap();
+    told.status.success()
+}
+
 /// Runs tests/archives/tree.sh.
 pub(crate) fn make_tree(version: u8, folder: &Path) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/archives/tree.sh");

@@ -1,6 +1,7 @@
 //! Fixtures: [`Tree`] to back up and compare, [`Nas`] that does it through the library, [`Program`] that does it through the
 //! binary, and targets that count, fail or stop.
 
+mod box_root;
 mod mount;
 mod nas;
 mod program;
@@ -8,6 +9,7 @@ mod sealed;
 mod targets;
 mod tree;
 
+pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use program::{Program, code, stderr};

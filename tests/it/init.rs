@@ -1,0 +1,160 @@
+//! The init scripts as they are shipped, started.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::process::Command;
+
+use nix::unistd::Uid;
+
+use crate::program::serves;
+use crate::support::{BoxRoot, Disk, runs, tool, when_root};
+
+/// What runs until it is told otherwise.
+const SERVING: &str = "trap 'say hup' HUP; trap 'say term; exit 0' TERM; say \"$@\"; while :; do sleep 0.05; done";
+
+/// As whom the tests run: another user only root can become.
+fn settings() -> String {
+    format!("BRACKUP_USER=\"{}\"\n", if Uid::effective().is_root() { "nobody" } else { "" })
+}
+
+#[test]
+fn starts_reloads_restarts_and_stops() {
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
+    let said = place.service("start").is(0);
+    assert_eq!(said.out, "Starting brackup: OK\n");
+    place.heard(&format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display()));
+    let first = place.pid().unwrap();
+    assert_eq!(place.service("start").is(1).out.lines().last(), Some("FAIL"), "it runs already");
+    assert!(runs(first));
+
+    assert_eq!(place.service("reload").is(0).out, "Reloading brackup: OK\n");
+    place.heard("hup");
+    assert_eq!(place.service("restart").is(0).out, "Stopping brackup: OK\nStarting brackup: OK\n");
+    place.heard("term");
+    let second = place.pid().unwrap();
+    assert!(first != second && !runs(first) && runs(second));
+
+    assert_eq!(place.service("stop").is(0).out, "Stopping brackup: OK\n");
+    assert!(!runs(second) && place.pid().is_none());
+    place.service("stop").is(1);
+    place.service("reload").is(1);
+    place.service("status").is(1);
+}
+
+#[test]
+fn is_behind_all_others() {
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
+    place.service("start").is(0);
+    let pid = place.pid().unwrap();
+    let about = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let stat = about("stat");
+    // proc(5): the 19th field is the nice value; the name, which may hold blanks, is the second.
+    let nice = stat.rsplit(") ").next().unwrap().split(' ').nth(16).unwrap();
+    assert_eq!((nice, about("oom_score_adj").trim()), ("19", "500"));
+    let class = Command::new(place.path("bin/ionice")).args(["-p", &pid.to_string()]).output().unwrap();
+    assert!(String::from_utf8_lossy(&class.stdout).starts_with("idle"), "{class:?}");
+    if Uid::effective().is_root() {
+        assert_eq!(fs::metadata(format!("/proc/{pid}")).unwrap().uid(), 65534, "it runs as nobody");
+    }
+    place.service("stop").is(0);
+}
+
+#[test]
+fn a_wrong_configuration_is_not_started() {
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
+    let right = fs::read_to_string(place.path("etc/brackup/brackup.conf")).unwrap();
+    place.write("etc/brackup/brackup.conf", "[BOX]\nstate_dri = /mnt\n");
+    let told = place.service("start").is(1);
+    assert_eq!(told.out, "Starting brackup: FAIL\n");
+    assert!(told.err.contains("unknown key \"state_dri\""), "{}", told.err);
+    assert!(place.pid().is_none());
+    assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "", "it was started");
+
+    // Nor does a service that runs hear of it.
+    place.write("etc/brackup/brackup.conf", &right);
+    place.service("start").is(0);
+    place.write("etc/brackup/brackup.conf", "[BOX]\nstate_dri = /mnt\n");
+    assert!(place.service("reload").is(2).err.contains("state_dri"));
+    place.service("stop").is(0);
+    assert!(!fs::read_to_string(place.path("said")).unwrap().contains("hup"));
+}
+
+#[test]
+fn a_program_that_ends_at_once_was_not_started() {
+    let place = BoxRoot::new(&settings()).with_stand_in("say \"$@\"; exit 1");
+    assert_eq!(place.service("start").is(1).out, "Starting brackup: FAIL\n");
+    assert!(!fs::read_to_string(place.path("said")).unwrap().is_empty(), "it was not tried");
+    assert!(place.pid().is_none());
+}
+
+#[test]
+fn nothing_is_started_without_the_data_disk() {
+    let unmounted = BoxRoot::new("");
+    let settings = format!("{}BRACKUP_DATA={}\n", settings(), unmounted.path("mnt/data").display());
+    unmounted.write("etc/default/brackup", &settings);
+    let unmounted = unmounted.with_stand_in(SERVING);
+    assert!(unmounted.service("start").is(1).out.ends_with("mnt/data is not mounted\n"));
+    assert!(unmounted.pid().is_none());
+    unmounted.write("etc/default/brackup", &settings.replace(unmounted.path("mnt/data").to_str().unwrap(), "/proc"));
+    unmounted.service("start").is(0);
+    unmounted.service("stop").is(0);
+}
+
+#[test]
+fn the_real_program_is_a_service() {
+    if !serves() {
+        eprintln!("left out: there is no brackup serve yet");
+        return;
+    }
+    let place = BoxRoot::new("BRACKUP_USER=\n").with_program();
+    assert_eq!(place.service("start").is(0).out, "Starting brackup: OK\n");
+    let pid = place.pid().unwrap();
+    place.service("reload").is(0);
+    assert!(runs(pid));
+    place.service("stop").is(0);
+    assert!(!runs(pid));
+}
+
+#[test]
+fn the_data_disk_keeps_the_configuration() {
+    if !when_root("the data disk is mounted") {
+        return;
+    }
+    let label = format!("br{}", std::process::id());
+    let disk = Disk::labelled(&label);
+    let place = BoxRoot::new("");
+    symlink("/usr/sbin/e2fsck", place.path("bin/e2fsck")).unwrap();
+    place.write("etc/default/brackup-data", &format!("LABEL={label}\nWAIT=1\n"));
+    let image = fs::read_to_string(place.path("etc/brackup/brackup.conf")).unwrap();
+    assert!(place.data("start").is(0).out.ends_with(": OK\n"));
+    let state = fs::metadata(place.path("mnt/data/brackup/state")).unwrap();
+    assert_eq!(state.permissions().mode() & 0o7777, 0o700);
+    assert!(place.path("etc/brackup/keys").is_dir());
+
+    // What is changed is on the disk, and is there when the image is a new one.
+    place.write("etc/brackup/brackup.conf", "# mine\n");
+    place.data("start").is(0);
+    place.data("stop").is(0);
+    assert_eq!(fs::read_to_string(place.path("etc/brackup/brackup.conf")).unwrap(), image);
+    assert!(!place.path("mnt/data/brackup").exists(), "it is unmounted");
+    place.data("start").is(0);
+    assert_eq!(fs::read_to_string(place.path("etc/brackup/brackup.conf")).unwrap(), "# mine\n");
+
+    // The power was cut while the first copy was made.
+    let folder = place.path("mnt/data/brackup");
+    tool("umount", &[place.path("etc/brackup").to_str().unwrap()]);
+    fs::rename(folder.join("etc"), folder.join("etc.new")).unwrap();
+    place.data("start").is(0);
+    assert_eq!(fs::read_to_string(place.path("etc/brackup/brackup.conf")).unwrap(), image);
+    assert!(!folder.join("etc.new").exists());
+    place.data("stop").is(0);
+    drop(place);
+    drop(disk);
+}
+
+#[test]
+fn a_disk_that_is_not_there_is_said() {
+    let place = BoxRoot::new("");
+    place.write("etc/default/brackup-data", "LABEL=nobody-has-it\nWAIT=1\n");
+    assert!(place.data("start").is(1).out.ends_with("FAIL: no disk has the label nobody-has-it\n"));
+}

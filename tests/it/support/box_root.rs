@@ -1,0 +1,193 @@
+//! The root of a box, in a folder: the init scripts run there as they are shipped, by busybox's shell and commands.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::buildroot::text;
+use crate::program::Ran;
+
+const SERVICE: &str = "package/brackup/S99brackup";
+const DATA: &str = "board/brackup/rootfs-overlay/etc/init.d/S30brackup-data";
+/// What the scripts may use: what Buildroot's busybox has, with board/brackup/busybox.fragment.
+const COMMANDS: &[&str] = &[
+    "chmod",
+    "chown",
+    "cp",
+    "findfs",
+    "ionice",
+    "mkdir",
+    "mount",
+    "mountpoint",
+    "mv",
+    "nice",
+    "rm",
+    "sleep",
+    "start-stop-daemon",
+    "sync",
+    "umount",
+];
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A folder that stands for the root of a box.
+pub(crate) struct BoxRoot {
+    temporary: TempDir,
+}
+
+impl BoxRoot {
+    /// With the configuration that is shipped, and settings of a test.
+    pub(crate) fn new(settings: &str) -> Self {
+        let new = Self { temporary: TempDir::new().unwrap() };
+        fs::set_permissions(new.temporary.path(), Permissions::from_mode(0o755)).unwrap();
+        for folder in ["bin", "usr/bin", "var/run", "etc/default", "etc/brackup/keys", "mnt/data"] {
+            fs::create_dir_all(new.path(folder)).unwrap();
+        }
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
+        let busybox = busybox.expect("busybox: tests/setup installs it");
+        let list = Command::new(busybox).arg("--list").output().unwrap();
+        let list = String::from_utf8(list.stdout).unwrap();
+        for command in COMMANDS {
+            // Debian's busybox lacks a few.
+            let has = list.lines().any(|has| has == *command);
+            let program = if has { busybox.to_owned() } else { format!("/usr/bin/{command}") };
+            symlink(program, new.path("bin").join(command)).unwrap();
+        }
+        symlink(busybox, new.path("bin/busybox")).unwrap();
+        new.write("etc/default/brackup", settings);
+        new.write(
+            "etc/brackup/brackup.conf",
+            &new.inside(&text("package/brackup/brackup.conf"), &["/etc/", "/mnt/data"]),
+        );
+        new
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.temporary.path().join(below)
+    }
+
+    pub(crate) fn write(&self, below: &str, text: &str) {
+        fs::write(self.path(below), text).unwrap();
+    }
+
+    /// A text whose paths are in this folder.
+    fn inside(&self, text: &str, paths: &[&str]) -> String {
+        let mut text = text.to_owned();
+        for path in paths {
+            assert!(text.contains(path), "{path}:\n{text}");
+            text = text.replace(path, self.path(path.trim_start_matches('/')).to_str().unwrap());
+            if path.ends_with('/') {
+                text = text.replace("//", "/");
+            }
+        }
+        text
+    }
+
+    fn run(&self, script: &str, paths: &[&str], verb: &str) -> Ran {
+        let name = script.rsplit('/').next().unwrap();
+        // A group of that name is on a box, and not here.
+        self.write(name, &self.inside(&text(script), paths).replace("brackup:brackup", "0:0"));
+        let mut shell = Command::new(self.path("bin/busybox"));
+        shell.arg("sh").arg(self.path(name)).arg(verb).env_clear().env("PATH", self.path("bin"));
+        Ran::of(&shell.current_dir("/").output().unwrap())
+    }
+
+    pub(crate) fn service(&self, verb: &str) -> Ran {
+        self.run(SERVICE, &["/usr/bin/", "/var/run/", "/etc/"], verb)
+    }
+
+    pub(crate) fn data(&self, verb: &str) -> Ran {
+        self.run(DATA, &["/etc/", "/mnt/data"], verb)
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        fs::read_to_string(self.path("var/run/brackup.pid")).ok()?.trim().parse().ok()
+    }
+
+    /// The real program.
+    pub(crate) fn with_program(self) -> Self {
+        symlink(env!("CARGO_BIN_EXE_brackup"), self.path("usr/bin/brackup")).unwrap();
+        self
+    }
+
+    /// A program that checks as the real one does, and for a service writes what it is told into the file `said`.
+    pub(crate) fn with_stand_in(self, service: &str) -> Self {
+        let said = self.path("said");
+        let text = format!(
+            "#!/bin/bash\nPATH=/usr/bin:/bin\n[ \"$1\" != config ] || exec {} \"$@\"\n\
+             # By the name of an interpreter it would not be known.\n\
+             [ -n \"$AGAIN\" ] || AGAIN=1 exec -a \"$0\" /bin/bash \"$0\" \"$@\"\n\
+             say() {{ echo \"$*\" >>{}; }}\n{service}\n",
+            env!("CARGO_BIN_EXE_brackup"),
+            said.display()
+        );
+        let program = self.path("usr/bin/brackup");
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+        fs::write(&said, "").unwrap();
+        fs::set_permissions(said, Permissions::from_mode(0o666)).unwrap();
+        self
+    }
+
+    /// Waits until the stand-in said it.
+    #[track_caller]
+    pub(crate) fn heard(&self, what: &str) {
+        let begin = Instant::now();
+        loop {
+            let said = fs::read_to_string(self.path("said")).unwrap();
+            if said.lines().any(|line| line == what) {
+                return;
+            }
+            assert!(begin.elapsed() < WAIT_MAX, "no {what:?} in {said:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for BoxRoot {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid().filter(|pid| runs(*pid)) {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
+        for mount in ["etc/brackup", "mnt/data"] {
+            let _ = Command::new("umount").arg("--lazy").arg(self.path(mount)).output();
+        }
+    }
+}
+
+pub(crate) fn runs(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("\nState:\tZ")
+}
+
+/// A disk with a label, in a file.
+pub(crate) struct Disk {
+    _temporary: TempDir,
+    device: String,
+}
+
+impl Disk {
+    pub(crate) fn labelled(label: &str) -> Self {
+        let temporary = TempDir::new().unwrap();
+        let image = temporary.path().join("image");
+        fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        tool("mkfs.ext4", &["-q", "-L", label, image.to_str().unwrap()]);
+        let device = tool("losetup", &["--find", "--show", image.to_str().unwrap()]).trim().to_owned();
+        Self { _temporary: temporary, device }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        tool("losetup", &["--detach", &self.device]);
+    }
+}
+
+pub(crate) fn tool(program: &str, arguments: &[&str]) -> String {
+    let ran = Command::new(program).args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output().unwrap();
+    assert!(ran.status.success(), "{program}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8_lossy(&ran.stdout).into_owned()
+}
