@@ -130,6 +130,15 @@ fn the_makefile_says_what_the_manifest_says() {
 }
 
 #[test]
+fn the_user_has_the_same_number_in_every_image() {
+    let mk = text("package/brackup/brackup.mk");
+    let (_, user) = mk.split_once("define BRACKUP_USERS\n").unwrap();
+    let fields: Vec<_> = user.lines().next().unwrap().split_whitespace().collect();
+    let ["brackup", uid, "brackup", gid, "*", ..] = fields[..] else { panic!("{fields:?}") };
+    assert!([uid, gid].iter().all(|id| id.parse::<u32>().is_ok_and(|id| (100..1000).contains(&id))), "{fields:?}");
+}
+
+#[test]
 fn the_makefile_uses_what_there_is() {
     let (mk, menu) = (text("package/brackup/brackup.mk"), text("package/brackup/Config.in"));
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';

@@ -105,8 +105,10 @@ define BRACKUP_INSTALL_INIT_SYSTEMD
 		$(TARGET_DIR)/usr/lib/systemd/system/brackup.service
 endef
 
+# A fixed number: files on the data disk outlive the image, and a number that
+# Buildroot chooses depends on what else is in it.
 define BRACKUP_USERS
-	brackup -1 brackup -1 * - - - backup service
+	brackup 918 brackup 918 * - - - backup service
 endef
 
 # The user brackup has to read all files that it backs up. systemd gives it
