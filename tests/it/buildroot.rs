@@ -186,7 +186,7 @@ fn licences_are_those_that_were_hashed() {
 fn configurations_are_in_form() {
     let mut wrong = Vec::new();
     let configs = named("_defconfig");
-    assert!(configs.len() >= 3);
+    assert!(configs.len() >= 4);
     for config in configs {
         let text = text(&config);
         let mut set = BTreeSet::new();
@@ -213,13 +213,16 @@ fn configurations_are_in_form() {
         if !set.contains(&("BR2_TARGET_GENERIC_REMOUNT_ROOTFS_RW", "n")) {
             wrong.push(format!("{config}: its root can be written to"));
         }
-        let is_small_musl =
-            has("BR2_TOOLCHAIN_BUILDROOT_MUSL") && (has("BR2_arm") || has("BR2_mipsel") || has("BR2_mips"));
+        let is_small = ["BR2_arm", "BR2_mips", "BR2_mipsel"].into_iter().any(has);
         if has("BR2_PACKAGE_BRACKUP_CARGO") == has("BR2_PACKAGE_BRACKUP_PREBUILT") {
             wrong.push(format!("{config}: says not where the program comes from"));
         }
-        if has("BR2_PACKAGE_BRACKUP_CARGO") && is_small_musl {
+        if has("BR2_PACKAGE_BRACKUP_CARGO") && is_small {
             wrong.push(format!("{config}: ends in 2038"));
+        }
+        let has_rust = !has("BR2_TOOLCHAIN_BUILDROOT_MUSL") || has("BR2_TOOLCHAIN_BUILDROOT_CXX");
+        if has("BR2_PACKAGE_BRACKUP_CARGO") && !has_rust {
+            wrong.push(format!("{config}: Buildroot has no Rust for musl without C++"));
         }
     }
     none(&wrong);

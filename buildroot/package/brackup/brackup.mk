@@ -27,16 +27,6 @@ BRACKUP_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_LTO=fat \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 
-# The crate libc takes 32-bit times on 32 bits, unless told otherwise. This
-# replaces the flags of Buildroot, so it has them too.
-ifeq ($(BR2_ARCH_IS_64),)
-BRACKUP_RUSTFLAGS = $(if $(BR2_arm),-Clink-arg=-Wl$(comma)--allow-multiple-definition)
-BRACKUP_RUSTFLAGS += $(if $(BR2_TOOLCHAIN_USES_GLIBC),--cfg=libc_unstable_gnu_time_bits=\"64\")
-BRACKUP_RUSTFLAGS += $(if $(BR2_TOOLCHAIN_USES_MUSL),--cfg=libc_unstable_musl_v1_2)
-BRACKUP_CARGO_ENV += \
-	CARGO_TARGET_$(call UPPERCASE,$(RUSTC_TARGET_NAME))_RUSTFLAGS="$(BRACKUP_RUSTFLAGS)"
-endif
-
 # Without completions and manual pages. Both lines are needed: a build, and an
 # installation that builds again if it is told something else.
 BRACKUP_CARGO_BUILD_OPTS = --no-default-features
