@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
-use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::sys::time::TimeSpec;
 use sha2::Digest as _;
 use tempfile::TempDir;
 
@@ -92,7 +92,8 @@ impl Tree {
 
 /// Sets an mtime, of a link itself if it is one.
 pub(crate) fn set_mtime(path: &Path, seconds: i64, nanoseconds: i64) {
-    let time = TimeSpec::seconds(seconds) + TimeSpec::nanoseconds(nanoseconds);
+    // How wide these are depends on the machine; `TimeSpec::seconds` refuses times after 2038 on 32 bits.
+    let time = TimeSpec::new(seconds as _, nanoseconds as _);
     utimensat(AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink).unwrap();
 }
 
