@@ -14,7 +14,7 @@ use brackup::seal::Suite;
 use brackup::source::WalkOptions;
 use brackup::target::{Filesystem, Target};
 
-use super::backup::{compression, suite};
+use super::pair::{compression, suite};
 use super::open::{self, NamedTarget};
 use crate::cli::{BenchArgs, Global};
 use crate::term::{self, Failure};

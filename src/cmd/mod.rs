@@ -8,6 +8,7 @@ pub(crate) mod keys;
 #[cfg(feature = "manual")]
 pub(crate) mod manual;
 pub(crate) mod open;
+pub(crate) mod pair;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
 pub(crate) mod verify;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use brackup::catalog::{self, OpenBackup, Trust, Verdict};
-use brackup::config::{self, BoxOptions, Config, Surroundings, TargetKind};
+use brackup::config::{self, BoxOptions, Config, Surroundings, TargetKind, TargetOptions};
 use brackup::date::Utc;
 use brackup::db::{self, Db};
 use brackup::fsutil::{self, Lock};
@@ -71,6 +71,11 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
             }
         }
     };
+    named_target(options)
+}
+
+/// The target of these options.
+pub(crate) fn named_target(options: TargetOptions) -> Result<NamedTarget, Failure> {
     match options.kind {
         TargetKind::Filesystem { path } => {
             Ok(NamedTarget { name: options.name, target: Box::new(Filesystem::at(&path)), path })
@@ -209,12 +214,14 @@ pub(crate) fn spool() -> PathBuf {
 
 /// The state of this box, locked: nobody else uses it while this is held.
 pub(crate) struct State {
-    pub(crate) db: Db,
+    directory: PathBuf,
+    /// Whether there was a database when it was locked.
+    pub(crate) was_used: bool,
     _lock: Lock,
 }
 
 impl State {
-    pub(crate) fn open(own: &BoxOptions) -> Result<Self, Failure> {
+    pub(crate) fn lock(own: &BoxOptions) -> Result<Self, Failure> {
         let failed = |path: &Path, error: std::io::Error| {
             Failure::new(Outcome::Failed, format!("can't use {}: {error}", path.display()))
                 .hint("see [BOX] state_dir and spool_dir in the configuration")
@@ -228,12 +235,23 @@ impl State {
             Failure::new(Outcome::Locked, format!("another run of brackup uses {}", own.state_dir.display()))
                 .hint("wait until it has ended")
         })?;
-        let db = Db::open(&own.state_dir)?;
+        let directory = own.state_dir.clone();
+        Ok(Self { was_used: has_database(own), directory, _lock: lock })
+    }
+
+    /// The database, for one run.
+    pub(crate) fn database(&self) -> Result<Db, Failure> {
+        let db = Db::open(&self.directory)?;
         if let Some(warning) = db.warning() {
             term::warning(warning);
         }
-        Ok(Self { db, _lock: lock })
+        Ok(db)
     }
+}
+
+/// Whether this box remembers anything.
+pub(crate) fn has_database(own: &BoxOptions) -> bool {
+    own.state_dir.join("brackup.db").exists()
 }
 
 impl From<config::Error> for Failure {

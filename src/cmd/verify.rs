@@ -80,16 +80,17 @@ fn without_key(
     let target = open::target(args.target.as_deref(), global)?;
     let own = open::own(global)?;
     // Only a box that has backed up to this target knows what must be there.
-    let state = if own.state_dir.join("brackup.db").exists() { Some(State::open(&own)?) } else { None };
-    let expected = match &state {
-        Some(state) => expected_identity(&state.db, &target)?,
+    let state = if open::has_database(&own) { Some(State::lock(&own)?) } else { None };
+    let db = state.as_ref().map(State::database).transpose()?;
+    let expected = match &db {
+        Some(db) => expected_identity(db, &target)?,
         None => None,
     };
     if expected.is_none() && !global.quiet {
         let what = "this box has not backed up to it, or does not remember: whether something is missing is not known";
         term::say(format_args!("brackup: {}: {what}", term::safe(&target.target.describe())));
     }
-    let needed = state.as_ref().zip(expected.as_deref()).map(|(state, identity)| (&state.db, identity));
+    let needed = db.as_ref().zip(expected.as_deref());
     if progress.wants_totals() {
         target.target.list(&mut |_, length| {
             progress.count(Counter::ExpectedBytes, length);

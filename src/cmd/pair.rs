@@ -1,0 +1,234 @@
+//! One source and one target of the configuration: what both the command line and a job back up.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use brackup::backup::{self, Options, Padding, Report};
+use brackup::config::{self, BoxOptions, Cipher, Compress, SourceOptions};
+use brackup::entry::Kind;
+use brackup::monitor::{Counter, Monitor, Quiet, Tally};
+use brackup::outcome::Outcome;
+use brackup::seal::{Keyring, Recipient, Suite};
+use brackup::source::Walk;
+use brackup::target::{DryRun, Target};
+
+use super::open::{NamedTarget, State};
+use crate::term::{self, Failure};
+
+/// A source and a target that can be backed up: whom it is sealed to is known.
+pub(crate) struct Pair<'a> {
+    source: &'a SourceOptions,
+    target: &'a NamedTarget,
+    own: &'a BoxOptions,
+    pub(crate) recipients: Vec<Recipient>,
+}
+
+/// Who is told of a run as it goes on.
+#[derive(Clone, Copy)]
+pub(crate) struct Watcher<'a> {
+    pub(crate) monitor: &'a dyn Monitor,
+    /// Whether to find out beforehand how much there is.
+    pub(crate) wants_totals: bool,
+}
+
+/// What came of it.
+pub(crate) struct Done {
+    pub(crate) report: Report,
+    pub(crate) elapsed: Duration,
+}
+
+impl<'a> Pair<'a> {
+    pub(crate) fn new(
+        source: &'a SourceOptions,
+        target: &'a NamedTarget,
+        own: &'a BoxOptions,
+    ) -> Result<Self, Failure> {
+        if is_same(&source.path, &target.path) {
+            return Err(Failure::usage(format!("the source {} is the target itself", source.path.display())).hint(
+                "a target in a folder below the source is left out of the backup; the source as a whole can't be",
+            ));
+        }
+        let keyring = Keyring::at(&own.key_dir);
+        let recipients = source.recipients.iter().map(|text| keyring.resolve(text)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { source, target, own, recipients })
+    }
+
+    /// Backs it up.
+    pub(crate) fn back_up(
+        &self,
+        state: &State,
+        dry_run: bool,
+        watcher: Watcher<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Done, Failure> {
+        let (source, target, own) = (self.source, self.target, self.own);
+        let db = state.database()?;
+        if state.was_used && !own.key_dir.join("box.key").exists() {
+            term::warning(&format!(
+                "the box's own key in {} is gone; a new one signs from now on, everything is stored anew, and a restore will ask whether to trust it",
+                own.key_dir.display()
+            ));
+        }
+        let box_key = Keyring::at(&own.key_dir).box_key()?;
+        let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
+        let excluded = [target.path.clone(), own.state_dir.clone(), own.spool_dir.clone()];
+        let remembered_as = target.remembered_as();
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        let options = Options {
+            root: &source.name,
+            path: &source.path,
+            target_name: &remembered_as,
+            recipients: &self.recipients,
+            chunk_bytes: source.chunk_size,
+            piece_bytes: own.piece_size as usize,
+            buffers: own.buffers as usize,
+            connections: own.connections as usize,
+            suite: suite(own.cipher),
+            padding: padding(source.padding),
+            compression: compression(source.compress),
+            ignores: &ignores,
+            excluded: &excluded,
+            one_filesystem: source.one_filesystem,
+            spool_dir: &own.spool_dir,
+            host: host.as_bytes(),
+            dry_run,
+        };
+        let began = Instant::now();
+        let dry = DryRun::over(&*target.target);
+        let to: &dyn Target = if dry_run { &dry } else { &*target.target };
+        let tally = Tally::new(watcher.monitor);
+        let counting = AtomicBool::new(false);
+        let report = std::thread::scope(|scope| {
+            if watcher.wants_totals && source.path.is_dir() {
+                scope.spawn(|| count_ahead(&options, watcher.monitor, &counting));
+            }
+            let report = backup::run(&options, to, &db, &box_key, &tally, stop);
+            counting.store(true, Ordering::Relaxed);
+            report
+        })?;
+        Ok(Done { report, elapsed: began.elapsed() })
+    }
+}
+
+impl Done {
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.report.interrupted { Outcome::Interrupted } else { Outcome::of_problems(self.report.counts.problems) }
+    }
+
+    /// `3 files (1 unchanged), 7.0 MiB; read 17 B, stored 1.5 KiB in 1 chunk; 0.1 s`.
+    pub(crate) fn amounts(&self) -> String {
+        let of = |counter| self.report.counts.of(counter);
+        format!(
+            "{} ({} unchanged), {}; read {}, stored {} in {}; {:.1} s",
+            term::plural(of(Counter::Files), "file", "files"),
+            of(Counter::UnchangedFiles),
+            term::bytes(of(Counter::FileBytes)),
+            term::bytes(of(Counter::ReadBytes)),
+            term::bytes(of(Counter::StoredBytes)),
+            term::plural(of(Counter::Chunks), "chunk", "chunks"),
+            self.elapsed.as_secs_f64()
+        )
+    }
+}
+
+/// Finds out how much there is, so that the time left can be told. A walk of its own, just ahead of the other, which finds what it read in memory.
+fn count_ahead(options: &Options<'_>, monitor: &dyn Monitor, stop: &AtomicBool) {
+    let (quiet, excluded) = (Quiet::default(), options.excluded_directories());
+    let tally = Tally::new(&quiet);
+    let Ok(mut walk) = Walk::open(options.path, options.walk(&excluded)) else { return };
+    while let Ok(Some(met)) = walk.next(&tally) {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        if met.stat.kind == Kind::File {
+            monitor.count(Counter::ExpectedFiles, 1);
+            monitor.count(Counter::ExpectedBytes, met.stat.size);
+        }
+    }
+}
+
+pub(super) fn suite(cipher: Cipher) -> Suite {
+    match cipher {
+        Cipher::Auto => Suite::for_this_cpu(),
+        Cipher::Aes => Suite::Aes256Gcm,
+        Cipher::ChaCha => Suite::ChaCha20Poly1305,
+    }
+}
+
+fn padding(padding: config::Padding) -> Padding {
+    match padding {
+        config::Padding::Padme => Padding::Padme,
+        config::Padding::Chunk => Padding::Chunk,
+        config::Padding::None => Padding::None,
+    }
+}
+
+pub(super) fn compression(compress: Compress) -> Option<i32> {
+    match compress {
+        Compress::None => None,
+        Compress::Zstd { level } => Some(level),
+    }
+}
+
+/// Whether two paths lead to the same directory.
+fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |path: &Path| std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
+    identity(one).is_some_and(|identity_of_one| identity(other) == Some(identity_of_one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use brackup::monitor::{Phase, Problem};
+    use brackup::relpath::RelPath;
+    use std::sync::atomic::AtomicU64;
+
+    #[derive(Default)]
+    struct Expected(AtomicU64);
+
+    impl Monitor for Expected {
+        fn count(&self, counter: Counter, by: u64) {
+            if counter == Counter::ExpectedBytes {
+                self.0.fetch_add(by, Ordering::Relaxed);
+            }
+        }
+
+        fn at(&self, _: Phase, _: &RelPath) {}
+
+        fn problem(&self, _: Problem) {}
+    }
+
+    #[test]
+    fn what_the_run_leaves_out_is_not_expected() {
+        let tree = tempfile::tempdir().unwrap();
+        let target = tree.path().join("target");
+        std::fs::create_dir(&target).unwrap();
+        std::fs::write(target.join("chunk"), [1; 1000]).unwrap();
+        std::fs::write(tree.path().join("file"), [1; 10]).unwrap();
+        let options = Options {
+            root: "tree",
+            path: tree.path(),
+            target_name: "disk",
+            recipients: &[],
+            chunk_bytes: 1 << 20,
+            piece_bytes: 1 << 16,
+            buffers: 3,
+            connections: 1,
+            suite: Suite::ChaCha20Poly1305,
+            padding: Padding::None,
+            compression: None,
+            ignores: &|_, _| false,
+            excluded: &[target],
+            one_filesystem: false,
+            spool_dir: tree.path(),
+            host: b"box",
+            dry_run: true,
+        };
+        let expected = Expected::default();
+        count_ahead(&options, &expected, &AtomicBool::new(false));
+        assert_eq!(expected.0.into_inner(), 10);
+    }
+}
