@@ -20,4 +20,5 @@ pub mod restore;
 pub mod seal;
 pub mod source;
 pub mod target;
+pub mod thread;
 pub mod verify;

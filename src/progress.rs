@@ -11,6 +11,7 @@ use brackup::monitor::{Counter, Counts, Monitor, Phase, Problem, Severity};
 use brackup::relpath::RelPath;
 use brackup::restore::Selection;
 use brackup::seal::Identity;
+use brackup::thread;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::{Global, ProgressKind};
@@ -78,7 +79,9 @@ impl Progress {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             if self.wants_totals() {
-                scope.spawn(|| self.expect(backup, identities, selection.clone(), &is_over));
+                // Without them the time left is not known.
+                let _ = thread::named("totals")
+                    .spawn_scoped(scope, || self.expect(backup, identities, selection.clone(), &is_over));
             }
             let acted = act();
             is_over.store(true, Ordering::Relaxed);

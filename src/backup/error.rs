@@ -22,6 +22,8 @@ pub enum Error {
     Stopped,
     /// The target.
     Target(target::Error),
+    /// A thread can't be started.
+    Thread(std::io::Error),
 }
 
 impl Error {
@@ -36,6 +38,7 @@ impl Error {
             }
             Self::Compression(_) | Self::Stopped => None,
             Self::Target(error) => error.hint(),
+            Self::Thread(_) => Some("the box is short of memory, or this user may not have more threads"),
         }
     }
 }
@@ -50,6 +53,7 @@ impl fmt::Display for Error {
             Self::Spool(path, _) => write!(f, "can't use the spool directory {}", path.display()),
             Self::Stopped => f.write_str("a part of the program ended unexpectedly"),
             Self::Target(error) => error.fmt(f),
+            Self::Thread(_) => f.write_str("can't start a thread"),
         }
     }
 }
@@ -60,7 +64,7 @@ impl std::error::Error for Error {
             Self::Database(error) => error.source(),
             Self::Seal(error) => error.source(),
             Self::Source(error) => error.source(),
-            Self::Compression(error) | Self::Spool(_, error) => Some(error),
+            Self::Compression(error) | Self::Spool(_, error) | Self::Thread(error) => Some(error),
             Self::Stopped => None,
             Self::Target(error) => error.source(),
         }

@@ -15,6 +15,7 @@ use crate::digest::Key;
 use crate::limits::CHUNK_BYTES_MIN;
 use crate::seal::{Recipient, Role, Sealing, Suite, padme};
 use crate::target::{Finished, ObjectName, Stage, Target};
+use crate::thread;
 
 /// The reader's end of the line.
 pub(super) struct Line {
@@ -39,7 +40,7 @@ impl Line {
         scope: &'s Scope<'s, 'e>,
         options: &'e Options<'e>,
         target: &'e dyn Target,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let (filled, to_seal) = sync_channel(options.buffers);
         let (back, empty) = channel();
         // No queue: a closed stage waits for whoever stores, and takes no more room in the spool directory than one.
@@ -50,19 +51,21 @@ impl Line {
             let _ = back.send(Buffer { bytes: vec![0; options.piece_bytes], cuts: Vec::new() });
         }
         let sealer_tell = tell.clone();
-        scope.spawn(move || {
+        let sealing = move || {
             let sealer = Sealer::new(options, target, closed);
             if let Err(error) = sealer.run(&to_seal, &back) {
                 let _ = sealer_tell.send(Err(error));
             }
-        });
+        };
+        thread::named("seal").spawn_scoped(scope, sealing).map_err(Error::Thread)?;
         // The receiver is shared by the threads that store; it lives as long as the last of them.
         let to_store = std::sync::Arc::new(Mutex::new(to_store));
         for _ in 0..options.connections {
             let (to_store, tell) = (to_store.clone(), tell.clone());
-            scope.spawn(move || store(target, &to_store, &tell));
+            let storing = move || store(target, &to_store, &tell);
+            thread::named("store").spawn_scoped(scope, storing).map_err(Error::Thread)?;
         }
-        Self { filled, empty, events, late: RefCell::default() }
+        Ok(Self { filled, empty, events, late: RefCell::default() })
     }
 
     /// An empty buffer, waiting for one if all are on their way.

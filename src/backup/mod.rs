@@ -122,7 +122,7 @@ pub fn run(
 
     let excluded = options.excluded_directories();
     std::thread::scope(|scope| {
-        let line = Line::start(scope, options, target);
+        let line = Line::start(scope, options, target)?;
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
         let walked = take_in(scope, &mut intake, options, &excluded, tally, stop);
         intake.finish(walked)
@@ -163,7 +163,7 @@ fn take_in<'s, 'e: 's>(
     }
     let walk = Walk::open(options.path, options.walk(excluded))?;
     let is_first = intake.is_first()?;
-    let mut walk = WalkAhead::start(scope, walk, tally, is_first);
+    let mut walk = WalkAhead::start(scope, walk, tally, is_first).map_err(Error::Thread)?;
     let mut entries = 0;
     while let Some(mut met) = walk.next()? {
         if stop.load(Ordering::Relaxed) {

@@ -17,6 +17,7 @@ use crate::monitor::{Counter, Phase, Tally};
 use crate::seal::{BoxKey, Footer, Role, Sealing, append_footer, padme};
 use crate::source::Owners;
 use crate::target::{self, BackupName, ErrorKind, ObjectName, Stage, Target};
+use crate::thread;
 
 /// Text that is gathered before it goes to be compressed and sealed.
 const TEXT_BYTES: usize = 64 * 1024;
@@ -70,7 +71,8 @@ impl Publication<'_> {
         }
         std::thread::scope(|scope| {
             let (options, target) = (self.options, self.target);
-            let sealing = scope.spawn(move || seal(options, target, &to_seal, &back));
+            let sealing = move || seal(options, target, &to_seal, &back);
+            let sealing = thread::named("metafile").spawn_scoped(scope, sealing).map_err(Error::Thread)?;
             let mut pages = Pages { filled, empty, page: String::with_capacity(TEXT_BYTES * 2) };
             let written = self.write_documents(draft, backup, &mut pages);
             drop(pages);

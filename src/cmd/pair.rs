@@ -13,6 +13,7 @@ use brackup::outcome::Outcome;
 use brackup::seal::{Keyring, Recipient, Suite};
 use brackup::source::Walk;
 use brackup::target::{DryRun, Target};
+use brackup::thread;
 
 use super::open::{NamedTarget, State};
 use crate::term::{self, Failure};
@@ -102,7 +103,9 @@ impl<'a> Pair<'a> {
         let counting = AtomicBool::new(false);
         let report = std::thread::scope(|scope| {
             if watcher.wants_totals && source.path.is_dir() {
-                scope.spawn(|| count_ahead(&options, watcher.monitor, &counting));
+                // Without them the time left is not known.
+                let _ =
+                    thread::named("totals").spawn_scoped(scope, || count_ahead(&options, watcher.monitor, &counting));
             }
             let report = backup::run(&options, to, &db, &box_key, &tally, stop);
             counting.store(true, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 //! digesting the last ones. In a first backup, where everything must be read, small files are read ahead too, by whichever of the
 //! two threads has time: a taker that waits is given what there is, unread.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,6 +11,7 @@ use std::thread::Scope;
 use super::{Error, Met, Walk};
 use crate::entry::Kind;
 use crate::monitor::Tally;
+use crate::thread;
 
 /// Entries that go over at a time, and the bytes of their paths and of what was read ahead of them from which on no more are added.
 const BATCH_ENTRIES: usize = 32;
@@ -38,12 +40,12 @@ impl WalkAhead {
         walk: Walk<'e>,
         tally: &'e Tally<'e>,
         read_small_files: bool,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let (send, batches) = sync_channel(BATCHES);
         let waits = Arc::new(AtomicBool::new(false));
         let taker_waits = waits.clone();
-        scope.spawn(move || go(walk, tally, read_small_files, &taker_waits, &send));
-        Self { batches, waits, batch: Vec::new().into_iter() }
+        thread::named("walk").spawn_scoped(scope, move || go(walk, tally, read_small_files, &taker_waits, &send))?;
+        Ok(Self { batches, waits, batch: Vec::new().into_iter() })
     }
 
     /// The next entry.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by level. A module imports those of lower levels.
 const LEVELS: &[(u8, &[&str])] = &[
-    (1, &["blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "relpath"]),
+    (1, &["blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "relpath", "thread"]),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
     (4, &["backup", "bench", "restore", "verify"]),
@@ -38,6 +38,8 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("eprintln!", &[], "as println!"),
     ("print!", &[], "as println!"),
     ("eprint!", &[], "as println!"),
+    ("scope.spawn(", &[], "a thread has a name and a stack of a chosen size: src/thread.rs"),
+    ("thread::spawn", &[], "as scope.spawn("),
     ("unsafe", &[], "no function of this program needs it"),
     ("fn get_", &[], "a thing is named by what it is"),
 ];
