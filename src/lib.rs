@@ -17,6 +17,7 @@ pub mod monitor;
 pub mod outcome;
 pub mod relpath;
 pub mod restore;
+pub mod scheduler;
 pub mod seal;
 pub mod source;
 pub mod target;

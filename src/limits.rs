@@ -47,6 +47,10 @@ pub const OPEN_DIRECTORIES_MAX: usize = 48;
 pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// scrypt memory that a locked key may ask for.
 pub const SCRYPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The file of a time zone (the largest there are have 4 KiB).
+pub const ZONE_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// A clock that shows less was not set: 2026-11-01, before the release of this version. Every release may raise it.
+pub const CLOCK_SECONDS_MIN: i64 = 1_793_491_200;
 
 const _: () = assert!(PIECE_BYTES_MAX.is_multiple_of(SEGMENT_BYTES));
 const _: () = assert!(CHUNK_BYTES_MIN >= PIECE_BYTES_MAX as u64);

@@ -36,6 +36,13 @@ impl Outcome {
         }
     }
 
+    /// The outcome of an exit code, if it is one of ours.
+    pub fn of_code(code: u8) -> Option<Self> {
+        use Outcome::{Done, DoneWithProblems, Failed, Interrupted, Locked, NoSuchTarget, Usage, WrongKey};
+        let all = [Done, DoneWithProblems, Failed, Interrupted, Locked, NoSuchTarget, Usage, WrongKey];
+        all.into_iter().find(|outcome| outcome.code() == code)
+    }
+
     /// Done, with or without problems.
     pub fn of_problems(problems: u64) -> Self {
         if problems == 0 { Self::Done } else { Self::DoneWithProblems }

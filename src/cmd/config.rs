@@ -1,9 +1,12 @@
 //! `brackup config check`.
 
 use std::io::Write as _;
+use std::time::SystemTime;
 
 use brackup::config::{Compress, Padding, TargetKind};
+use brackup::date::Utc;
 use brackup::outcome::Outcome;
+use brackup::scheduler::Zone;
 use brackup::seal::Keyring;
 
 use super::open;
@@ -60,7 +63,21 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
             }
         }
     }
+    let zone = Zone::of_process();
+    let now = Utc::from_system(SystemTime::now()).to_unix();
+    for job in &config.jobs {
+        writeln!(
+            out,
+            "[JOB:{}] {} to {}, every day at {}, next {}",
+            job.name,
+            job.from.join(", "),
+            job.to.join(", "),
+            job.at,
+            zone.shown(zone.next(job.at, now))
+        )?;
+    }
     out.flush()?;
+    zone.warning().filter(|_| !config.jobs.is_empty()).iter().for_each(|warning| term::warning(warning));
     config.notes.iter().for_each(|note| term::warning(note));
     Ok(Outcome::Done)
 }

@@ -10,7 +10,7 @@ use super::findings::Findings;
 use super::limits::{LINE_BYTES_MAX, NAME_BYTES_MAX, SECTIONS_MAX};
 use super::nearest::did_you_mean;
 
-const HEADERS: &str = "[BOX], [SOURCE:name] or [TARGET:name]";
+const HEADERS: &str = "[BOX], [SOURCE:name], [TARGET:name] or [JOB:name]";
 const NAME: &str = "1 to 64 of A-Z a-z 0-9 . _ -, not beginning with . or -";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(super) enum Kind {
     Box,
     Source,
     Target,
+    Job,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ impl Kind {
             Self::Box => "BOX",
             Self::Source => "SOURCE",
             Self::Target => "TARGET",
+            Self::Job => "JOB",
         }
     }
 }
@@ -183,6 +185,7 @@ fn header(title: &[u8]) -> Result<(Kind, &str), Error> {
         ("BOX", None) => return Ok((Kind::Box, "")),
         ("SOURCE", Some(_)) => Kind::Source,
         ("TARGET", Some(_)) => Kind::Target,
+        ("JOB", Some(_)) => Kind::Job,
         _ => return Err(unknown().with_hint(header_hint(word))),
     };
     match name {
@@ -196,10 +199,10 @@ fn header(title: &[u8]) -> Result<(Kind, &str), Error> {
 }
 
 fn header_hint(word: &str) -> Option<String> {
-    const LATER: [&str; 3] = ["JOB", "ALERT", "WEB"];
+    const LATER: [&str; 2] = ["ALERT", "WEB"];
     match LATER.contains(&word) {
         true => Some(format!("{} come in a later version", listed(&LATER, "and"))),
-        false => did_you_mean(word, ["BOX", "SOURCE", "TARGET"]),
+        false => did_you_mean(word, ["BOX", "SOURCE", "TARGET", "JOB"]),
     }
 }
 
@@ -264,7 +267,7 @@ mod tests {
         for (text, told) in [
             (
                 "path = /x\n[BOX]",
-                "f:1: \"path\" is before any section, expected [BOX], [SOURCE:name] or [TARGET:name] first",
+                "f:1: \"path\" is before any section, expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name] first",
             ),
             ("[BOX]\nhello", "f:2: the line \"hello\", expected key = value, [section] or # comment"),
             ("[BOX]\n = x", "f:2: the line \"= x\", expected a key before the ="),
@@ -272,12 +275,15 @@ mod tests {
             ("[BOX]\nx = # y", "f:2: \"x\" has no value, expected key = value"),
             ("\n[BOX\nx = y", "f:2: the line \"[BOX\", expected a ] at its end"),
             ("[BOX]\na\0", "f:2: a NUL byte, expected UTF-8 text"),
-            ("[JOB:x]", "f:1: unknown section [JOB:x], expected [BOX], [SOURCE:name] or [TARGET:name]"),
-            ("[]", "f:1: unknown section [], expected [BOX], [SOURCE:name] or [TARGET:name]"),
-            ("[SOURCE]", "f:1: unknown section [SOURCE], expected [BOX], [SOURCE:name] or [TARGET:name]"),
-            ("[BOX:x]", "f:1: unknown section [BOX:x], expected [BOX], [SOURCE:name] or [TARGET:name]"),
-            ("[source:x]", "f:1: unknown section [source:x], expected [BOX], [SOURCE:name] or [TARGET:name]"),
-            ("[\x1b]", "f:1: unknown section [\\u{1b}], expected [BOX], [SOURCE:name] or [TARGET:name]"),
+            ("[WEB:x]", "f:1: unknown section [WEB:x], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
+            ("[]", "f:1: unknown section [], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
+            ("[SOURCE]", "f:1: unknown section [SOURCE], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
+            ("[BOX:x]", "f:1: unknown section [BOX:x], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
+            (
+                "[source:x]",
+                "f:1: unknown section [source:x], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]",
+            ),
+            ("[\x1b]", "f:1: unknown section [\\u{1b}], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
             (
                 "[SOURCE:a b]",
                 "f:1: the name \"a b\" in [SOURCE:…], expected 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with . or -",
@@ -295,7 +301,7 @@ mod tests {
         }
         assert_eq!(
             error(b"[\xff]").to_string(),
-            "f:1: unknown section [\\xff], expected [BOX], [SOURCE:name] or [TARGET:name]"
+            "f:1: unknown section [\\xff], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"
         );
         assert_eq!(error(b"[BOX]\n\xff=x").to_string(), "f:2: the line \"\\xff=x\", expected a key before the =");
     }
@@ -310,11 +316,12 @@ mod tests {
     #[test]
     fn unknown_sections_have_hints() {
         let hint = |text: &[u8]| error(text).hint();
-        let later = "JOB, ALERT and WEB come in a later version";
-        for text in ["[JOB:nightly]", "[ALERT:x]", "[WEB]"] {
+        let later = "ALERT and WEB come in a later version";
+        for text in ["[ALERT:x]", "[WEB]"] {
             assert_eq!(hint(text.as_bytes()).as_deref(), Some(later), "{text}");
         }
         assert_eq!(hint(b"[SORCE:x]").as_deref(), Some("did you mean \"SOURCE\"?"));
+        assert_eq!(hint(b"[JOBS:x]").as_deref(), Some("did you mean \"JOB\"?"));
         assert_eq!(hint(b"[target:x]").as_deref(), Some("did you mean \"TARGET\"?"));
         assert_eq!(hint(b"[printers]"), None);
     }

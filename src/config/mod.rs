@@ -9,6 +9,7 @@ mod file;
 mod findings;
 mod inherit;
 mod ini;
+mod job;
 mod limits;
 mod nearest;
 mod own;
@@ -25,8 +26,10 @@ use self::error::{listed, quoted};
 use self::findings::Findings;
 use self::ini::Kind;
 use self::nearest::did_you_mean;
+use self::values::Values;
 
 pub use self::error::{Error, ErrorKind};
+pub use self::job::{JobOptions, TimeOfDay};
 pub use self::own::{BoxOptions, Cipher};
 pub use self::rules::IgnoreRules;
 pub use self::size::parse_size;
@@ -45,6 +48,8 @@ pub struct Config {
     pub sources: Vec<SourceOptions>,
     /// Likewise, with those that a later version will know.
     pub targets: Vec<TargetOptions>,
+    /// In the order of the file. Every source and target that they name is one of the above and can be used.
+    pub jobs: Vec<JobOptions>,
     /// What is accepted and does nothing, one line each: `~/.brackup.conf:12: …`.
     pub notes: Vec<String>,
     /// Those of them that are about what somebody may count on, and comes in a later version.
@@ -79,62 +84,81 @@ impl Config {
         let own = BoxOptions::read(&sections, around, found);
         let mut sources = Vec::new();
         let mut targets = Vec::new();
+        // Sections that are wrong themselves: whoever names one is not told that it is not there.
+        let mut wrong = Vec::new();
         for (index, section) in sections.iter().enumerate() {
+            if matches!(section.kind, Kind::Box | Kind::Job) {
+                continue;
+            }
             let is_parent = inherit::is_parent(&sections, index);
             let values = inherit::resolve(&sections, index, found);
-            match section.kind {
-                Kind::Box => {}
-                Kind::Source => {
-                    sources.extend(SourceOptions::read(&values, is_parent, around, found));
-                }
-                Kind::Target => {
-                    targets.extend(TargetOptions::read(&values, is_parent, around, found));
-                }
+            let before = sources.len() + targets.len();
+            if section.kind == Kind::Source {
+                sources.extend(SourceOptions::read(&values, is_parent, around, found));
+            } else {
+                targets.extend(TargetOptions::read(&values, is_parent, around, found));
             }
+            if !is_parent && before == sources.len() + targets.len() {
+                wrong.push((section.kind, section.name));
+            }
+        }
+        let mut jobs = Vec::new();
+        for section in sections.iter().filter(|section| section.kind == Kind::Job) {
+            let source = |name: &str| match find_source(&sources, name) {
+                Err(_) if wrong.contains(&(Kind::Source, name)) => Ok(()),
+                found => found?.check_usable(),
+            };
+            let target = |name: &str| match find_target(&targets, name, true) {
+                Err(_) if wrong.contains(&(Kind::Target, name)) => Ok(()),
+                found => found?.check_usable(),
+            };
+            jobs.extend(JobOptions::read(&Values::of(section), source, target, found));
         }
         let promises = findings.promises();
         let notes = findings.finish()?;
-        Ok(Self { file: path.to_owned(), own: own?, sources, targets, notes, promises, shown })
+        Ok(Self { file: path.to_owned(), own: own?, sources, targets, jobs, notes, promises, shown })
     }
 
     /// The source of that name, if somebody could restore it.
     pub fn source(&self, name: &str) -> Result<&SourceOptions, Error> {
-        let Some(found) = self.sources.iter().find(|source| source.name == name) else {
-            let names: Vec<&str> = self.sources.iter().map(|source| &*source.name).collect();
-            let add = format!("add a section [SOURCE:{name}]");
-            return Err(self.no_such(ErrorKind::NoSuchSource, "source", name, &names, add));
-        };
-        let place = |error: Error| error.at(&self.shown, found.line);
-        found.check_usable().map_err(place)?;
+        let found = find_source(&self.sources, name).map_err(|error| error.at(&self.shown, 0))?;
+        found.check_usable().map_err(|error| error.at(&self.shown, found.line))?;
         Ok(found)
     }
 
     /// The target of that name, if this version can store to it.
     pub fn target(&self, name: &str) -> Result<&TargetOptions, Error> {
-        let Some(found) = self.targets.iter().find(|target| target.name == name) else {
-            let names: Vec<&str> = self.targets.iter().map(|target| &*target.name).collect();
-            let add = format!("add a section [TARGET:{name}], or give a folder as filesystem:/path");
-            return Err(self.no_such(ErrorKind::NoSuchTarget, "target", name, &names, add));
-        };
-        let place = |error: Error| error.at(&self.shown, found.line);
-        found.check_usable().map_err(place)?;
+        let found = find_target(&self.targets, name, false).map_err(|error| error.at(&self.shown, 0))?;
+        found.check_usable().map_err(|error| error.at(&self.shown, found.line))?;
         Ok(found)
     }
+}
 
-    fn no_such(&self, kind: ErrorKind, word: &str, name: &str, names: &[&str], add: String) -> Error {
-        let found = format!("there is no {word} {}", quoted(name.as_bytes()));
-        let error = Error::new(kind, found).at(&self.shown, 0);
-        let near = did_you_mean(name, names.iter().copied());
-        let hint = match (near, word) {
-            (None, _) if ini::is_name(name) => Some(add),
-            (None, "target") => Some("a folder is given as filesystem:/path".into()),
-            (near, _) => near,
+fn find_source<'s>(sources: &'s [SourceOptions], name: &str) -> Result<&'s SourceOptions, Error> {
+    sources.iter().find(|source| source.name == name).ok_or_else(|| {
+        let names: Vec<&str> = sources.iter().map(|source| &*source.name).collect();
+        let add = ini::is_name(name).then(|| format!("add a section [SOURCE:{name}]"));
+        no_such(ErrorKind::NoSuchSource, "source", name, &names, add)
+    })
+}
+
+fn find_target<'t>(targets: &'t [TargetOptions], name: &str, is_in_job: bool) -> Result<&'t TargetOptions, Error> {
+    targets.iter().find(|target| target.name == name).ok_or_else(|| {
+        let names: Vec<&str> = targets.iter().map(|target| &*target.name).collect();
+        let add = match (ini::is_name(name), is_in_job) {
+            (true, true) => format!("add a section [TARGET:{name}]"),
+            (true, false) => format!("add a section [TARGET:{name}], or give a folder as filesystem:/path"),
+            (false, true) => "a folder needs a section [TARGET:name] of its own".into(),
+            (false, false) => "a folder is given as filesystem:/path".into(),
         };
-        match names.is_empty() {
-            true => error.with_hint(hint),
-            false => error.expected(listed(names, "or")).with_hint(hint),
-        }
-    }
+        no_such(ErrorKind::NoSuchTarget, "target", name, &names, Some(add))
+    })
+}
+
+fn no_such(kind: ErrorKind, word: &str, name: &str, names: &[&str], add: Option<String>) -> Error {
+    let error = Error::new(kind, format!("there is no {word} {}", quoted(name.as_bytes())))
+        .with_hint(did_you_mean(name, names.iter().copied()).or(add));
+    if names.is_empty() { error } else { error.expected(listed(names, "or")) }
 }
 
 #[cfg(test)]
@@ -200,13 +224,15 @@ mod tests {
             }
             count += 1;
         }
-        assert_eq!(count, 7, "examples in docs/CONFIG.md");
+        assert_eq!(count, 8, "examples in docs/CONFIG.md");
     }
 
     #[test]
     fn every_key_is_in_the_documentation() {
         let text = include_str!("../../docs/CONFIG.md");
-        for (section, keys) in [("BOX", own::KEYS), ("SOURCE", source::KEYS), ("TARGET", target::KEYS)] {
+        for (section, keys) in
+            [("BOX", own::KEYS), ("SOURCE", source::KEYS), ("TARGET", target::KEYS), ("JOB", job::KEYS)]
+        {
             let begin = text.find(&format!("## [{section}")).unwrap();
             let end = text[begin + 2..].find("\n## ").unwrap();
             let rows = text[begin..begin + 2 + end].lines().filter(|line| line.starts_with("| `"));
@@ -290,6 +316,36 @@ mod tests {
         assert!(config.target("usb").unwrap_err().is_no_such_target());
         assert!(!config.source("usb").unwrap_err().is_no_such_target());
         assert_eq!(config.source("a/b").unwrap_err().hint(), None);
+    }
+
+    #[test]
+    fn a_job_names_what_there_is_and_can_be_used() {
+        let text = "[JOB:nightly]\nfrom=proj\nto=raidbackups\nat=02:30\n";
+        let config = parse(&format!("{text}{ORIGINAL}")).unwrap();
+        assert_eq!(config.jobs[0].pairs().collect::<Vec<_>>(), [("proj", "raidbackups")]);
+        let later = "[TARGET:s3]\ntype=S3\n";
+        for (line, told, hint) in [
+            ("from=prj", "there is no source \"prj\", expected proj or bradfitz", "did you mean \"proj\"?"),
+            ("from=music", "there is no source \"music\", expected proj or bradfitz", "add a section [SOURCE:music]"),
+            ("to=usb", "there is no target \"usb\", expected s3 or raidbackups", "add a section [TARGET:usb]"),
+            (
+                "to=filesystem:/raid",
+                "there is no target \"filesystem:/raid\", expected s3 or raidbackups",
+                "a folder needs a section [TARGET:name] of its own",
+            ),
+            (
+                "from=bradfitz",
+                "[SOURCE:bradfitz] has no recipient, expected recipient = a public key, a file with one or a key id",
+                "`brackup keygen` makes a secret key and prints its recipient",
+            ),
+            ("to=s3", "target \"s3\" is of type S3, which comes in a later version, expected Filesystem", ""),
+        ] {
+            let error = parse(&format!("{text}{line}\n{later}{ORIGINAL}")).unwrap_err();
+            assert_eq!(error.to_string(), format!("~/.brackup.conf:5: {told}"));
+            assert_eq!(error.hint().unwrap_or_default(), hint, "{line}");
+        }
+        let error = parse("[JOB:x]\nfrom=a\nto=b\nat=02:30\n[SOURCE:a]\npath=a\n[TARGET:b]\ntype=Ftp").unwrap_err();
+        assert_eq!(error.line(), Some(6), "the job is right: {error}");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) const KEYS: &[Key] = &[
     idle("digestdb_file", "the cache is in state_dir"),
     idle("digestdb_type", "the cache has one kind"),
     idle("gpg_path", "gpg is not used"),
-    later("webhook_url", "it comes with the daemon"),
+    later("webhook_url", "it comes with alerts"),
     later("keep_backups", "it comes with prune"),
 ];
 
@@ -337,7 +337,7 @@ mod tests {
             ("digestdb_file", "the cache is in state_dir"),
             ("digestdb_type", "the cache has one kind"),
             ("gpg_path", "gpg is not used"),
-            ("webhook_url", "it comes with the daemon"),
+            ("webhook_url", "it comes with alerts"),
             ("keep_backups", "it comes with prune"),
         ] {
             let text = format!("[SOURCE:x]\npath=/x\nrecipient=a\n{key} = 1");

@@ -1,4 +1,4 @@
-//! What a box remembers between runs, in one SQLite file: stat cache, known pieces, chunks, backups and their refs.
+//! What a box remembers between runs, in one SQLite file: stat cache, known pieces, chunks, backups and their refs, last runs of jobs.
 //!
 //! All of it is a cache (I6): losing it costs time and duplicates, never a restore. What it must never do is claim too
 //! much: everything that names a chunk counts only while the chunk's own row says `stored` (I2), and that row is
@@ -9,6 +9,7 @@ mod blobs;
 mod checksum;
 mod chunks;
 mod error;
+mod jobs;
 mod links;
 mod stat_cache;
 mod statement;
@@ -17,6 +18,7 @@ pub use backups::{Backup, ChainHead};
 pub use blobs::Blobs;
 pub use chunks::Chunks;
 pub use error::Error;
+pub use jobs::{JobEnd, JobRun};
 pub use links::{FirstLink, Links};
 pub use stat_cache::StatCache;
 
@@ -49,6 +51,10 @@ CREATE UNIQUE INDEX backups_by_name ON backups(target, name);
 CREATE TABLE refs(backup INTEGER, chunk INTEGER, PRIMARY KEY(backup, chunk)) WITHOUT ROWID;
 CREATE TABLE running(id INTEGER PRIMARY KEY);
 ";
+/// Came after the others; one that is not there is empty, so the version is the same.
+const JOBS: &str =
+    "CREATE TABLE IF NOT EXISTS jobs(name TEXT PRIMARY KEY, began INTEGER NOT NULL, ended INTEGER, outcome INTEGER,
+  tries INTEGER NOT NULL) WITHOUT ROWID;";
 
 /// The database of a box.
 pub struct Db {
@@ -100,9 +106,12 @@ impl Db {
         let db = Self { connection, path: path.into(), warning: None, calls_left: Cell::new(None) };
         match db.number("PRAGMA user_version")? {
             0 => {
-                db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+                db.execute_batch(&format!("BEGIN; {SCHEMA} {JOBS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
             }
-            SCHEMA_VERSION => db.check_after_crash()?,
+            SCHEMA_VERSION => {
+                db.check_after_crash()?;
+                db.execute_batch(JOBS)?;
+            }
             other => {
                 let what = format!("{} has schema {other}, made by another version of brackup", path.display());
                 return Err(Error { what, source: None });

@@ -9,7 +9,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     (1, &["blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "relpath", "thread"]),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
-    (4, &["backup", "bench", "restore", "verify"]),
+    (4, &["backup", "bench", "restore", "scheduler", "verify"]),
     // The program: uses the library as `brackup::`.
     (6, &["cli", "cmd", "main", "progress", "term"]),
 ];
@@ -23,6 +23,7 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("hyper::", &[], "as tokio"),
     ("async fn", &[], "as tokio"),
     (".await", &[], "as tokio"),
+    ("jiff::", &["src/scheduler/"], "time zones are in one place; names of backups are UTC"),
     ("rusqlite::", &["src/db/"], "what SQLite is asked is in one place"),
     ("hpke::", &["src/seal/"], "ciphers are used by those who know the format"),
     ("ring::", &["src/seal/"], "as hpke"),
