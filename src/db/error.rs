@@ -24,10 +24,14 @@ impl Error {
 
     /// Whether the file itself is damaged: as SQLite sees it, or because a field or the schema is not what was written there.
     pub fn is_corruption(&self) -> bool {
-        use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError};
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, SqlInputError, Utf8Error,
+        };
         use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
         match &self.source {
-            Some(FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)) => true,
+            Some(
+                FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..),
+            ) => true,
             // A statement that does not fit the schema, here and by the code Unknown: both are fixed, so the schema has changed.
             Some(SqlInputError { .. }) => true,
             Some(error) => matches!(
