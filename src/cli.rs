@@ -105,6 +105,8 @@ pub(crate) enum Command {
     Quickstart(QuickstartArgs),
     /// Restore a backup, or parts of it
     Restore(RestoreArgs),
+    /// Run the jobs of the configuration every day, in the foreground
+    Serve(ServeArgs),
     /// Check that what is stored is whole, without a key or with one
     Verify(VerifyArgs),
 }
@@ -235,6 +237,13 @@ pub(crate) struct RestoreArgs {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Log to the system's log instead of stderr [default socket: /dev/log]
+    #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true, default_missing_value = "/dev/log")]
+    pub(crate) syslog: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod cli;
 mod cmd;
 mod progress;
+mod syslog;
 mod term;
 
 use std::process::ExitCode;
@@ -33,13 +34,13 @@ fn main() -> ExitCode {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let stop = if cli.is_stoppable() { stop_on_signals() } else { Ok(Arc::default()) };
     let outcome = stop.and_then(|stop| run(cli, &stop)).unwrap_or_else(|failure| {
-        term::error(&failure);
+        term::last_words(&failure);
         failure.outcome
     });
     ExitCode::from(outcome.code())
 }
 
-fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
+fn run(cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
     let global = &cli.global;
     if cli.command.is_some() && (cli.backup.from.is_some() || cli.backup.dry_run) {
         return Err(Failure::usage("the options of a backup stand before another command")
@@ -63,6 +64,7 @@ fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
         Some(Command::Man) => cmd::manual::man(),
         Some(Command::Quickstart(args)) => cmd::quickstart::run(&args, global, stop),
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
+        Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
         Some(Command::Verify(args)) => cmd::verify::run(&args, global, stop),
     }
 }
@@ -70,8 +72,8 @@ fn run(cli: Cli, stop: &AtomicBool) -> Result<Outcome, Failure> {
 impl Cli {
     /// Whether it looks at the flag that a signal sets. The others only read and print: a signal may end them where they are.
     fn is_stoppable(&self) -> bool {
-        use Command::{Backup, Bench, Quickstart, Restore, Verify};
-        matches!(self.command, None | Some(Backup(_) | Bench(_) | Quickstart(_) | Restore(_) | Verify(_)))
+        use Command::{Backup, Bench, Quickstart, Restore, Serve, Verify};
+        matches!(self.command, None | Some(Backup(_) | Bench(_) | Quickstart(_) | Restore(_) | Serve(_) | Verify(_)))
     }
 }
 

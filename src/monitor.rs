@@ -1,7 +1,7 @@
 //! What a run tells while it goes on: counts, where it is, and what went wrong.
 //!
 //! A problem does not stop a run (invariant I10): it is told here, counted, and changes the exit code.
-//! Implementations: the terminal, JSON lines, tests; the status page comes with the daemon.
+//! Implementations: the terminal, JSON lines, the log of a job, tests; the status page comes later.
 
 use std::sync::Mutex;
 

@@ -2,9 +2,16 @@
 
 use std::fmt;
 use std::io::{self, BufWriter, Stdout, Write};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use brackup::monitor::one_line;
 use brackup::outcome::Outcome;
+
+use crate::syslog::Syslog;
+
+/// Where talk goes, if not to stderr.
+static LOG: OnceLock<Syslog> = OnceLock::new();
 
 /// Why a command ended otherwise than well.
 #[derive(Debug)]
@@ -46,22 +53,54 @@ impl From<io::Error> for Failure {
 }
 
 pub(crate) fn error(failure: &Failure) {
-    if !failure.message.is_empty() {
-        say(format_args!("brackup: error: {}", safe(&failure.message)));
+    lines(failure).iter().for_each(|line| say(format_args!("{line}")));
+}
+
+/// Why the program ends: to stderr in any case, where whoever started it looks.
+pub(crate) fn last_words(failure: &Failure) {
+    error(failure);
+    if LOG.get().is_some() {
+        lines(failure).iter().for_each(|line| say_here(format_args!("{line}")));
     }
-    if let Some(hint) = &failure.hint {
-        say(format_args!("brackup: hint: {}", safe(hint)));
-    }
+}
+
+fn lines(failure: &Failure) -> Vec<String> {
+    let error = Some(&failure.message).filter(|message| !message.is_empty());
+    let error = error.map(|message| format!("brackup: error: {}", safe(message)));
+    let hint = failure.hint.as_ref().map(|hint| format!("brackup: hint: {}", safe(hint)));
+    error.into_iter().chain(hint).collect()
 }
 
 pub(crate) fn warning(text: &str) {
     say(format_args!("brackup: warning: {}", safe(text)));
 }
 
+/// What a daemon does.
+pub(crate) fn note(text: &str) {
+    say(format_args!("brackup: {}", safe(text)));
+}
+
+/// From now on talk goes to the system's log.
+pub(crate) fn log_to(log: Syslog, path: &Path) {
+    if let Err(error) = log.line("brackup: logs here") {
+        warning(&format!("can't log to {}: {error}; lines are lost until somebody reads there", path.display()));
+    }
+    let _ = LOG.set(log);
+}
+
 /// A line of talk.
 pub(crate) fn say(text: fmt::Arguments<'_>) {
-    // If stderr is gone there is nobody to tell.
-    let _ = writeln!(io::stderr(), "{text}");
+    if let Some(log) = LOG.get() {
+        // Lost lines are counted there, and nothing waits for them.
+        let _ = log.line(&text.to_string());
+        return;
+    }
+    say_here(text);
+}
+
+fn say_here(text: fmt::Arguments<'_>) {
+    // A line in one piece: others write to the same place. If stderr is gone there is nobody to tell.
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Data.

@@ -14,8 +14,8 @@ use brackup::seal::Suite;
 use brackup::source::WalkOptions;
 use brackup::target::{Filesystem, Target};
 
-use super::pair::{compression, suite};
 use super::open::{self, NamedTarget};
+use super::pair::{compression, suite};
 use crate::cli::{BenchArgs, Global};
 use crate::term::{self, Failure};
 

@@ -11,4 +11,5 @@ pub(crate) mod open;
 pub(crate) mod pair;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
+pub(crate) mod serve;
 pub(crate) mod verify;

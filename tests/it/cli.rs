@@ -83,6 +83,7 @@ fn help_is_data_and_tells_the_exit_codes() {
         "ls",
         "quickstart",
         "restore",
+        "serve",
         "verify",
     ] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command} is not in the help");

@@ -81,7 +81,7 @@ fn cut_off_at_every_call(how: impl Fn(&Nas) -> How) {
         number += 1;
         let nas = Nas::new();
         nas.backup(&tree);
-        tree.file("big", noise(1000 + number, 2 << 20));
+        tree.file("big", noise(1000 + number as u64, 2 << 20));
         settle();
         let folder = nas.target();
         let recording = Recording::over(&folder);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brackup::fsutil::Lock;
@@ -268,7 +268,7 @@ fn a_target_without_power_has_all_that_was_said_to_be_stored() {
         nas.backup(&tree);
         tree.file("big", noise(2, 5 << 20));
         settle();
-        let stored = AtomicU64::new(0);
+        let stored = AtomicUsize::new(0);
         let watch = Watch(|event: Event<'_>| {
             let is_chunk = matches!(event, Event::Count(Counter::Chunks));
             if is_chunk && stored.fetch_add(1, Ordering::Relaxed) + 1 == cut_after {

@@ -11,7 +11,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     (3, &["catalog"]),
     (4, &["backup", "bench", "restore", "scheduler", "verify"]),
     // The program: uses the library as `brackup::`.
-    (6, &["cli", "cmd", "main", "progress", "term"]),
+    (6, &["cli", "cmd", "main", "progress", "syslog", "term"]),
 ];
 /// Levels whose modules import each other.
 const SIBLINGS_IMPORT: &[u8] = &[1, 6];

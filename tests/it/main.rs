@@ -48,6 +48,8 @@ mod packages;
 mod program;
 /// A tree comes back as it was.
 mod round_trip;
+/// Jobs that run by themselves.
+mod serve;
 /// What packages make a service of.
 mod service;
 /// Trees, boxes, targets and programs to test with.

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use brackup::monitor::{Counter, Quiet, Severity};
 use brackup::restore::Conflict;
@@ -33,8 +33,8 @@ fn a_racily_clean_file_is_read_again() {
 }
 
 /// Backs up `a` (four chunks of noise), and calls `act` when `reads` pieces of it have been read; then restores.
-fn meddled(tree: &Tree, nas: &Nas, reads: u64, act: impl Fn() + Send + Sync) -> (Done, Tree) {
-    let (seen, is_a) = (AtomicU64::new(0), AtomicBool::new(false));
+fn meddled(tree: &Tree, nas: &Nas, reads: usize, act: impl Fn() + Send + Sync) -> (Done, Tree) {
+    let (seen, is_a) = (AtomicUsize::new(0), AtomicBool::new(false));
     let watch = Watch(|event: Event<'_>| match event {
         Event::At(path) => {
             is_a.store(path == "a", Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brackup::backup::Padding;
 use brackup::monitor::Counter;
@@ -221,7 +221,7 @@ fn what_is_there_is_asked_for_before_many_items_are_fetched() {
     for (conflict, expected) in [(Conflict::Abort, "is there already"), (Conflict::Skip, "")] {
         let there = Tree::new();
         there.file("holed", b"mine");
-        let fetched = AtomicU64::new(0);
+        let fetched = AtomicUsize::new(0);
         let watch = Watch(|event: Event<'_>| {
             if matches!(event, Event::Count(Counter::ReadBytes)) {
                 fetched.fetch_add(1, Ordering::Relaxed);

@@ -6,6 +6,7 @@ mod mount;
 mod nas;
 mod program;
 mod sealed;
+mod service;
 mod targets;
 mod tree;
 
@@ -14,6 +15,7 @@ pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use program::{Program, code, stderr};
 pub(crate) use sealed::seal_into;
+pub(crate) use service::Service;
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use brackup::target::{Error, ErrorKind, Finished, ObjectName, Stage, Target};
 
@@ -108,19 +108,19 @@ pub(crate) enum How {
 /// Fails from or at one call, counted from 1.
 pub(crate) struct Fault<'a> {
     inner: &'a dyn Target,
-    at: u64,
+    at: usize,
     how: How,
-    calls: AtomicU64,
+    calls: AtomicUsize,
     failed: Mutex<Option<String>>,
 }
 
 impl<'a> Fault<'a> {
-    pub(crate) fn over(inner: &'a dyn Target, at: u64, how: How) -> Self {
-        Self { inner, at, how, calls: AtomicU64::new(0), failed: Mutex::default() }
+    pub(crate) fn over(inner: &'a dyn Target, at: usize, how: How) -> Self {
+        Self { inner, at, how, calls: AtomicUsize::new(0), failed: Mutex::default() }
     }
 
     /// How many calls there were.
-    pub(crate) fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 

@@ -1,0 +1,65 @@
+//! Something that goes on on a thread of its own, and its answer.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
+
+use brackup::db::JobRun;
+use brackup::scheduler::Runs;
+use brackup::thread;
+
+use super::bell::Bell;
+use crate::term::Failure;
+
+/// What a thread of its own does.
+pub(super) struct Work {
+    /// The job; nothing: it recalls.
+    pub(super) job: Option<String>,
+    /// The state that it is about.
+    pub(super) state_dir: PathBuf,
+    answer: Receiver<Answer>,
+}
+
+pub(super) enum Answer {
+    Recalled(Result<Runs, Failure>),
+    /// Nothing: another run holds the lock.
+    Ran(Option<JobRun>),
+    /// The thread ended without a word.
+    Nothing,
+}
+
+impl Work {
+    /// Starts it. The bell rings when there is an answer.
+    pub(super) fn start(
+        job: Option<String>,
+        state_dir: PathBuf,
+        bell: &Bell,
+        act: impl FnOnce() -> Answer + Send + 'static,
+    ) -> io::Result<Self> {
+        let ringer = bell.ringer()?;
+        let (send, answer) = channel();
+        let worker = move || {
+            // It goes last, and rings then.
+            let _ringer = ringer;
+            let _ = send.send(act());
+            drop(send);
+        };
+        thread::named("job").stack_size(thread::LINE_STACK_BYTES).spawn(worker)?;
+        Ok(Self { job, state_dir, answer })
+    }
+
+    /// The answer, if it has come.
+    pub(super) fn answer(&self) -> Option<Answer> {
+        match self.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Answer::Nothing),
+        }
+    }
+
+    /// Waits for the end; whether it came in time.
+    pub(super) fn ends_within(&self, most: Duration) -> bool {
+        self.answer.recv_timeout(most).is_ok()
+    }
+}
