@@ -134,7 +134,7 @@ mod tests {
         let won: Vec<Vec<usize>> = std::thread::scope(|scope| {
             let runners = [0, 1, 2, 3, 4, 5, 6, 7].map(|runner| {
                 let (folder, barrier) = (folder.path(), &barrier);
-                scope.spawn(move || {
+                let racing = move || {
                     let mut won = Vec::new();
                     for round in 0..100 {
                         let own = folder.join(format!("{round}-{runner}.partial"));
@@ -147,7 +147,8 @@ mod tests {
                         assert_eq!(own.exists(), won.last() != Some(&round));
                     }
                     won
-                })
+                };
+                crate::thread::named("race").spawn_scoped(scope, racing).unwrap()
             });
             runners.map(|runner| runner.join().unwrap()).into()
         });
