@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -105,6 +105,11 @@ pub fn named_temporary(directory: &Path, what: &str) -> io::Result<(File, PathBu
             Ok(file) => return Ok((file, path)),
         }
     }
+}
+
+/// Device and inode of what a path leads to, if anything is there: two paths to one thing have the same.
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))
 }
 
 /// Lets go of the page cache of what a file has passed through: a backup must not push out what the box's

@@ -19,6 +19,7 @@ use std::time::SystemTime;
 
 use crate::catalog;
 use crate::db::Db;
+use crate::fsutil;
 use crate::monitor::{Counts, Tally};
 use crate::seal::{BoxKey, Recipient, Suite};
 use crate::source::{self, Contents, Walk, WalkAhead, WalkOptions};
@@ -82,9 +83,7 @@ pub struct Options<'a> {
 impl Options<'_> {
     /// Device and inode of the directories to leave out; one that is not there needs no leaving out.
     pub fn excluded_directories(&self) -> Vec<(u64, u64)> {
-        use std::os::unix::fs::MetadataExt as _;
-        let there = self.excluded.iter().filter_map(|path| std::fs::metadata(path).ok());
-        there.map(|metadata| (metadata.dev(), metadata.ino())).collect()
+        self.excluded.iter().filter_map(|path| fsutil::identity(path)).collect()
     }
 
     /// How the tree is walked, without these directories.

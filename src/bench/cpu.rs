@@ -86,11 +86,7 @@ impl<'a> Bench<'a> {
     }
 
     pub(super) fn seal(&self, suite: Suite) -> Result<Measured, Error> {
-        let what = match suite {
-            Suite::Aes256Gcm => What::SealAes,
-            Suite::ChaCha20Poly1305 => What::SealChaCha,
-        };
-        let mut measured = Measured::new(what);
+        let mut measured = Measured::new(What::seal(suite));
         let sink = |sealed: Sealed<'_>| {
             black_box(sealed.as_bytes());
             Ok::<_, Error>(())

@@ -94,12 +94,8 @@ impl Report {
                 (of(small, totals.small_files as f64), of(large, bytes - small_bytes))
             }
         };
-        let left = self.of(What::Compress).map_or(1.0, |done| done.left as f64 / done.bytes.max(1) as f64);
+        let left = self.of(What::Compress).map_or(1.0, Measured::part_left);
         let stored = bytes * left;
-        let cipher = match suite {
-            Suite::Aes256Gcm => What::SealAes,
-            Suite::ChaCha20Poly1305 => What::SealChaCha,
-        };
         let name = of(What::Sha1, stored);
         Some(Costs {
             walk: of(What::Walk, totals.entries as f64),
@@ -108,7 +104,7 @@ impl Report {
             digest: of(What::Sha1, bytes) + of(What::Blake3, bytes),
             compress: of(What::Compress, bytes),
             remember: of(What::Remember, totals.files as f64),
-            seal: of(cipher, stored) + name,
+            seal: of(What::seal(suite), stored) + name,
             // A stage names what it takes: that was measured with it, and is the sealer's.
             write: of(What::Write, stored).without(name),
         })

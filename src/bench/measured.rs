@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::seal::Suite;
+
 /// A step of a backup, as far as it is measured alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
@@ -30,6 +32,14 @@ pub enum What {
 }
 
 impl What {
+    /// Sealing with this suite.
+    pub(super) fn seal(suite: Suite) -> Self {
+        match suite {
+            Suite::Aes256Gcm => Self::SealAes,
+            Suite::ChaCha20Poly1305 => Self::SealChaCha,
+        }
+    }
+
     /// Its word.
     pub fn word(self) -> &'static str {
         match self {
@@ -98,6 +108,11 @@ impl Measured {
     pub fn per_second(&self) -> f64 {
         // A clock with a coarse grain may not have moved.
         self.count as f64 / self.wall.as_secs_f64().max(1e-9)
+    }
+
+    /// How much of the bytes was left.
+    pub fn part_left(&self) -> f64 {
+        self.left as f64 / self.bytes.max(1) as f64
     }
 
     /// Seconds for one of its unit: by the clock, and of CPU.

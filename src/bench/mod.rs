@@ -67,7 +67,7 @@ pub fn run(options: Options<'_>, stop: &AtomicBool, each: &mut dyn FnMut(&Measur
     };
     let bench = cpu::Bench::new(&options, stop)?;
     if let Some((path, walk)) = options.source {
-        let (totals, walked) = reading::walk(path, &walk, stop)?;
+        let (totals, walked) = reading::walk(path, walk, stop)?;
         told(&mut report, walked.into_iter().collect());
         told(&mut report, reading::read(path, walk, &totals, &bench)?);
         report.totals = Some(totals);

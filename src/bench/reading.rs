@@ -42,7 +42,7 @@ pub struct Totals {
 /// Walks the tree for a while, and counts.
 pub(super) fn walk(
     path: &Path,
-    options: &WalkOptions<'_>,
+    options: WalkOptions<'_>,
     stop: &AtomicBool,
 ) -> Result<(Totals, Option<Measured>), Error> {
     let mut totals = Totals::default();
@@ -52,7 +52,7 @@ pub(super) fn walk(
     }
     let (quiet, mut measured) = (Quiet::default(), Measured::new(What::Walk));
     let tally = Tally::new(&quiet);
-    let mut walk = measured.time(|| Walk::open(path, again(options)))?;
+    let mut walk = measured.time(|| Walk::open(path, options))?;
     while measured.wall < WALK_TIME_MAX && !stop.load(Ordering::Relaxed) {
         let Some(met) = measured.time(|| walk.next(&tally))? else {
             totals.whole = true;
@@ -216,15 +216,6 @@ impl Sample<'_> {
 
     fn finish(self) -> Vec<Measured> {
         vec![self.small, self.large, self.compress]
-    }
-}
-
-fn again<'a>(options: &WalkOptions<'a>) -> WalkOptions<'a> {
-    WalkOptions {
-        ignores: options.ignores,
-        excluded: options.excluded,
-        one_filesystem: options.one_filesystem,
-        spool: options.spool,
     }
 }
 

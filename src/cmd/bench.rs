@@ -1,13 +1,13 @@
 //! `brackup bench`: how fast this box is at each step of a backup, and how long a first one would take.
 
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use brackup::bench::{self, Estimate, Measured, Report, Totals, What};
 use brackup::config::{BoxOptions, Cipher, Compress, SourceOptions};
+use brackup::fsutil::identity;
 use brackup::limits::CHUNK_BYTES_MAX;
 use brackup::outcome::Outcome;
 use brackup::seal::Suite;
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, stop: &AtomicBool) -> Resul
     let ignores = |path: &[u8], is_directory: bool| {
         source.is_some_and(|source: &SourceOptions| source.ignore.ignores(path, is_directory))
     };
-    let excluded = identities([folder.as_ref(), Some(&own.state_dir), Some(&own.spool_dir)]);
+    let excluded = [folder.as_ref(), Some(&own.state_dir), Some(&own.spool_dir)];
+    let excluded: Vec<_> = excluded.into_iter().flatten().filter_map(|folder| identity(folder)).collect();
     let walk = |source: &SourceOptions| WalkOptions {
         ignores: &ignores,
         excluded: &excluded,
@@ -103,13 +104,8 @@ fn place(target: NamedTarget) -> Result<(Box<dyn Target>, PathBuf), Failure> {
     }
 }
 
-fn identities<const N: usize>(folders: [Option<&PathBuf>; N]) -> Vec<(u64, u64)> {
-    let there = folders.into_iter().flatten().filter_map(|folder| std::fs::metadata(folder).ok());
-    there.map(|there| (there.dev(), there.ino())).collect()
-}
-
 fn is_one_disk(one: &Path, other: &Path) -> bool {
-    let device = |path: &Path| std::fs::metadata(path).ok().map(|there| there.dev());
+    let device = |path: &Path| identity(path).map(|(device, _)| device);
     device(one).is_some_and(|device_of_one| device(other) == Some(device_of_one))
 }
 
@@ -195,7 +191,7 @@ fn say_json(
             "slowest": estimate.slowest.word(),
         })
     });
-    let compressed = report.of(What::Compress).map(|done| done.left as f64 / done.bytes.max(1) as f64);
+    let compressed = report.of(What::Compress).map(Measured::part_left);
     let value = serde_json::json!({
         "command": "bench",
         "interrupted": report.interrupted,

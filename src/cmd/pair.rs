@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use brackup::backup::{self, Options, Padding, Report};
 use brackup::config::{self, BoxOptions, Cipher, Compress, SourceOptions};
 use brackup::entry::Kind;
+use brackup::fsutil::identity;
 use brackup::monitor::{Counter, Monitor, Quiet, Tally};
 use brackup::outcome::Outcome;
 use brackup::seal::{Keyring, Recipient, Suite};
@@ -177,8 +178,6 @@ pub(super) fn compression(compress: Compress) -> Option<i32> {
 
 /// Whether two paths lead to the same directory.
 fn is_same(one: &Path, other: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    let identity = |path: &Path| std::fs::metadata(path).ok().map(|there| (there.dev(), there.ino()));
     identity(one).is_some_and(|identity_of_one| identity(other) == Some(identity_of_one))
 }
 

@@ -31,6 +31,7 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 const NAME_BYTES_MAX: usize = 255;
 
 /// What a walk leaves out, and where it may put what does not fit in memory.
+#[derive(Clone, Copy)]
 #[expect(missing_debug_implementations, reason = "it holds a closure")]
 pub struct WalkOptions<'a> {
     /// Whether a path (with its being a directory) is to be left out.

@@ -40,19 +40,17 @@ impl Task {
     /// Makes the job's backups; nothing if another run holds the lock.
     pub(super) fn run(&self) -> Option<JobRun> {
         let mut run = JobRun::begin(now(), self.last.as_ref());
-        let outcome = match State::lock(&self.config.own) {
+        let ended = |outcome| Some(JobEnd { at: now(), outcome });
+        match State::lock(&self.config.own) {
             Err(failure) if failure.outcome == Outcome::Locked => return None,
-            Err(failure) => self.failed("", failure),
+            Err(failure) => run.end = ended(self.failed("", failure)),
             Ok(state) => {
                 self.say("", "begins");
                 self.remember(&state, &run);
-                let outcome = self.pairs(&state);
-                run.end = Some(JobEnd { at: now(), outcome });
+                run.end = ended(self.pairs(&state));
                 self.remember(&state, &run);
-                outcome
             }
-        };
-        run.end = Some(JobEnd { at: now(), outcome });
+        }
         Some(run)
     }
 
