@@ -221,7 +221,8 @@ pub fn unescape(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn must_escape(character: char) -> bool {
+/// Characters that are never written as they are.
+pub(crate) fn must_escape(character: char) -> bool {
     let code = u32::from(character);
     matches!(code, 0..=0x1f | 0x7f..=0x9f | 0x2028 | 0x2029 | 0xfeff) || code & 0xfffe == 0xfffe
 }

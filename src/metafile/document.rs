@@ -1,4 +1,5 @@
-//! One document of any kind, as YAML has it: every key that there is, parsed within a budget. What the values mean is for the reader.
+//! One document of any kind, as YAML has it: every key that there is, parsed within a budget, or without YAML if it is as writers write
+//! it. What the values mean is for the reader.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,12 +7,13 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, SeqAccess, Visitor};
 
+use super::corner;
 use crate::blob::{Codec, Item};
 use crate::digest::Key;
 use crate::limits::YAML_DEPTH_MAX;
 
 /// Every key that a document may have. Unknown ones are ignored (FORMAT.md section 10).
-#[derive(Deserialize, Default)]
+#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(default)]
 pub(super) struct Document {
     pub(super) brackup: Option<u64>,
@@ -49,6 +51,15 @@ pub(super) struct Document {
 
 pub(super) fn parse(text: &[u8]) -> Result<Document, String> {
     let text = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
+    if let Some(document) = corner::parse(text) {
+        // Tests and fuzzers hold the one against the other, whatever they read.
+        debug_assert_eq!(Ok(&document), yaml(text).as_ref(), "{text}");
+        return Ok(document);
+    }
+    yaml(text)
+}
+
+pub(super) fn yaml(text: &str) -> Result<Document, String> {
     // FORMAT.md sections 6 and 9. What one entry may hold is bounded by the length of its document.
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! { max_depth: YAML_DEPTH_MAX, max_anchors: 0, max_aliases: 0 },
@@ -58,6 +69,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Document, String> {
 }
 
 /// One item of `chunks`: `['key', offset, length]`, the same with `zstd`, or `[hole, length]`.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct ChunkItem(pub(super) Item<Key>);
 
 impl<'de> Deserialize<'de> for ChunkItem {

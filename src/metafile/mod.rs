@@ -2,6 +2,7 @@
 //!
 //! Pure text: compression and sealing are put around it by the line. Neither side ever holds more than one document.
 
+mod corner;
 mod document;
 mod read;
 mod write;
