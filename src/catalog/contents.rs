@@ -3,7 +3,8 @@
 
 use std::io::{self, Read};
 
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
+use zstd::stream::raw::{DParameter, Decoder, Operation as _};
 
 use super::Error;
 use crate::blob::{Codec, Item};
@@ -17,40 +18,50 @@ const OPEN_CHUNKS: usize = 16;
 /// Segments that one request fetches when a file goes on behind the first.
 const FETCH_SEGMENTS: u64 = 4;
 
-/// Reads from the payloads of chunks.
+/// Reads from the payloads of chunks, for one file after the other: what costs to be made anew for each small file is kept here.
+#[derive(Debug)]
 pub struct ChunkReader<'a> {
-    target: &'a dyn Target,
-    identities: &'a [Identity],
-    open: Vec<(Key, Opening)>,
-    /// The segments that were fetched last: chunk, index of the first, opened bytes.
-    segments: Option<(Key, u64)>,
-    bytes: Vec<u8>,
-    fetched: u64,
+    segments: Segments<'a>,
+    inflater: Inflater,
 }
 
 impl<'a> ChunkReader<'a> {
     /// Reads from this target with these keys.
     pub fn new(target: &'a dyn Target, identities: &'a [Identity]) -> Self {
-        Self { target, identities, open: Vec::new(), segments: None, bytes: Vec::new(), fetched: 0 }
+        let segments =
+            Segments { target, identities, open: Vec::new(), at_hand: None, bytes: Zeroizing::default(), fetched: 0 };
+        Self { segments, inflater: Inflater::default() }
     }
 
     /// Sealed bytes that were fetched so far.
     pub fn fetched(&self) -> u64 {
-        self.fetched
+        self.segments.fetched
     }
+}
 
+struct Segments<'a> {
+    target: &'a dyn Target,
+    identities: &'a [Identity],
+    open: Vec<(Key, Opening)>,
+    /// The segments that were fetched last: chunk, index of the first, opened bytes.
+    at_hand: Option<(Key, u64)>,
+    bytes: Zeroizing<Vec<u8>>,
+    fetched: u64,
+}
+
+impl Segments<'_> {
     /// Payload bytes from `offset`, as many as lie at hand, at least one and at most `most`.
     fn read(&mut self, key: &Key, offset: u64, most: u64) -> Result<&[u8], Error> {
         let segment_bytes = SEGMENT_BYTES as u64;
         let index = offset / segment_bytes;
-        let is_at_hand = self.segments.is_some_and(|(of, first)| {
+        let is_at_hand = self.at_hand.is_some_and(|(of, first)| {
             of == *key && index >= first && (offset - first * segment_bytes) < self.bytes.len() as u64
         });
         if !is_at_hand {
             let wanted = (offset % segment_bytes + most).div_ceil(segment_bytes);
             self.fetch(key, index, wanted.clamp(1, FETCH_SEGMENTS))?;
         }
-        let first = self.segments.map_or(0, |(_, first)| first);
+        let first = self.at_hand.map_or(0, |(_, first)| first);
         let start = usize::try_from(offset - first * segment_bytes).unwrap_or(usize::MAX);
         let rest = self.bytes.get(start..).filter(|rest| !rest.is_empty());
         let rest = rest.ok_or(Error::Contents("an extent reaches behind the end of its chunk"))?;
@@ -58,8 +69,8 @@ impl<'a> ChunkReader<'a> {
     }
 
     fn fetch(&mut self, key: &Key, first: u64, count: u64) -> Result<(), Error> {
-        self.segments = None;
-        self.bytes.zeroize();
+        self.at_hand = None;
+        self.bytes.clear();
         let name = ObjectName::Chunk(*key);
         let at = self.opened(key)?;
         let opening = &self.open[at].1;
@@ -70,22 +81,28 @@ impl<'a> ChunkReader<'a> {
         let (from, _) = opening.place(first);
         let (last, last_length) = opening.place(end - 1);
         let length = last + last_length as u64 - from;
-        // It is opened in place.
-        let mut sealed = Zeroizing::new(Vec::with_capacity(length as usize));
+        if self.bytes.capacity() < length as usize {
+            // Not grown: that would leave what was opened before where it was.
+            self.bytes = Zeroizing::new(Vec::with_capacity(length as usize));
+        }
         let failed = |error| crate::target::Error::io(format!("can't read {name}"), error);
-        self.target.get(&name, from, length)?.read_to_end(&mut sealed).map_err(failed)?;
-        self.fetched += sealed.len() as u64;
+        self.target.get(&name, from, length)?.take(length).read_to_end(&mut self.bytes).map_err(failed)?;
+        self.fetched += self.bytes.len() as u64;
         let damaged = |fault| Error::Object { name: name.to_string(), fault };
-        if sealed.len() as u64 != length {
+        if self.bytes.len() as u64 != length {
             return Err(damaged(Fault::Damaged));
         }
-        let mut rest = &mut sealed[..];
+        // They are opened in place, each moved down to the end of the one before.
+        let (mut start, mut opened) = (0, 0);
         for index in first..end {
-            let (segment, behind) = rest.split_at_mut(opening.place(index).1);
-            self.bytes.extend_from_slice(opening.segment(index, segment).map_err(damaged)?);
-            rest = behind;
+            let sealed = start..start + opening.place(index).1;
+            start = sealed.end;
+            let payload = opening.segment(index, &mut self.bytes[sealed.clone()]).map_err(damaged)?.len();
+            self.bytes.copy_within(sealed.start..sealed.start + payload, opened);
+            opened += payload;
         }
-        self.segments = Some((*key, first));
+        self.bytes.truncate(opened);
+        self.at_hand = Some((*key, first));
         Ok(())
     }
 
@@ -110,15 +127,9 @@ impl<'a> ChunkReader<'a> {
     }
 }
 
-impl Drop for ChunkReader<'_> {
-    fn drop(&mut self) {
-        self.bytes.zeroize();
-    }
-}
-
-impl std::fmt::Debug for ChunkReader<'_> {
+impl std::fmt::Debug for Segments<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ChunkReader({} open)", self.open.len())
+        write!(f, "Segments({} open)", self.open.len())
     }
 }
 
@@ -139,30 +150,26 @@ pub fn slices(length: u64) -> impl Iterator<Item = u64> {
     full.chain((last > 0).then_some(last))
 }
 
-/// Turns a file's items into its contents. Items may come in several lists (parts).
+/// Turns a file's items into its contents. Items may come in several lists (parts), but those of one file before those of the next.
 #[derive(Debug)]
 pub struct FileReader {
     /// Bytes that may still come: more would not be the file.
     left: u64,
-    zstd: Option<Inflating>,
-    buffer: Zeroizing<Vec<u8>>,
+    stream: Stream,
 }
 
-struct Inflating {
-    decoder: zstd::stream::raw::Decoder<'static>,
-    is_at_frame_end: bool,
-}
-
-impl std::fmt::Debug for Inflating {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Inflating")
-    }
+/// Where a file is in its compressed bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    None,
+    InFrame,
+    AtFrameEnd,
 }
 
 impl FileReader {
     /// A file of at most `size` bytes, or of as many as there are up to the limit.
     pub fn new(size: u64) -> Self {
-        Self { left: size, zstd: None, buffer: Zeroizing::default() }
+        Self { left: size, stream: Stream::None }
     }
 
     /// Reads the next items, calling back with what comes out.
@@ -186,11 +193,11 @@ impl FileReader {
                     }
                     let (mut offset, mut rest) = (*offset, *length);
                     while rest > 0 {
-                        let stored = chunks.read(chunk, offset, rest)?;
+                        let stored = chunks.segments.read(chunk, offset, rest)?;
                         let got = stored.len() as u64;
                         match codec {
                             Codec::Raw => each(Span::Data(stored))?,
-                            Codec::Zstd => self.inflate(stored, &mut each)?,
+                            Codec::Zstd => self.inflate(stored, &mut chunks.inflater, &mut each)?,
                         }
                         offset = offset.checked_add(got).ok_or(Error::Contents("an extent is out of range"))?;
                         rest -= got;
@@ -213,41 +220,66 @@ impl FileReader {
     }
 
     fn end_stream(&mut self) -> Result<(), Error> {
-        match self.zstd.take() {
-            Some(inflating) if !inflating.is_at_frame_end => Err(Error::Contents("a compressed run is cut short")),
-            _ => Ok(()),
+        match std::mem::replace(&mut self.stream, Stream::None) {
+            Stream::InFrame => Err(Error::Contents("a compressed run is cut short")),
+            Stream::None | Stream::AtFrameEnd => Ok(()),
         }
     }
 
     fn inflate<E: From<Error>>(
         &mut self,
         mut stored: &[u8],
+        inflater: &mut Inflater,
         each: &mut impl FnMut(Span<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        use zstd::stream::raw::Operation as _;
+        let Inflater { decoder, buffer } = inflater;
         let corrupt = |_: io::Error| Error::Contents("a compressed run is corrupt");
-        if self.zstd.is_none() {
-            let mut decoder = zstd::stream::raw::Decoder::new().map_err(corrupt)?;
-            decoder.set_parameter(zstd::stream::raw::DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(corrupt)?;
-            self.zstd = Some(Inflating { decoder, is_at_frame_end: true });
+        let decoder = match decoder {
+            Some(decoder) => decoder,
+            None => decoder.insert(Inflater::decoder().map_err(corrupt)?),
+        };
+        if self.stream == Stream::None {
+            // Whatever the file before has left in it.
+            decoder.reinit().map_err(corrupt)?;
+            self.stream = Stream::AtFrameEnd;
         }
-        self.buffer.resize(SEGMENT_BYTES, 0);
+        buffer.resize(SEGMENT_BYTES, 0);
         loop {
-            let Some(inflating) = &mut self.zstd else { return Ok(()) };
-            let status = inflating.decoder.run_on_buffers(stored, &mut self.buffer).map_err(corrupt)?;
+            let status = decoder.run_on_buffers(stored, buffer).map_err(corrupt)?;
             stored = &stored[status.bytes_read..];
             if status.bytes_read > 0 || status.bytes_written > 0 {
                 // Having done nothing it tells what it wants for the next frame.
-                inflating.is_at_frame_end = status.remaining == 0;
+                self.stream = if status.remaining == 0 { Stream::AtFrameEnd } else { Stream::InFrame };
             }
             self.take(status.bytes_written as u64)?;
             if status.bytes_written > 0 {
-                each(Span::Data(&self.buffer[..status.bytes_written]))?;
+                each(Span::Data(&buffer[..status.bytes_written]))?;
             }
             // A buffer filled to its end may mean that more is waiting inside.
-            if stored.is_empty() && status.bytes_written < self.buffer.len() {
+            if stored.is_empty() && status.bytes_written < buffer.len() {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Decompresses, one stream after the other.
+#[derive(Default)]
+struct Inflater {
+    decoder: Option<Decoder<'static>>,
+    buffer: Zeroizing<Vec<u8>>,
+}
+
+impl Inflater {
+    fn decoder() -> io::Result<Decoder<'static>> {
+        let mut decoder = Decoder::new()?;
+        decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;
+        Ok(decoder)
+    }
+}
+
+impl std::fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inflater")
     }
 }

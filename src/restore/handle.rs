@@ -81,6 +81,16 @@ impl<'a> Handle<'a> {
     }
 
     /// A link has no ACL.
+    pub(super) fn has_xattr(&self, name: &str) -> io::Result<bool> {
+        let value = match self {
+            Self::Open(file) => file.get_xattr(name),
+            Self::Node(held) => xattr::get_deref(by_descriptor(held), name),
+            Self::Link(..) => return Ok(false),
+        };
+        value.map(|value| value.is_some())
+    }
+
+    /// A link has no ACL.
     pub(super) fn remove_xattr(&self, name: &str) -> io::Result<()> {
         match self {
             Self::Open(file) => file.remove_xattr(name),

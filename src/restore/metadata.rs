@@ -123,14 +123,21 @@ impl Metadata {
     /// Sets owner and group, or the group alone; gives the mode that is safe then.
     fn own(&mut self, handle: &Handle<'_>, path: &RelPath, wanted: &Wanted, tally: &Tally<'_>) -> Mode {
         let (uid, gid) = self.owner(wanted);
-        let set = handle.set_owner(Some(uid), Some(gid));
-        if set.is_err() {
-            // Whether it helped is seen below.
-            let _ = handle.set_owner(None, Some(gid));
+        let has = || {
+            let there = handle.stat().map(|there| (there.uid == uid.as_raw(), there.gid == gid.as_raw()));
+            there.unwrap_or_default()
+        };
+        let mut set = Ok(());
+        let (mut has_user, mut has_group) = has();
+        if !(has_user && has_group) {
+            set = handle.set_owner(Some(uid), Some(gid));
+            if set.is_err() {
+                // Whether it helped is seen below.
+                let _ = handle.set_owner(None, Some(gid));
+            }
+            // Some file systems say yes and keep their own: only what is there counts.
+            (has_user, has_group) = has();
         }
-        // Some file systems say yes and keep their own: only what is there counts.
-        let there = handle.stat().map(|there| (there.uid == uid.as_raw(), there.gid == gid.as_raw()));
-        let (has_user, has_group) = there.unwrap_or_default();
         if !(has_user && has_group) {
             let may_not = !self.is_root && (uid != Uid::effective() || set == Err(Errno::EPERM));
             let what = if has_user { "group" } else { "owner" };
@@ -190,6 +197,10 @@ fn disinherit(handle: &Handle<'_>, path: &RelPath, wanted: &Wanted, tally: &Tall
     let is_directory = wanted.stat.kind == Kind::Directory;
     let default = is_directory.then_some("system.posix_acl_default");
     for name in ["system.posix_acl_access"].into_iter().chain(default) {
+        // To look is cheap, to remove what is not there is a transaction of the file system for each file.
+        if matches!(handle.has_xattr(name), Ok(false)) {
+            continue;
+        }
         let Err(error) = handle.remove_xattr(name) else { continue };
         let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
         // None was inherited, or there is no such thing here.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
@@ -25,16 +26,18 @@ const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::
 
 /// The destination, and the directory in it that was used last.
 pub(super) struct Place {
-    root: OwnedFd,
+    root: Rc<OwnedFd>,
     /// The names from the root to the current directory, and the directories that are still open.
-    open: Vec<(Vec<u8>, Option<OwnedFd>)>,
+    open: Vec<(Vec<u8>, Option<Rc<OwnedFd>>)>,
     dry_run: bool,
     made_root: bool,
+    /// What temporary names begin with.
+    prefix: String,
 }
 
 /// Something made under a temporary name.
 pub(super) struct Made {
-    directory: OwnedFd,
+    directory: Rc<OwnedFd>,
     name: Vec<u8>,
     file: Option<File>,
     is_named: bool,
@@ -55,7 +58,8 @@ impl Place {
             .map_err(Error::call("can't open the folder to restore to"))?;
         // In a dry run that has no destination nothing is looked for there either.
         let dry_run = dry_run && existing != destination;
-        Ok(Self { root, open: Vec::new(), dry_run, made_root })
+        let prefix = format!(".brackup-{}-", std::process::id());
+        Ok(Self { root: Rc::new(root), open: Vec::new(), dry_run, made_root, prefix })
     }
 
     /// Makes everything durable.
@@ -93,6 +97,10 @@ impl Place {
 
     /// The directory at a path, which is there.
     pub(super) fn directory(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, Error> {
+        self.shared_directory(path).map(|directory| directory.as_fd())
+    }
+
+    fn shared_directory(&mut self, path: &[u8]) -> Result<&Rc<OwnedFd>, Error> {
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
         let shared = self.open.iter().zip(&names).take_while(|((open, _), name)| open == *name).count();
         self.open.truncate(shared);
@@ -108,8 +116,8 @@ impl Place {
             let opened = openat(above, OsStr::from_bytes(names[from]), DIRECTORY, Mode::empty());
             let opened = opened.map_err(Error::call("can't open the directory it goes to"))?;
             match self.open.get_mut(from) {
-                Some((_, directory)) => *directory = Some(opened),
-                None => self.open.push((names[from].to_vec(), Some(opened))),
+                Some((_, directory)) => *directory = Some(Rc::new(opened)),
+                None => self.open.push((names[from].to_vec(), Some(Rc::new(opened)))),
             }
             from += 1;
             if let Some(far) = from.checked_sub(OPEN_DIRECTORIES_MAX) {
@@ -117,7 +125,7 @@ impl Place {
             }
         }
         let last = self.open.last().and_then(|(_, directory)| directory.as_ref());
-        Ok(last.unwrap_or(&self.root).as_fd())
+        Ok(last.unwrap_or(&self.root))
     }
 
     /// What is at a path, not following it.
@@ -195,8 +203,7 @@ impl Place {
         if !there.is_some_and(|there| is_same(&there)) {
             return Ok(false);
         }
-        let first_directory =
-            self.directory(first_parent)?.try_clone_to_owned().map_err(Error::io("can't open a directory"))?;
+        let first_directory = Rc::clone(self.shared_directory(first_parent)?);
         let (parent, _) = found.path.split_last().unwrap_or_default();
         let made = self.temporary(parent)?;
         let (from, to) = (OsStr::from_bytes(first_name), OsStr::from_bytes(&made.name));
@@ -220,9 +227,9 @@ impl Place {
 
     fn temporary(&mut self, parent: &[u8]) -> Result<Made, Error> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let directory = self.directory(parent)?.try_clone_to_owned().map_err(Error::io("can't open a directory"))?;
+        let directory = Rc::clone(self.shared_directory(parent)?);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".brackup-{}-{number}.partial", std::process::id()).into_bytes();
+        let name = format!("{}{number}.partial", self.prefix).into_bytes();
         Ok(Made { directory, name, file: None, is_named: false })
     }
 }

@@ -26,13 +26,15 @@ pub(super) struct Writing {
 struct Sink {
     sha1: Sha1Hasher,
     length: u64,
+    /// The end of the last bytes that were written: a hole behind it only has a length.
+    written: u64,
     sparse: bool,
 }
 
 impl Writing {
     /// A temporary file for the contents of `path`, of at most `size` bytes.
     pub(super) fn create(place: &mut Place, path: &RelPath, size: u64, sparse: bool) -> Result<Self, Error> {
-        let sink = Sink { sha1: Sha1Hasher::default(), length: 0, sparse };
+        let sink = Sink { sha1: Sha1Hasher::default(), length: 0, written: 0, sparse };
         Ok(Self { made: place.make_file(path)?, reader: FileReader::new(size), sink })
     }
 
@@ -61,8 +63,9 @@ impl Writing {
         if self.sink.length != entry.stat.size {
             return Err(catalog::Error::Contents("there is more or less of it than its size says").into());
         }
-        // A hole at the end was not written.
-        if let Some(file) = self.made.open_file() {
+        if let Some(file) = self.made.open_file()
+            && self.sink.written < self.sink.length
+        {
             file.set_len(self.sink.length).map_err(Error::io("can't write the file"))?;
         }
         match &entry.sha1 {
@@ -99,6 +102,7 @@ impl Sink {
                     let (block, behind) = rest.split_at(length);
                     if !(self.sparse && block.iter().all(|byte| *byte == 0)) {
                         file.write_all_at(block, self.length).map_err(Error::io("can't write the file"))?;
+                        self.written = self.length + length as u64;
                     }
                     self.length += length as u64;
                     rest = behind;
