@@ -190,7 +190,7 @@ mod tests {
             flags in any::<[bool; 3]>(), target in bytes(), xattrs in prop::collection::btree_map(bytes(), bytes(), 0..3), items in items(),
         ) -> Entry<Key> {
             let mtime = Time { seconds, nanoseconds: numbers[2] % 1_000_000_000 };
-            let node = (numbers[0].into(), numbers[1].into());
+            let node = (numbers[0], numbers[1]);
             let [uid, gid, ..] = numbers;
             let stat = Stat { kind, uid, gid, mode: numbers[3] & 0o7777, size: items.len() as u64, mtime, node, sparse: flags[0], ..Stat::default() };
             let (sha1, problem) = (flags[1].then(|| Sha1::of(&target)), flags[2].then(|| "can't read it: it's gone".to_owned()));
