@@ -50,6 +50,8 @@ pub struct Options<'a> {
     pub path: &'a Path,
     /// Name of the target in the configuration, by which its id is remembered.
     pub target_name: &'a str,
+    /// The id that it must have where the database does not know; nothing: any will do.
+    pub target_id: Option<&'a str>,
     /// Sealed to these.
     pub recipients: &'a [Recipient],
     /// Payload of a chunk.
@@ -113,7 +115,8 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let started = SystemTime::now();
-    let identity = target.identify(db.target_identity(options.target_name)?.as_deref())?;
+    let known = db.target_identity(options.target_name)?;
+    let identity = target.identify(known.as_deref().or(options.target_id))?;
     db.begin_run()?;
     db.remember_target(options.target_name, &identity)?;
     presence::check(target, db, &identity, tally)?;

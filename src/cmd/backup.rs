@@ -37,6 +37,7 @@ pub(crate) fn one(
     stop: &AtomicBool,
 ) -> Result<(Report, Outcome), Failure> {
     let pair = Pair::new(source, target, own)?;
+    pair.look()?;
     let state = State::lock(own)?;
     let progress = Progress::new(global);
     let watcher = Watcher { monitor: &progress, wants_totals: progress.wants_totals() };

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod browse;
 pub(crate) mod config;
 pub(crate) mod keys;
+pub(crate) mod known_targets;
 #[cfg(feature = "manual")]
 pub(crate) mod manual;
 pub(crate) mod open;

@@ -16,7 +16,8 @@ use brackup::source::Walk;
 use brackup::target::{DryRun, Target};
 use brackup::thread;
 
-use super::open::{NamedTarget, State};
+use super::known_targets::KnownTargets;
+use super::open::{self, NamedTarget, State};
 use crate::term::{self, Failure};
 
 /// A source and a target that can be backed up: whom it is sealed to is known.
@@ -77,11 +78,14 @@ impl<'a> Pair<'a> {
         let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
         let excluded = [target.path.clone(), own.state_dir.clone(), own.spool_dir.clone()];
         let remembered_as = target.remembered_as();
+        let known = KnownTargets::of(&own.key_dir);
+        let known_id = self.known_id()?;
         let host = nix::unistd::gethostname().unwrap_or_default();
         let options = Options {
             root: &source.name,
             path: &source.path,
             target_name: &remembered_as,
+            target_id: known_id.as_deref(),
             recipients: &self.recipients,
             chunk_bytes: source.chunk_size,
             piece_bytes: own.piece_size as usize,
@@ -112,7 +116,30 @@ impl<'a> Pair<'a> {
             counting.store(true, Ordering::Relaxed);
             report
         })?;
+        if let Some(id) = db.target_identity(&remembered_as)?
+            && let Err(error) = known.remember(&remembered_as, &id)
+        {
+            // Keys may lie where nothing can be written, and then it is as safe as it was.
+            log::info!("the target's id can't be written to {}: {error}", known.path().display());
+        }
         Ok(Done { report, elapsed: began.elapsed() })
+    }
+
+    /// To be asked before anything is made for a run: with nothing remembered, a target that is known must be there. Else the disk that
+    /// holds both is not, and all would go to the folder that it was mounted at.
+    pub(crate) fn look(&self) -> Result<(), Failure> {
+        if !open::has_database(self.own)
+            && let Some(id) = self.known_id()?
+        {
+            self.target.target.identify(Some(&id))?;
+        }
+        Ok(())
+    }
+
+    fn known_id(&self) -> Result<Option<String>, Failure> {
+        let known = KnownTargets::of(&self.own.key_dir);
+        let failed = |error| Failure::new(Outcome::Failed, format!("can't read {}: {error}", known.path().display()));
+        known.id(&self.target.remembered_as()).map_err(failed)
     }
 }
 
@@ -214,6 +241,7 @@ mod tests {
             root: "tree",
             path: tree.path(),
             target_name: "disk",
+            target_id: None,
             recipients: &[],
             chunk_bytes: 1 << 20,
             piece_bytes: 1 << 16,

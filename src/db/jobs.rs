@@ -59,6 +59,11 @@ impl Db {
         let sql = "INSERT OR REPLACE INTO jobs(name, began, ended, outcome, tries) VALUES(?1, ?2, ?3, ?4, ?5)";
         self.execute(sql, params![name, run.began, end.0, end.1, run.tries])
     }
+
+    /// Remembers of a job that it never ran.
+    pub fn forget_job_run(&self, name: &str) -> Result<(), Error> {
+        self.execute("DELETE FROM jobs WHERE name = ?1", [name])
+    }
 }
 
 #[cfg(test)]

@@ -25,13 +25,16 @@ use crate::cli::{Global, ServeArgs};
 use crate::syslog::Syslog;
 use crate::term::{self, Failure};
 use bell::Bell;
-use task::Task;
+use task::{Ran, Task};
 use work::{Answer, Work};
 
 /// Between two looks whether the lock is free.
 const RETRY: Duration = Duration::from_secs(60);
 /// So often in a row it was not, and it is told again: once an hour.
 const RETRIES_TOLD: u32 = 60;
+/// Between two looks whether a disk that a job needs is there, and how many there are. Then the job waits for its next time of day.
+const ABSENT_RETRY: Duration = Duration::from_secs(300);
+const ABSENT_RETRIES: u32 = 12;
 /// How long a backup may take to park. Init systems that are told to wait 10 s kill what is left.
 const PARKING: Duration = Duration::from_secs(8);
 const UNEXPECTED: &str = "a part of the program ended unexpectedly";
@@ -57,6 +60,10 @@ struct Service {
     work: Option<Work>,
     /// How often in a row the lock was taken, by name of the job.
     locked: BTreeMap<String, u32>,
+    /// How often in a row its disk was not there, by name of the job.
+    absent: BTreeMap<String, u32>,
+    /// There was a database: it must stay there.
+    had_state: bool,
     recall_from: Duration,
     said: Option<Why>,
     bell: Bell,
@@ -94,6 +101,8 @@ impl Service {
             runs: None,
             work: None,
             locked: BTreeMap::new(),
+            absent: BTreeMap::new(),
+            had_state: false,
             recall_from: Duration::ZERO,
             said: None,
             bell,
@@ -174,7 +183,10 @@ impl Service {
         let last = self.runs.as_ref().and_then(|runs| runs.get(&job.name)).copied();
         let name = job.name.clone();
         let (config, stop) = (self.config.clone(), self.stop.clone());
-        let task = Task { config, job, last, stop, is_quiet: self.is_quiet };
+        let absent = self.absent.get(&job.name).copied().unwrap_or(0);
+        let (may_wait, is_told) = (absent < ABSENT_RETRIES, absent > 0);
+        let (had_state, is_quiet) = (self.had_state, self.is_quiet);
+        let task = Task { config, job, last, stop, is_quiet, had_state, may_wait, is_told };
         self.work(Some(name), move || Answer::Ran(task.run()))
     }
 
@@ -201,11 +213,19 @@ impl Service {
             (None, Answer::Recalled(runs)) if is_of_now => self.recalled(runs),
             (None, Answer::Nothing) => self.recalled(Err(Failure::new(Outcome::Failed, UNEXPECTED))),
             (None, _) => {}
-            (Some(job), Answer::Ran(None)) => self.is_locked(job),
+            (Some(job), Answer::Ran(Ran::Locked)) => self.is_locked(job),
+            (Some(job), Answer::Ran(Ran::Absent)) => {
+                self.scheduler.hold(&job, self.began.elapsed() + ABSENT_RETRY);
+                *self.absent.entry(job).or_default() += 1;
+            }
             (Some(job), answer) => {
                 self.locked.remove(&job);
+                self.absent.remove(&job);
                 let run = match answer {
-                    Answer::Ran(Some(run)) => run,
+                    Answer::Ran(Ran::Ended(run)) => {
+                        self.had_state |= is_of_now && run.end.is_some_and(|end| end.outcome != Outcome::NoSuchTarget);
+                        run
+                    }
                     _ => {
                         term::error(&Failure::new(Outcome::Failed, format!("job {job}: failed: {UNEXPECTED}")));
                         let at = task::now();
@@ -223,7 +243,10 @@ impl Service {
 
     fn recalled(&mut self, runs: Result<Runs, Failure>) {
         match runs {
-            Ok(runs) => self.runs = Some(runs),
+            Ok(runs) => {
+                self.had_state = !runs.is_empty();
+                self.runs = Some(runs);
+            }
             Err(failure) if failure.outcome == Outcome::Locked => {
                 self.recall_from = self.began.elapsed() + RETRY;
                 self.locked_again(String::new(), &format!("{}: waiting for it", failure.message));
@@ -256,6 +279,8 @@ impl Service {
         // Who calls it does not want to wait for the next look at the lock.
         self.scheduler.free_all();
         self.locked.clear();
+        self.absent.clear();
+        self.had_state = false;
         self.recall_from = Duration::ZERO;
         match Config::open(&self.file) {
             Ok(config) => {

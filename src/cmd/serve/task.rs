@@ -16,7 +16,7 @@ use super::super::open::{self, State};
 use super::super::pair::{Done, Pair, Watcher};
 use crate::term::{self, Failure};
 
-/// Problems of one backup that go to the log. The others are counted.
+/// Problems of one backup that go to the log, and notices. The others are counted.
 const PROBLEMS_LOGGED_MAX: u32 = 100;
 
 /// What this box remembers of its jobs. Nothing is made that is not there.
@@ -34,48 +34,135 @@ pub(super) struct Task {
     pub(super) last: Option<JobRun>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) is_quiet: bool,
+    /// This process has seen the state: it must be there.
+    pub(super) had_state: bool,
+    /// If a disk is not there it is not the end: the job will be tried again.
+    pub(super) may_wait: bool,
+    /// That a disk is not there was told.
+    pub(super) is_told: bool,
+}
+
+/// What came of a run.
+pub(super) enum Ran {
+    /// It ended, here or in another process.
+    Ended(JobRun),
+    /// Another run holds the lock.
+    Locked,
+    /// A disk that it needs is not there; nothing was done.
+    Absent,
 }
 
 impl Task {
-    /// Makes the job's backups; nothing if another run holds the lock.
-    pub(super) fn run(&self) -> Option<JobRun> {
-        let mut run = JobRun::begin(now(), self.last.as_ref());
-        let ended = |outcome| Some(JobEnd { at: now(), outcome });
-        match State::lock(&self.config.own) {
-            Err(failure) if failure.outcome == Outcome::Locked => return None,
-            Err(failure) => run.end = ended(self.failed("", failure)),
-            Ok(state) => {
-                self.say("", "begins");
+    /// Makes the job's backups.
+    pub(super) fn run(&self) -> Ran {
+        let state = match self.look().and_then(|()| State::lock(&self.config.own)) {
+            Err(failure) if failure.outcome == Outcome::Locked => return Ran::Locked,
+            Err(failure) => return self.absent(None, failure),
+            Ok(state) => state,
+        };
+        let last = self.recalled(&state);
+        if let Some(run) = last.filter(|run| run.end.is_some() && last != self.last) {
+            // Another process has run it meanwhile.
+            return Ran::Ended(run);
+        }
+        let mut run = JobRun::begin(now(), last.as_ref());
+        self.say("", "begins");
+        self.remember(&state, &run);
+        match self.pairs(&state) {
+            Err(failure) => self.absent(Some((&state, last)), failure),
+            Ok(outcome) => {
+                run.end = Some(JobEnd { at: now(), outcome });
                 self.remember(&state, &run);
-                run.end = ended(self.pairs(&state));
-                self.remember(&state, &run);
+                Ran::Ended(run)
             }
         }
-        Some(run)
     }
 
-    /// One after the other, whatever comes of each; gives the worst that came.
-    fn pairs(&self, state: &State) -> Outcome {
-        let mut worst = Outcome::Done;
+    /// Whether the disks are there, as far as it can be known before anything is made on them. What else is wrong is for the run to tell.
+    fn look(&self) -> Result<(), Failure> {
+        let own = &self.config.own;
+        if self.may_wait && self.had_state && !open::has_database(own) {
+            let message = format!("what this box remembers is no longer in {}", own.state_dir.display());
+            return Err(Failure::new(Outcome::NoSuchTarget, message).hint("is its disk mounted?"));
+        }
+        let look = |(from, to)| -> Result<(), Failure> {
+            let target = open::named_target(self.config.target(to)?.clone())?;
+            Pair::new(self.config.source(from)?, &target, own)?.look()
+        };
+        let looked: Vec<_> = self.job.pairs().map(look).collect();
+        let is_absent = |failure: &Failure| failure.outcome == Outcome::NoSuchTarget;
+        let all_absent = looked.iter().all(|looked| looked.as_ref().is_err_and(is_absent));
+        match looked.into_iter().filter_map(Result::err).find(is_absent) {
+            Some(failure) if self.may_wait || all_absent => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing was done: it can be tried again, unless that has been done for long enough.
+    fn absent(&self, state: Option<(&State, Option<JobRun>)>, failure: Failure) -> Ran {
+        if !self.may_wait {
+            let run = JobRun::begin(now(), self.last.as_ref());
+            let run = JobRun { end: Some(JobEnd { at: now(), outcome: self.failed("", failure) }), ..run };
+            if let Some((state, _)) = state {
+                self.remember(state, &run);
+            }
+            return Ran::Ended(run);
+        }
+        if !self.is_told {
+            self.failed("", failure);
+            self.say("", "it is tried again every few minutes");
+        }
+        if let Some((state, last)) = state {
+            match last {
+                Some(last) => self.remember(state, &last),
+                None => drop(state.database().and_then(|db| Ok(db.forget_job_run(&self.job.name)?))),
+            }
+        }
+        Ran::Absent
+    }
+
+    /// One after the other, whatever comes of each; gives the worst that came. A failure: no target was there.
+    fn pairs(&self, state: &State) -> Result<Outcome, Failure> {
+        let (mut worst, mut absent) = (Outcome::Done, None);
+        let mut is_all_absent = true;
         for (from, to) in self.job.pairs() {
             if self.stop.load(Ordering::Relaxed) {
-                return Outcome::Interrupted;
+                return Ok(Outcome::Interrupted);
             }
             let pair = format!("{from} to {to}: ");
             let outcome = match self.pair(from, to, state) {
+                Err(failure) if failure.outcome == Outcome::NoSuchTarget && is_all_absent => {
+                    let message = format!("{pair}{}", failure.message);
+                    absent.get_or_insert(Failure { message, ..failure });
+                    Outcome::NoSuchTarget
+                }
                 Ok(done) => self.tell(&pair, &done),
                 Err(failure) => self.failed(&pair, failure),
             };
+            is_all_absent &= outcome == Outcome::NoSuchTarget;
             worst = if rank(outcome) > rank(worst) { outcome } else { worst };
         }
-        worst
+        match absent {
+            Some(failure) if is_all_absent => Err(failure),
+            Some(failure) => {
+                self.failed("", failure);
+                Ok(worst)
+            }
+            None => Ok(worst),
+        }
+    }
+
+    /// What the database says of the last run by now; what this process knows where it says nothing.
+    fn recalled(&self, state: &State) -> Option<JobRun> {
+        let runs = state.database().and_then(|db| Ok(db.job_runs()?)).ok();
+        runs.and_then(|runs| runs.get(&self.job.name).copied()).or(self.last)
     }
 
     fn pair(&self, from: &str, to: &str, state: &State) -> Result<Done, Failure> {
         let config = &self.config;
         let target = open::named_target(config.target(to)?.clone())?;
         let pair = Pair::new(config.source(from)?, &target, &config.own)?;
-        let monitor = Log { job: &self.job.name, problems: AtomicU32::new(0), is_quiet: self.is_quiet };
+        let monitor = Log { job: &self.job.name, problems: 0.into(), notices: 0.into(), is_quiet: self.is_quiet };
         pair.back_up(state, false, Watcher { monitor: &monitor, wants_totals: false }, &self.stop)
     }
 
@@ -137,6 +224,7 @@ fn rank(outcome: Outcome) -> u8 {
 struct Log<'a> {
     job: &'a str,
     problems: AtomicU32,
+    notices: AtomicU32,
     is_quiet: bool,
 }
 
@@ -151,9 +239,11 @@ impl Monitor for Log<'_> {
             return;
         }
         let word = if is_notice { "note" } else { "problem" };
-        let text = match self.problems.fetch_add(1, Ordering::Relaxed) {
+        // Of each kind: a thousand files that changed while they were read must not hide one that could not be.
+        let logged = if is_notice { &self.notices } else { &self.problems };
+        let text = match logged.fetch_add(1, Ordering::Relaxed) {
             before if before < PROBLEMS_LOGGED_MAX => format!("{}: {}", problem.subject, problem.what),
-            PROBLEMS_LOGGED_MAX => "there are more, which are counted and not listed".to_owned(),
+            PROBLEMS_LOGGED_MAX => format!("there are more {word}s, which are counted and not listed"),
             _ => return,
         };
         term::say(format_args!("brackup: {word}: job {}: {}", self.job, term::safe(&text)));

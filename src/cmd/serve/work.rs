@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
-use brackup::db::JobRun;
 use brackup::scheduler::Runs;
 use brackup::thread;
 
 use super::bell::Bell;
+use super::task::Ran;
 use crate::term::Failure;
 
 /// What a thread of its own does.
@@ -23,8 +23,7 @@ pub(super) struct Work {
 
 pub(super) enum Answer {
     Recalled(Result<Runs, Failure>),
-    /// Nothing: another run holds the lock.
-    Ran(Option<JobRun>),
+    Ran(Ran),
     /// The thread ended without a word.
     Nothing,
 }

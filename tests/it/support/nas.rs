@@ -136,6 +136,7 @@ impl Nas {
             root: "tree",
             path,
             target_name: "disk",
+            target_id: None,
             recipients: &self.recipients,
             chunk_bytes: self.chunk_bytes,
             piece_bytes: self.piece_bytes,
