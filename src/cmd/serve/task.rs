@@ -234,18 +234,44 @@ impl Monitor for Log<'_> {
     fn at(&self, _: Phase, _: &RelPath) {}
 
     fn problem(&self, problem: Problem) {
-        let is_notice = problem.severity == Severity::Notice;
-        if is_notice && self.is_quiet {
-            return;
+        if let Some(text) = self.line(&problem) {
+            term::say(format_args!("brackup: {}: job {}: {}", word(&problem), self.job, term::safe(&text)));
         }
-        let word = if is_notice { "note" } else { "problem" };
-        // Of each kind: a thousand files that changed while they were read must not hide one that could not be.
-        let logged = if is_notice { &self.notices } else { &self.problems };
-        let text = match logged.fetch_add(1, Ordering::Relaxed) {
-            before if before < PROBLEMS_LOGGED_MAX => format!("{}: {}", problem.subject, problem.what),
-            PROBLEMS_LOGGED_MAX => format!("there are more {word}s, which are counted and not listed"),
-            _ => return,
+    }
+}
+
+impl Log<'_> {
+    /// What is logged of it, if anything is. Each kind is counted for itself: a thousand files that changed while they were read must not
+    /// hide one that could not be.
+    fn line(&self, problem: &Problem) -> Option<String> {
+        let logged = match problem.severity {
+            Severity::Notice if self.is_quiet => return None,
+            Severity::Notice => &self.notices,
+            _ => &self.problems,
         };
-        term::say(format_args!("brackup: {word}: job {}: {}", self.job, term::safe(&text)));
+        match logged.fetch_add(1, Ordering::Relaxed) {
+            before if before < PROBLEMS_LOGGED_MAX => Some(format!("{}: {}", problem.subject, problem.what)),
+            PROBLEMS_LOGGED_MAX => Some(format!("there are more {}s, which are counted and not listed", word(problem))),
+            _ => None,
+        }
+    }
+}
+
+fn word(problem: &Problem) -> &'static str {
+    if problem.severity == Severity::Notice { "note" } else { "problem" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_notices_do_not_hide_a_problem() {
+        let log = Log { job: "nightly", problems: 0.into(), notices: 0.into(), is_quiet: false };
+        let of = |severity| Problem { severity, subject: "file".into(), what: "changed".into() };
+        let lines: Vec<_> = (0..500).filter_map(|_| log.line(&of(Severity::Notice))).collect();
+        assert_eq!(lines.len(), 101);
+        assert_eq!(lines[100], "there are more notes, which are counted and not listed");
+        assert_eq!(log.line(&of(Severity::Problem)).as_deref(), Some("file: changed"));
     }
 }
