@@ -47,6 +47,7 @@ mod packages;
 /// Runs the real binary.
 mod program;
 /// A tree comes back as it was.
+mod removable;
 mod round_trip;
 /// Jobs that run by themselves.
 mod serve;

@@ -2,19 +2,18 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use brackup::db::{Db, JobEnd, JobRun};
 use brackup::fsutil::Lock;
 use brackup::outcome::Outcome;
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
 use crate::support::{Program, Service, Tree, code, noise, settle, stderr};
 
-const NIGHTLY: &str = "[JOB:nightly]\nfrom = tree\nto = disk\nat = 02:30\n";
+pub(crate) const NIGHTLY: &str = "[JOB:nightly]\nfrom = tree\nto = disk\nat = 02:30\n";
 
 /// A box with these jobs, in a place with a time zone.
 fn with_jobs(tree: &Tree, jobs: &str) -> Program {
@@ -23,7 +22,7 @@ fn with_jobs(tree: &Tree, jobs: &str) -> Program {
     program
 }
 
-fn add(program: &Program, text: &str) {
+pub(crate) fn add(program: &Program, text: &str) {
     let path = program.home().join(".brackup.conf");
     let before = fs::read_to_string(&path).unwrap();
     fs::write(path, before + text).unwrap();
@@ -39,7 +38,7 @@ fn serve(program: &Program) -> Service {
     Service::start(command(program, &[]))
 }
 
-fn small_tree() -> Tree {
+pub(crate) fn small_tree() -> Tree {
     let tree = Tree::new();
     tree.file("letter", "Dear Brad");
     tree
@@ -69,7 +68,7 @@ fn comes_back(program: &Program, tree: &Tree) {
     tree.snapshot().assert_same(&restored.snapshot());
 }
 
-fn has_ended_well(service: Service) -> String {
+pub(crate) fn has_ended_well(service: Service) -> String {
     let (code, log) = service.end();
     assert_eq!(code, Some(0), "{log}");
     log
@@ -141,82 +140,6 @@ fn what_fails_is_told_with_what_to_do_and_the_rest_goes_on() {
     let runs = Db::open(&program.home().join("state")).unwrap().job_runs().unwrap();
     assert_eq!(runs["nightly"].end.map(|end| end.outcome), Some(Outcome::Failed));
     comes_back(&program, &tree);
-}
-
-/// A disk that holds what the box remembers and its target, and that can be taken away: then its mount point is there, and empty.
-struct Removable {
-    program: Program,
-    disk: PathBuf,
-}
-
-impl Removable {
-    fn new(tree: &Tree) -> Self {
-        let home = TempDir::new().unwrap();
-        let disk = home.path().join("disk");
-        fs::create_dir(&disk).unwrap();
-        let program = Program::to(&tree.root, &disk.join("target"));
-        add(&program, NIGHTLY);
-        Self { program, disk: home.keep().join("disk") }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.program.command(arguments);
-        command.env("BRACKUP_STATE_DIR", self.disk.join("state")).env("TZ", "UTC");
-        command.env("BRACKUP_SPOOL_DIR", self.disk.join("state/spool"));
-        command
-    }
-
-    fn backup(&self) -> Output {
-        self.command(&["--from=tree", "--to=disk"]).output().unwrap()
-    }
-
-    fn remove(&self) {
-        fs::rename(&self.disk, self.disk.with_extension("removed")).unwrap();
-        fs::create_dir(&self.disk).unwrap();
-    }
-
-    fn bring_back(&self) {
-        assert_eq!(fs::read_dir(&self.disk).unwrap().count(), 0, "something was made on the mount point");
-        fs::remove_dir(&self.disk).unwrap();
-        fs::rename(self.disk.with_extension("removed"), &self.disk).unwrap();
-    }
-}
-
-impl Drop for Removable {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.disk.parent().unwrap());
-    }
-}
-
-#[test]
-fn nothing_is_made_on_the_mount_point_of_a_disk_that_is_not_there() {
-    let tree = small_tree();
-    let place = Removable::new(&tree);
-    assert_eq!(code(&place.backup()), Some(0));
-    place.remove();
-    let output = place.backup();
-    assert_eq!(code(&output), Some(10), "{}", stderr(&output));
-    assert!(stderr(&output).contains("the target that this box has backed up to is not there"), "{}", stderr(&output));
-    place.bring_back();
-    let output = place.backup();
-    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
-}
-
-#[test]
-fn a_disk_that_is_not_there_at_the_start_is_waited_for() {
-    let tree = small_tree();
-    let place = Removable::new(&tree);
-    assert_eq!(code(&place.backup()), Some(0));
-    place.remove();
-    let mut service = Service::start(place.command(&["serve"]));
-    service.says("job nightly: failed: ");
-    service.says("is tried again every few minutes");
-    place.bring_back();
-    // Who has mounted it need not wait.
-    service.signal(Signal::SIGHUP);
-    service.says("job nightly: tree to disk: done: ");
-    service.says("waiting: next");
-    has_ended_well(service);
 }
 
 #[test]
