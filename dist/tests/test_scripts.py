@@ -63,6 +63,13 @@ class Scripts(Packages):
         told = [line for line in done.stderr.splitlines() if "brackup.service" in line]
         self.assertEqual((done.returncode, told), (0, []))
 
+    def test_the_unit_leaves_disks_and_closes_the_clock(self):
+        told = unit()
+        for key in ("ProtectClock", "PrivateDevices", "DeviceAllow", "DevicePolicy"):
+            self.assertNotIn(key, told)
+        self.assertEqual(told["SystemCallFilter"], ["@system-service", "~@clock"])
+        self.assertEqual(told["CapabilityBoundingSet"], ["CAP_DAC_READ_SEARCH"])
+
     def test_init_script_and_unit_agree(self):
         told = unit()
         init = (DIST / "debian/brackup.init").read_text()
