@@ -127,9 +127,30 @@ class Qdk(Packages):
             ["sh", "-ec", '. ./qpkg.cfg; . ./package_routines; SYS_QPKG_DIR=$PWD/shared pkg_post_install; echo $QPKG_VER'],
             cwd=out, capture_output=True, text=True, check=True).stdout
         self.assertRegex(told, r"^[0-9.]{1,10}\n$")
+        self.assert_the_key_outlives_the_package(out)
         configuration = (out / "shared/brackup.conf").read_text()
         self.assertIn(f"\nkey_dir = {out}/shared/keys\n", configuration)
         self.assertIn(f"\nstate_dir = {out}/shared/state\n", configuration)
+
+
+    def assert_the_key_outlives_the_package(self, out):
+        """It is removed, as QDK's uninstaller does it, and installed again."""
+        home = out / "shared"
+        (home / "keys/box.key").write_text("the box")
+        # The uninstaller is a script with this text in it, made when the package was installed.
+        text = subprocess.run(
+            ["sh", "-uc", '. ./package_routines; echo "$PKG_PRE_REMOVE"'],
+            cwd=out, env={**os.environ, "SYS_QPKG_DIR": str(home)}, capture_output=True, text=True, check=True).stdout
+        text = text.replace("/sbin/log_tool", "echo") + f"rm -rf '{home}'\n"
+        told = subprocess.run(["sh", "-euc", text], capture_output=True, text=True, check=True).stdout
+        self.assertIn(f"kept keys and configuration: {home}.kept", told)
+        home.mkdir()
+        command = ". ./package_routines; pkg_post_install"
+        (home / "brackup.conf.new").write_text("another")
+        subprocess.run(["sh", "-euc", command], cwd=out, env={**os.environ, "SYS_QPKG_DIR": str(home)}, check=True)
+        self.assertEqual((home / "keys/box.key").read_text(), "the box")
+        self.assertIn("[BOX]", (home / "brackup.conf").read_text())
+        self.assertEqual(list(out.glob("*.kept")), [])
 
 
 class Background(Packages):
