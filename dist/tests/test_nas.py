@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import struct
 import subprocess
 
@@ -12,27 +11,47 @@ from packages import BINARY, EPOCH, Packages, arches, header, members, run
 AARCH64 = "aarch64-unknown-linux-musl"
 SCRIPTS = {"preinst", "postinst", "preuninst", "postuninst", "preupgrade", "postupgrade", "start-stop-status"}
 
-# A program that stays until it is told to go, in place of the real one: `comm` is the name of the file.
+# What the scripts of both boxes do, with the seconds of a test.
 SCENE = """
-set -eu
-PROG=$1 CONF=$2 PIDFILE=$3
+set -u
+PROG=$1 CONF=$2 PIDFILE=$3/pid ERRFILE=$3/err
 say() { echo "$1" >&2; }
 . "$4"
+AGAIN_AFTER=1
 is_running && exit 10
-start
-is_running || exit 11
+service_start || exit 11
+is_running || exit 12
 first=$(cat "$PIDFILE")
-start
-[ "$(cat "$PIDFILE")" = "$first" ] || exit 12
-[ "$(cat /proc/$first/oom_score_adj)" = 500 ] || exit 13
-stop
-is_running && exit 14
-[ ! -e "$PIDFILE" ] || exit 15
+service_start
+[ "$(cat "$PIDFILE")" = "$first" ] || exit 13
+[ "$(cat /proc/$first/oom_score_adj)" = 500 ] || exit 14
+kill -KILL "$first"
+tries=100
+until is_running || [ $tries = 0 ]; do
+    sleep 0.1
+    tries=$((tries - 1))
+done
+second=$(cat "$PIDFILE")
+[ "$first" != "$second" ] && is_running || exit 15
+grep 'ended with status 137, is started again' "$ERRFILE" >/dev/null || exit 16
+service_reload || exit 17
+service_stop || exit 18
+is_running && exit 19
+[ ! -e "$PIDFILE" ] && [ ! -e "$ERRFILE" ] || exit 20
 # A number that another process has now.
 echo $$ >"$PIDFILE"
-is_running && exit 16
-stop
+is_running && exit 21
+service_stop
 echo all is well
+"""
+
+# A program that checks as the real one does, and stays until it is told to go.
+STAND_IN = """#!/bin/bash
+[ "$1" != config ] || exec {binary} "$@"
+[ -n "${{AGAIN:-}}" ] || AGAIN=1 exec -a "$0" /bin/bash "$0" "$@"
+trap : HUP
+trap 'exit 0' TERM
+while :; do sleep 0.05; done
 """
 
 
@@ -108,9 +127,30 @@ class Qdk(Packages):
             ["sh", "-ec", '. ./qpkg.cfg; . ./package_routines; SYS_QPKG_DIR=$PWD/shared pkg_post_install; echo $QPKG_VER'],
             cwd=out, capture_output=True, text=True, check=True).stdout
         self.assertRegex(told, r"^[0-9.]{1,10}\n$")
+        self.assert_the_key_outlives_the_package(out)
         configuration = (out / "shared/brackup.conf").read_text()
         self.assertIn(f"\nkey_dir = {out}/shared/keys\n", configuration)
         self.assertIn(f"\nstate_dir = {out}/shared/state\n", configuration)
+
+
+    def assert_the_key_outlives_the_package(self, out):
+        """It is removed, as QDK's uninstaller does it, and installed again."""
+        home = out / "shared"
+        (home / "keys/box.key").write_text("the box")
+        # The uninstaller is a script with this text in it, made when the package was installed.
+        text = subprocess.run(
+            ["sh", "-uc", '. ./package_routines; echo "$PKG_PRE_REMOVE"'],
+            cwd=out, env={**os.environ, "SYS_QPKG_DIR": str(home)}, capture_output=True, text=True, check=True).stdout
+        text = text.replace("/sbin/log_tool", "echo") + f"rm -rf '{home}'\n"
+        told = subprocess.run(["sh", "-euc", text], capture_output=True, text=True, check=True).stdout
+        self.assertIn(f"kept keys and configuration: {home}.kept", told)
+        home.mkdir()
+        command = ". ./package_routines; pkg_post_install"
+        (home / "brackup.conf.new").write_text("another")
+        subprocess.run(["sh", "-euc", command], cwd=out, env={**os.environ, "SYS_QPKG_DIR": str(home)}, check=True)
+        self.assertEqual((home / "keys/box.key").read_text(), "the box")
+        self.assertIn("[BOX]", (home / "brackup.conf").read_text())
+        self.assertEqual(list(out.glob("*.kept")), [])
 
 
 class Background(Packages):
@@ -119,22 +159,17 @@ class Background(Packages):
     def test_start_and_stop(self):
         folder = self.folder
         program = folder / "brackup"
-        # The real configuration check; the service itself is played by sleep, which keeps the file's name.
-        shutil.copy(shutil.which("sleep"), folder / "brackup-sleep")
-        (folder / "bin").mkdir()
-        (folder / "brackup-sleep").rename(folder / "bin/brackup")
-        program.write_text(
-            f'#!/bin/sh\n[ "$1" != serve ] || exec {folder}/bin/brackup 600\nexec {BINARY} "$@"\n')
+        program.write_text(STAND_IN.format(binary=BINARY))
         program.chmod(0o755)
         good, wrong = folder / "good.conf", folder / "wrong.conf"
         good.write_text(f"[BOX]\nstate_dir = {folder}\nkey_dir = {folder}\n")
         wrong.write_text("[BOX]\nstate = 1\n")
         library = os.path.join(os.path.dirname(__file__), "../common/background.sh")
-        command = ["sh", "-c", SCENE, "scene", program, good, folder / "pid", library]
+        command = ["sh", "-c", SCENE, "scene", program, good, folder, library]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         self.assertEqual((done.returncode, done.stdout), (0, "all is well\n"), done.stderr)
         command[5] = wrong
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.returncode, 11)
         self.assertIn('not started: brackup: error:', done.stderr)
         self.assertFalse((folder / "pid").exists())

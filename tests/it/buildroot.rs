@@ -164,6 +164,11 @@ fn the_makefile_uses_what_there_is() {
             wrong.push(format!("there is no {name}"));
         }
     }
+    for name in mk.split("$(@D)/").skip(1).map(|rest| rest.split_whitespace().next().unwrap()) {
+        if !top().join("..").join(name).exists() {
+            wrong.push(format!("the tree has no {name}"));
+        }
+    }
     none(&wrong);
 }
 

@@ -1,8 +1,9 @@
 //! The init scripts as they are shipped, started.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
 
@@ -24,7 +25,7 @@ fn starts_reloads_restarts_and_stops() {
     assert_eq!(said.out, "Starting brackup: OK\n");
     place.heard(&format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display()));
     let first = place.pid().unwrap();
-    assert_eq!(place.service("start").is(1).out.lines().last(), Some("FAIL"), "it runs already");
+    assert_eq!(place.service("start").is(1).out, "Starting brackup: FAIL\n", "it runs already");
     assert!(runs(first));
 
     assert_eq!(place.service("reload").is(0).out, "Reloading brackup: OK\n");
@@ -85,6 +86,127 @@ fn a_program_that_ends_at_once_was_not_started() {
     assert_eq!(place.service("start").is(1).out, "Starting brackup: FAIL\n");
     assert!(!fs::read_to_string(place.path("said")).unwrap().is_empty(), "it was not tried");
     assert!(place.pid().is_none());
+}
+
+/// Ends the program as the kernel does when memory runs out, and gives the one that comes in its place.
+fn killed(place: &BoxRoot) -> u32 {
+    let first = place.pid().unwrap();
+    tool("kill", &["-KILL", &first.to_string()]);
+    let begin = Instant::now();
+    loop {
+        match place.pid().filter(|pid| *pid != first && runs(*pid)) {
+            Some(second) => return second,
+            None => assert!(begin.elapsed() < Duration::from_secs(30), "nothing came in its place"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_was_killed_is_started_again() {
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
+    place.service("start").is(0);
+    for _ in 0..2 {
+        killed(&place);
+    }
+    let third = place.pid().unwrap();
+    let told = fs::read_to_string(place.path("var/run/brackup.err")).unwrap();
+    assert_eq!(told.matches("ended with status 137, is started again in 2 s").count(), 2, "{told}");
+    place.heard(&format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display()));
+    assert_eq!(fs::read_to_string(format!("/proc/{third}/oom_score_adj")).unwrap().trim(), "500");
+    // It is the third that hears.
+    place.write("said", "");
+    place.service("reload").is(0);
+    place.heard("hup");
+    place.service("stop").is(0);
+    place.heard("term");
+    assert!(!runs(third) && place.pid().is_none());
+
+    // Stopped between the one and the next: no next comes.
+    place.service("start").is(0);
+    tool("kill", &["-KILL", &place.pid().unwrap().to_string()]);
+    place.service("stop").is(1);
+    place.write("said", "");
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "");
+    assert!(place.pid().is_none());
+}
+
+#[test]
+fn what_has_ended_for_good_is_not_started_again() {
+    for status in [0, 2] {
+        let service = format!("trap 'say ended; exit {status}' USR1; say \"$@\"; while :; do sleep 0.05; done");
+        let place = BoxRoot::new(&settings()).with_stand_in(&service);
+        place.service("start").is(0);
+        place.write("said", "");
+        tool("kill", &["-USR1", &place.pid().unwrap().to_string()]);
+        place.heard("ended");
+        std::thread::sleep(Duration::from_secs(4));
+        assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "ended\n");
+    }
+}
+
+#[test]
+fn why_it_ended_is_kept_where_there_is_no_log() {
+    let place = BoxRoot::new(&settings()).with_stand_in("say \"$@\"; echo no such key >&2; exit 12");
+    let told = place.service("start").is(1);
+    assert!(told.err.contains("did not stay up: "), "{}", told.err);
+    let kept = fs::read_to_string(place.path("var/run/brackup.err")).unwrap();
+    assert!(kept.starts_with("no such key\n"), "{kept}");
+    // Each start begins it anew.
+    place.service("start").is(1);
+    assert_eq!(fs::read_to_string(place.path("var/run/brackup.err")).unwrap().matches("no such key").count(), 1);
+}
+
+/// A `nice` that takes its time before it becomes the program.
+fn slow_nice(place: &BoxRoot, seconds: u32) {
+    let nice = place.path("bin/nice");
+    fs::remove_file(&nice).unwrap();
+    let words = "for word; do [ \"$word\" != serve ] || /bin/sleep";
+    fs::write(&nice, format!("#!/bin/sh\n{words} {seconds}; done\nexec /usr/bin/nice \"$@\"\n")).unwrap();
+    fs::set_permissions(nice, Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_program_that_comes_late_is_not_lost() {
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
+    slow_nice(&place, 4);
+    place.service("start").is(0);
+    assert!(runs(place.pid().unwrap()));
+    place.service("stop").is(0);
+
+    // One that comes too late does not come.
+    let background = fs::read_to_string(place.path("usr/share/brackup/background.sh")).unwrap();
+    assert!(background.contains("\nSTART_MAX=20\n"));
+    place.write("usr/share/brackup/background.sh", &background.replace("\nSTART_MAX=20\n", "\nSTART_MAX=2\n"));
+    slow_nice(&place, 6);
+    place.write("said", "");
+    place.service("start").is(1);
+    assert!(place.pid().is_none());
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "", "it runs, and nobody knows of it");
+}
+
+#[test]
+fn what_cannot_be_ended_does_not_hold_up_the_shutdown() {
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
+    place.service("start").is(0);
+    let pid = place.pid().unwrap();
+    let background = fs::read_to_string(place.path("usr/share/brackup/background.sh")).unwrap();
+    // As a process in state D is: signals change nothing.
+    let deaf = background.clone() + "kill() { :; }\nsleep() { :; }\n";
+    place.write("usr/share/brackup/background.sh", &deaf);
+    let told = place.service("stop").is(1);
+    assert_eq!(told.out, "Stopping brackup: FAIL\n");
+    assert!(told.err.contains(&format!("process {pid} waits for a disk")), "{}", told.err);
+    assert!(runs(pid));
+    // It is still the one that runs, and once it can be ended it is not started again.
+    place.write("usr/share/brackup/background.sh", &background);
+    place.service("start").is(1);
+    tool("kill", &["-KILL", &pid.to_string()]);
+    place.write("said", "");
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "");
 }
 
 #[test]

@@ -82,6 +82,8 @@ BRACKUP_POST_INSTALL_TARGET_HOOKS += BRACKUP_INSTALL_CONFIGURATION
 define BRACKUP_INSTALL_INIT_SYSV
 	$(INSTALL) -D -m 0755 $(BRACKUP_PKGDIR)/S99brackup \
 		$(TARGET_DIR)/etc/init.d/S99brackup
+	$(INSTALL) -D -m 0644 $(@D)/dist/common/background.sh \
+		$(TARGET_DIR)/usr/share/brackup/background.sh
 	$(INSTALL) -D -m 0644 $(BRACKUP_PKGDIR)/brackup.default \
 		$(TARGET_DIR)/etc/default/brackup
 	$(SED) 's|/mnt/data|$(BRACKUP_DATA)|g' \

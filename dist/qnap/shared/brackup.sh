@@ -5,6 +5,7 @@ HERE=$(/sbin/getcfg brackup Install_Path -f /etc/config/qpkg.conf)
 PROG=$HERE/brackup
 CONF=$HERE/brackup.conf
 PIDFILE=/var/run/brackup.pid
+ERRFILE=$HERE/brackup.err
 
 say() {
     echo "brackup: $1" >&2
@@ -20,14 +21,13 @@ case "$1" in
             say "is disabled"
             exit 1
         fi
-        start
+        service_start
         ;;
     stop | reload)
-        "$1"
+        "service_$1"
         ;;
     restart)
-        stop
-        start
+        service_stop && service_start
         ;;
     remove) ;;
     *)

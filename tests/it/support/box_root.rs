@@ -15,6 +15,7 @@ const SERVICE: &str = "package/brackup/S99brackup";
 const DATA: &str = "board/brackup/rootfs-overlay/etc/init.d/S30brackup-data";
 /// What the scripts may use: what Buildroot's busybox has, with board/brackup/busybox.fragment.
 const COMMANDS: &[&str] = &[
+    "cat",
     "chmod",
     "chown",
     "cp",
@@ -29,8 +30,12 @@ const COMMANDS: &[&str] = &[
     "sleep",
     "start-stop-daemon",
     "sync",
+    "tail",
+    "tr",
     "umount",
 ];
+/// What keeps it running, on every kind of box.
+const BACKGROUND: &str = "../dist/common/background.sh";
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A folder that stands for the root of a box.
@@ -43,7 +48,8 @@ impl BoxRoot {
     pub(crate) fn new(settings: &str) -> Self {
         let new = Self { temporary: TempDir::new().unwrap() };
         fs::set_permissions(new.temporary.path(), Permissions::from_mode(0o755)).unwrap();
-        for folder in ["bin", "usr/bin", "var/run", "etc/default", "etc/brackup/keys", "mnt/data"] {
+        for folder in ["bin", "usr/bin", "usr/share/brackup", "var/run", "etc/default", "etc/brackup/keys", "mnt/data"]
+        {
             fs::create_dir_all(new.path(folder)).unwrap();
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
@@ -58,6 +64,9 @@ impl BoxRoot {
         }
         symlink(busybox, new.path("bin/busybox")).unwrap();
         new.write("etc/default/brackup", settings);
+        let background = text(BACKGROUND);
+        assert!(background.contains("\nAGAIN_AFTER=60\n"), "a minute is too long for a test");
+        new.write("usr/share/brackup/background.sh", &background.replace("\nAGAIN_AFTER=60\n", "\nAGAIN_AFTER=2\n"));
         new.write(
             "etc/brackup/brackup.conf",
             &new.inside(&text("package/brackup/brackup.conf"), &["/etc/", "/mnt/data"]),
@@ -96,7 +105,7 @@ impl BoxRoot {
     }
 
     pub(crate) fn service(&self, verb: &str) -> Ran {
-        self.run(SERVICE, &["/usr/bin/", "/var/run/", "/etc/"], verb)
+        self.run(SERVICE, &["/usr/bin/", "/usr/share/", "/var/run/", "/etc/"], verb)
     }
 
     pub(crate) fn data(&self, verb: &str) -> Ran {
