@@ -106,13 +106,17 @@ fn killed(place: &BoxRoot) -> u32 {
 fn what_was_killed_is_started_again() {
     let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
     place.service("start").is(0);
+    let begins = format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display());
     for _ in 0..2 {
+        place.heard(&begins);
+        place.write("said", "");
         killed(&place);
     }
+    // Its pid is there before it is the program.
+    place.heard(&begins);
     let third = place.pid().unwrap();
     let told = fs::read_to_string(place.path("var/run/brackup.err")).unwrap();
     assert_eq!(told.matches("ended with status 137, is started again in 2 s").count(), 2, "{told}");
-    place.heard(&format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display()));
     assert_eq!(fs::read_to_string(format!("/proc/{third}/oom_score_adj")).unwrap().trim(), "500");
     // It is the third that hears.
     place.write("said", "");
