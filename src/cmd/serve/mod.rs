@@ -206,13 +206,15 @@ impl Service {
 
     /// Takes in what came of the work.
     fn take(&mut self, answer: Answer) {
-        let Some(Work { job, state_dir, .. }) = self.work.take() else { return };
+        let Some(Work { job, state_dir, is_outdated, .. }) = self.work.take() else { return };
         // The configuration has another state now: what was is of no interest.
         let is_of_now = state_dir == self.config.own.state_dir;
         match (job, answer) {
             (None, Answer::Recalled(runs)) if is_of_now => self.recalled(runs),
             (None, Answer::Nothing) => self.recalled(Err(Failure::new(Outcome::Failed, UNEXPECTED))),
             (None, _) => {}
+            // Who sent SIGHUP does not want to wait for the next look: it is looked again at once.
+            (Some(_), Answer::Ran(Ran::Locked | Ran::Absent)) if is_outdated => {}
             (Some(job), Answer::Ran(Ran::Locked)) => self.is_locked(job),
             (Some(job), Answer::Ran(Ran::Absent)) => {
                 self.scheduler.hold(&job, self.began.elapsed() + ABSENT_RETRY);
@@ -281,6 +283,9 @@ impl Service {
         self.locked.clear();
         self.absent.clear();
         self.had_state = false;
+        if let Some(work) = &mut self.work {
+            work.is_outdated = true;
+        }
         self.recall_from = Duration::ZERO;
         match Config::open(&self.file) {
             Ok(config) => {

@@ -18,6 +18,8 @@ pub(super) struct Work {
     pub(super) job: Option<String>,
     /// The state that it is about.
     pub(super) state_dir: PathBuf,
+    /// Since it began SIGHUP was heard: what it waits for may have come.
+    pub(super) is_outdated: bool,
     answer: Receiver<Answer>,
 }
 
@@ -45,7 +47,7 @@ impl Work {
             drop(send);
         };
         thread::named("job").stack_size(thread::LINE_STACK_BYTES).spawn(worker)?;
-        Ok(Self { job, state_dir, answer })
+        Ok(Self { job, state_dir, is_outdated: false, answer })
     }
 
     /// The answer, if it has come.
