@@ -25,6 +25,7 @@ pub(crate) struct Pair<'a> {
     source: &'a SourceOptions,
     target: &'a NamedTarget,
     own: &'a BoxOptions,
+    known: KnownTargets,
     pub(crate) recipients: Vec<Recipient>,
 }
 
@@ -55,7 +56,7 @@ impl<'a> Pair<'a> {
         }
         let keyring = Keyring::at(&own.key_dir);
         let recipients = source.recipients.iter().map(|text| keyring.resolve(text)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { source, target, own, recipients })
+        Ok(Self { source, target, own, known: KnownTargets::of(&own.key_dir), recipients })
     }
 
     /// Backs it up.
@@ -78,7 +79,6 @@ impl<'a> Pair<'a> {
         let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
         let excluded = [target.path.clone(), own.state_dir.clone(), own.spool_dir.clone()];
         let remembered_as = target.remembered_as();
-        let known = KnownTargets::of(&own.key_dir);
         let known_id = self.known_id()?;
         let host = nix::unistd::gethostname().unwrap_or_default();
         let options = Options {
@@ -117,10 +117,10 @@ impl<'a> Pair<'a> {
             report
         })?;
         if let Some(id) = db.target_identity(&remembered_as)?
-            && let Err(error) = known.remember(&remembered_as, &id)
+            && let Err(error) = self.known.remember(&remembered_as, &id)
         {
             // Keys may lie where nothing can be written, and then it is as safe as it was.
-            log::info!("the target's id can't be written to {}: {error}", known.path().display());
+            log::info!("the target's id can't be written to {}: {error}", self.known.path().display());
         }
         Ok(Done { report, elapsed: began.elapsed() })
     }
@@ -137,9 +137,9 @@ impl<'a> Pair<'a> {
     }
 
     fn known_id(&self) -> Result<Option<String>, Failure> {
-        let known = KnownTargets::of(&self.own.key_dir);
-        let failed = |error| Failure::new(Outcome::Failed, format!("can't read {}: {error}", known.path().display()));
-        known.id(&self.target.remembered_as()).map_err(failed)
+        let path = self.known.path().display();
+        let failed = |error| Failure::new(Outcome::Failed, format!("can't read {path}: {error}"));
+        self.known.id(&self.target.remembered_as()).map_err(failed)
     }
 }
 

@@ -80,7 +80,7 @@ impl<'a> Handle<'a> {
         }
     }
 
-    /// A link has no ACL.
+    /// Whether it has an ACL of that name; a link has none.
     pub(super) fn has_xattr(&self, name: &str) -> io::Result<bool> {
         let value = match self {
             Self::Open(file) => file.get_xattr(name),

@@ -14,6 +14,7 @@ use crate::support::{Program, Service, Tree, code, stderr};
 struct Removable {
     program: Program,
     disk: PathBuf,
+    _home: TempDir,
 }
 
 impl Removable {
@@ -23,7 +24,7 @@ impl Removable {
         fs::create_dir(&disk).unwrap();
         let program = Program::to(&tree.root, &disk.join("target"));
         add(&program, NIGHTLY);
-        Self { program, disk: home.keep().join("disk") }
+        Self { program, disk, _home: home }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -46,12 +47,6 @@ impl Removable {
         assert_eq!(fs::read_dir(&self.disk).unwrap().count(), 0, "something was made on the mount point");
         fs::remove_dir(&self.disk).unwrap();
         fs::rename(self.disk.with_extension("removed"), &self.disk).unwrap();
-    }
-}
-
-impl Drop for Removable {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.disk.parent().unwrap());
     }
 }
 

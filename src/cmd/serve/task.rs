@@ -85,11 +85,7 @@ impl Task {
             let message = format!("what this box remembers is no longer in {}", own.state_dir.display());
             return Err(Failure::new(Outcome::NoSuchTarget, message).hint("is its disk mounted?"));
         }
-        let look = |(from, to)| -> Result<(), Failure> {
-            let target = open::named_target(self.config.target(to)?.clone())?;
-            Pair::new(self.config.source(from)?, &target, own)?.look()
-        };
-        let looked: Vec<_> = self.job.pairs().map(look).collect();
+        let looked: Vec<_> = self.job.pairs().map(|(from, to)| self.with_pair(from, to, |pair| pair.look())).collect();
         let is_absent = |failure: &Failure| failure.outcome == Outcome::NoSuchTarget;
         let all_absent = looked.iter().all(|looked| looked.as_ref().is_err_and(is_absent));
         match looked.into_iter().filter_map(Result::err).find(is_absent) {
@@ -159,11 +155,20 @@ impl Task {
     }
 
     fn pair(&self, from: &str, to: &str, state: &State) -> Result<Done, Failure> {
+        let monitor = Log { job: &self.job.name, problems: 0.into(), notices: 0.into(), is_quiet: self.is_quiet };
+        let watcher = Watcher { monitor: &monitor, wants_totals: false };
+        self.with_pair(from, to, |pair| pair.back_up(state, false, watcher, &self.stop))
+    }
+
+    fn with_pair<T>(
+        &self,
+        from: &str,
+        to: &str,
+        act: impl FnOnce(&Pair<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let config = &self.config;
         let target = open::named_target(config.target(to)?.clone())?;
-        let pair = Pair::new(config.source(from)?, &target, &config.own)?;
-        let monitor = Log { job: &self.job.name, problems: 0.into(), notices: 0.into(), is_quiet: self.is_quiet };
-        pair.back_up(state, false, Watcher { monitor: &monitor, wants_totals: false }, &self.stop)
+        act(&Pair::new(config.source(from)?, &target, &config.own)?)
     }
 
     fn tell(&self, pair: &str, done: &Done) -> Outcome {
