@@ -14,9 +14,9 @@ use super::{Db, Error, checksum};
 use crate::digest::PieceDigest;
 
 /// New pieces that are gathered in memory.
-const BATCH_ROWS: usize = 4096;
+const BATCH_ROWS: usize = 2048;
 /// Batches that a look-up goes through at most.
-const BATCHES: i64 = 16;
+const BATCHES: i64 = 32;
 /// Look-ups without a filter: below this the scan that fills it would cost more than it saves.
 const LOOKUPS_WITHOUT_FILTER: u32 = 2048;
 const FILTER_BYTES: usize = 512 * 1024;

@@ -100,7 +100,7 @@ impl Db {
         // Few pages in memory, no shared memory, temporary things on disk: a box has 32 MB. TRUNCATE and not WAL: a run mostly appends,
         // and a log writes all of that twice (docs/SPECIFICATION.md has the measurement).
         let pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;
-             PRAGMA cache_size = -512; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
+             PRAGMA cache_size = -384; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
         let db = Self { connection, path: path.into(), warning: None, calls_left: Cell::new(None) };

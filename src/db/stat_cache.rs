@@ -12,9 +12,9 @@ use super::statement::blob;
 use super::{Db, Error, checksum};
 
 const READ_ROWS: usize = 512;
-const READ_BYTES: usize = 128 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 const WRITE_ROWS: usize = 512;
-const WRITE_BYTES: usize = 128 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// The cached rows of one source, in step with a walk.
 pub struct StatCache<'db> {

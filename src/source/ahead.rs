@@ -19,7 +19,7 @@ const BATCH_BYTES: usize = 16 * 1024;
 /// So few entries go over if the taker waits.
 const BATCH_ENTRIES_MIN: usize = 8;
 /// Batches that wait: what the taker does comes in bursts, since it writes to the database in batches too.
-const BATCHES: usize = 6;
+const BATCHES: usize = 4;
 /// Up to this size a file is small.
 const SMALL_BYTES: u64 = 16 * 1024;
 
