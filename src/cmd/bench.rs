@@ -33,7 +33,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, stop: &AtomicBool) -> Resul
     };
     let target = args.to.as_deref().map(|to| open::target(Some(to), global)).transpose()?;
     let (place, folder) = target.map(place).transpose()?.unzip();
-    let spool = open::spool();
+    let spool = open::spool(Some(&own));
     let ignores = |path: &[u8], is_directory: bool| {
         source.is_some_and(|source: &SourceOptions| source.ignore.ignores(path, is_directory))
     };

@@ -12,6 +12,7 @@ use brackup::outcome::Outcome;
 use brackup::seal::{self, Identity, Keyring, SecretFile};
 use brackup::target::{self, Filesystem, Target};
 use brackup::{backup, restore, verify};
+use nix::unistd::{AccessFlags, access};
 use zeroize::Zeroizing;
 
 use crate::cli::{Global, OpenArgs};
@@ -189,7 +190,7 @@ impl Opened {
             pinned.extend(known.of(name.root())?);
         }
         let trust = Trust { pinned, accept_unsigned: self.accept_unsigned };
-        let backup = OpenBackup::open(&*self.target.target, &name, length, &trust, &spool())?;
+        let backup = OpenBackup::open(&*self.target.target, &name, length, &trust, &spool(self.own.as_ref()))?;
         match &backup.verdict {
             Verdict::Trusted(_) => {}
             Verdict::FirstSeen(footer) => {
@@ -204,12 +205,17 @@ impl Opened {
     }
 }
 
-/// Where a metafile is read from: a folder for temporary files, on a disk if there is a choice.
-pub(crate) fn spool() -> PathBuf {
-    if std::env::var_os("TMPDIR").is_none() && Path::new("/var/tmp").is_dir() {
-        return "/var/tmp".into();
-    }
-    std::env::temp_dir()
+/// Where temporary files lie: where `$TMPDIR` says, or in the spool of this box if there is one (/var/tmp may be in memory on an
+/// appliance), or on a disk if there is a choice.
+pub(crate) fn spool(own: Option<&BoxOptions>) -> PathBuf {
+    if std::env::var_os("TMPDIR").is_some() { std::env::temp_dir() } else { spool_of(own) }
+}
+
+fn spool_of(own: Option<&BoxOptions>) -> PathBuf {
+    let is_usable = |folder: &PathBuf| access(folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+    let spool_dir = own.map(|own| own.spool_dir.clone()).filter(is_usable);
+    let var_tmp = || Some(PathBuf::from("/var/tmp")).filter(|folder| folder.is_dir());
+    spool_dir.or_else(var_tmp).unwrap_or_else(std::env::temp_dir)
 }
 
 /// The state of this box, locked: nobody else uses it while this is held.
@@ -327,4 +333,21 @@ impl From<verify::Error> for Failure {
 fn target_outcome(error: &target::Error) -> Outcome {
     use target::ErrorKind::{OtherTarget, Unreachable};
     if matches!(error.kind, OtherTarget | Unreachable) { Outcome::NoSuchTarget } else { Outcome::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_files_lie_in_the_spool_of_this_box_once_it_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Some(folder.path().into());
+        let around = Surroundings { home, uid: 1000, env: |_| None, etc: "/etc".into() };
+        let own = BoxOptions::default_for(&around).unwrap();
+        assert!(!spool_of(Some(&own)).starts_with(folder.path()));
+        std::fs::create_dir_all(&own.spool_dir).unwrap();
+        assert_eq!(spool_of(Some(&own)), own.spool_dir);
+        assert!(!spool_of(None).starts_with(folder.path()));
+    }
 }

@@ -97,7 +97,7 @@ fn without_key(
             Ok(())
         })?;
     }
-    verify::objects(&*target.target, needed, &open::spool(), tally, stop)?;
+    verify::objects(&*target.target, needed, &open::spool(Some(&own)), tally, stop)?;
     verify::chain(&*target.target, needed, tally)?;
     Ok(())
 }
