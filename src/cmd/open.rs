@@ -157,7 +157,7 @@ pub(crate) struct Opened {
     trust: Vec<seal::BoxPublic>,
     accept_unsigned: bool,
     /// Nothing: what this box is set up for can't be read, and is not needed.
-    own: Option<BoxOptions>,
+    pub(crate) own: Option<BoxOptions>,
 }
 
 impl Opened {

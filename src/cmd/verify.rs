@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use brackup::catalog;
-use brackup::db::Db;
+use brackup::db::{Chain, Db};
 use brackup::monitor::{Counter, Monitor as _, Tally};
 use brackup::outcome::Outcome;
 use brackup::restore::Selection;
@@ -98,7 +98,8 @@ fn without_key(
         })?;
     }
     verify::objects(&*target.target, needed, &open::spool(Some(&own)), tally, stop)?;
-    verify::chain(&*target.target, needed, tally)?;
+    let remembered = needed.map_or(Ok(Vec::new()), |(db, identity)| db.chains(identity))?;
+    verify::chain(&*target.target, &remembered, tally)?;
     Ok(())
 }
 
@@ -123,12 +124,13 @@ fn with_keys(
     let open = OpenArgs { from: args.target.clone(), key: args.key.clone(), accept_unsigned: args.accept_unsigned };
     let opened = Opened::new(&open, global)?;
     let target = &*opened.target.target;
+    let remembered = remembered(&opened);
     let names = if args.backup.is_empty() {
         catalog::backups(target)?.into_iter().map(|(name, _)| name.to_string()).collect()
     } else {
         args.backup.clone()
     };
-    if names.is_empty() {
+    if names.is_empty() && remembered.is_empty() {
         return Err(Failure::new(Outcome::Failed, format!("there is no backup at {}", target.describe())));
     }
     for name in names {
@@ -147,6 +149,22 @@ fn with_keys(
             Ok(()) => {}
         }
     }
-    verify::chain(target, None, tally)?;
+    verify::chain(target, &remembered, tally)?;
     Ok(())
+}
+
+/// What this box remembers to have stored there. With a key that is not needed: a copy on another disk may be looked at, while the box backs up.
+fn remembered(opened: &Opened) -> Vec<Chain> {
+    let Some(own) = opened.own.as_ref().filter(|own| open::has_database(own)) else { return Vec::new() };
+    let chains = || {
+        let state = State::lock(own)?;
+        let db = state.database()?;
+        let identity = expected_identity(&db, &opened.target)?;
+        Ok(identity.map_or(Ok(Vec::new()), |identity| db.chains(&identity))?)
+    };
+    chains().unwrap_or_else(|failure: Failure| {
+        let what = "what this box remembers of its newest backups is not compared";
+        term::warning(&format!("{what}: {}", failure.message));
+        Vec::new()
+    })
 }

@@ -29,6 +29,19 @@ pub struct ChainHead {
     pub footer: [u8; 32],
 }
 
+/// What this box remembers of one root at a target, by who signed.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The root.
+    pub root: String,
+    /// The public key of the box, as text.
+    pub signer: String,
+    /// Its newest link.
+    pub head: ChainHead,
+    /// Whether that is the newest backup of the root, and not one from before the box had another key.
+    pub is_current: bool,
+}
+
 const RECENT: usize = 256;
 
 impl<'db> Backup<'db> {
@@ -86,6 +99,25 @@ impl Db {
             let sequence = u64::try_from(sequence).unwrap_or(0);
             ChainHead { backup, sequence, footer }
         }))
+    }
+
+    /// The chains of all roots that this box has backed up to a target; there is one for each root and key of the box.
+    pub fn chains(&self, target_identity: &str) -> Result<Vec<Chain>, Error> {
+        let sql = "SELECT root, signer FROM backups WHERE target = ?1 AND complete = 1
+                   GROUP BY root, signer ORDER BY root, max(id) DESC";
+        let mut names: Vec<(String, String)> = Vec::new();
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.rows(params![target_identity])?;
+        while let Some(name) = rows.next(|row| Ok((row.get(0)?, row.get(1)?)))? {
+            names.push(name);
+        }
+        let mut chains: Vec<Chain> = Vec::new();
+        for (root, signer) in names {
+            let Some(head) = self.chain_head(target_identity, &root, &signer)? else { continue };
+            let is_current = chains.last().is_none_or(|newer| newer.root != root);
+            chains.push(Chain { root, signer, head, is_current });
+        }
+        Ok(chains)
     }
 
     /// Calls back with each chunk that backups of this box need at a target, sorted by key, once.

@@ -14,7 +14,7 @@ mod links;
 mod stat_cache;
 mod statement;
 
-pub use backups::{Backup, ChainHead};
+pub use backups::{Backup, Chain, ChainHead};
 pub use blobs::Blobs;
 pub use chunks::Chunks;
 pub use error::Error;

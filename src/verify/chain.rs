@@ -1,16 +1,19 @@
 //! The chains of signed backups: what is numbered must be there. Needs no key.
+//!
+//! A problem is what nobody does on purpose and what hides the newest state: the newest backups gone, a number twice, one that does not follow.
+//! Older ones that are gone may have been removed to save space, so they are a note.
 
 use super::Error;
 use crate::catalog;
-use crate::db::Db;
+use crate::db::Chain;
 use crate::monitor::Tally;
-use crate::seal;
+use crate::seal::Footer;
 use crate::target::{ObjectName, Target};
 
-/// Checks the chains of signed backups: a number that is missing, one that is there twice, a backup that does not follow the one before,
-/// and, where this box remembers more than the target has, a target that was set back.
-pub fn chain(target: &dyn Target, known: Option<(&Db, &str)>, tally: &Tally<'_>) -> Result<(), Error> {
-    let mut heads: Vec<(seal::Footer, [u8; 32])> = Vec::new();
+/// Checks the chains: numbers that are missing, one that is there twice, a backup that does not follow the one before,
+/// and, where this box remembers more than the target has, backups that are gone. `remembered` is from before this call.
+pub fn chain(target: &dyn Target, remembered: &[Chain], tally: &Tally<'_>) -> Result<(), Error> {
+    let mut heads: Vec<(Footer, [u8; 32])> = Vec::new();
     let mut chunks = 0;
     target.list(&mut |name, _| {
         chunks += u64::from(matches!(name, ObjectName::Chunk(_)));
@@ -25,6 +28,7 @@ pub fn chain(target: &dyn Target, known: Option<(&Db, &str)>, tally: &Tally<'_>)
         }
         let same = heads.iter().position(|(head, _)| head.root == footer.root && head.signer == footer.signer);
         let Some(at) = same else {
+            tell_gap(1, &footer, tally);
             heads.push((footer, digest));
             continue;
         };
@@ -35,24 +39,46 @@ pub fn chain(target: &dyn Target, known: Option<(&Db, &str)>, tally: &Tally<'_>)
                 format!("has number {} in its chain, and so has {}", footer.sequence, before.backup),
             );
         } else if footer.sequence > before.sequence + 1 {
-            tally.notice(
-                name.to_string(),
-                format!("numbers {} to {} of its chain are not here", before.sequence + 1, footer.sequence - 1),
-            );
+            tell_gap(before.sequence + 1, &footer, tally);
         } else if footer.previous != *before_digest {
             tally.problem(name.to_string(), format!("does not follow {} as its signature says", before.backup));
         }
         heads[at] = (footer, digest);
     }
-    let Some((db, identity)) = known else { return Ok(()) };
-    for (head, _) in &heads {
-        let remembered = db.chain_head(identity, &head.root, &head.signer.to_string())?;
-        if let Some(remembered) = remembered.filter(|remembered| remembered.sequence > head.sequence) {
-            tally.problem(
-                head.backup.clone(),
-                format!("is the newest here, but this box has made number {} since", remembered.sequence),
-            );
-        }
+    for chain in remembered {
+        let mut footers = heads.iter().map(|(footer, _)| footer);
+        let is_of = |footer: &&Footer| footer.root == chain.root && footer.signer.to_string() == chain.signer;
+        tell_gone(chain, footers.find(is_of), tally);
     }
     Ok(())
+}
+
+/// Numbers before this one that are not here.
+fn tell_gap(expected: u64, footer: &Footer, tally: &Tally<'_>) {
+    match footer.sequence.saturating_sub(expected) {
+        0 => {}
+        1 => tally.notice(footer.backup.clone(), format!("number {expected} of its chain is not here")),
+        _ => {
+            let what = format!("numbers {expected} to {} of its chain are not here", footer.sequence - 1);
+            tally.notice(footer.backup.clone(), what);
+        }
+    }
+}
+
+/// What this box remembers to have made, and what is the newest of it here.
+fn tell_gone(chain: &Chain, newest: Option<&Footer>, tally: &Tally<'_>) {
+    let (number, name) = (chain.head.sequence, &chain.head.backup);
+    let (subject, what) = match newest {
+        Some(newest) if newest.sequence >= number => return,
+        Some(newest) => {
+            (&newest.backup, format!("is the newest here, but this box has made number {number} since, {name}"))
+        }
+        None => (&chain.root, format!("no good backup of it is here, but this box has made number {number}, {name}")),
+    };
+    if chain.is_current {
+        let to_do = "if you did not remove it, somebody did or the target was set back: back up again, and see who can write there";
+        tally.problem(subject.clone(), format!("{what}; {to_do}"));
+    } else {
+        tally.notice(subject.clone(), format!("{what}, with the key that it had before"));
+    }
 }

@@ -103,3 +103,53 @@ fn a_target_is_known_by_its_id_under_any_name() {
     // The next backup stores all of it again.
     comes_back(&program, &tree);
 }
+
+/// Whoever removes metafiles leaves chunks that are whole: that their backups are gone only the box knows that made them.
+#[test]
+fn backups_that_are_gone_are_a_problem_if_they_were_the_newest() {
+    let tree = tree();
+    let program = Program::new(&tree.root);
+    let conf = program.home().join(".brackup.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, format!("{text}[SOURCE:other]\ninherit = SOURCE:tree\n")).unwrap();
+    for source in ["tree", "tree", "tree", "other"] {
+        assert_eq!(code(&program.run(&[&format!("--from={source}"), "--to=disk"])), Some(0));
+    }
+    let metafiles = |root: &str| {
+        let all = fs::read_dir(&program.folder).unwrap().map(|entry| entry.unwrap().path());
+        let is_of = |name: &str| name.starts_with(root) && name.ends_with(".meta");
+        let mut of: Vec<_> = all.filter(|path| is_of(path.file_name().unwrap().to_str().unwrap())).collect();
+        of.sort();
+        of
+    };
+    let all = metafiles("tree-");
+    let key = program.key.to_str().unwrap();
+    let told = |expected: i32, text: &str| {
+        for arguments in [vec!["verify", "disk", "-v", "--no-key"], vec!["verify", "disk", "-v", "--key", key]] {
+            let verified = program.run(&arguments);
+            assert_eq!(code(&verified), Some(expected), "{arguments:?}: {}", stderr(&verified));
+            assert!(stderr(&verified).contains(text), "{arguments:?}: {}", stderr(&verified));
+        }
+    };
+    fs::remove_file(&all[0]).unwrap();
+    told(0, "number 1 of its chain is not here");
+    fs::remove_file(&all[1]).unwrap();
+    told(0, "numbers 1 to 2 of its chain are not here");
+    fs::remove_file(&all[2]).unwrap();
+    told(3, "tree: no good backup of it is here, but this box has made number 3, tree-");
+    fs::remove_file(&metafiles("other-")[0]).unwrap();
+    told(3, "other: no good backup of it is here, but this box has made number 1, other-");
+    // The next backup of each goes on, and then only older ones are gone.
+    for source in ["tree", "other"] {
+        assert_eq!(code(&program.run(&[&format!("--from={source}"), "--to=disk"])), Some(0));
+    }
+    told(0, "numbers 1 to 3 of its chain are not here");
+    // Under a new key of the box a chain of its own begins; the one before may be removed.
+    fs::remove_file(program.home().join("keys/box.key")).unwrap();
+    fs::remove_file(program.home().join("keys/known_boxes")).unwrap();
+    let before = metafiles("tree-");
+    assert_eq!(code(&program.backup()), Some(0));
+    fs::remove_file(&before[0]).unwrap();
+    told(0, "this box has made number 4, tree-");
+    told(0, ", with the key that it had before");
+}

@@ -212,7 +212,8 @@ impl Nas {
         let known = identity.as_deref().map(|identity| (&db, identity));
         target.identify(identity.as_deref())?;
         verify::objects(&target, known, &self.state, &tally, &self.stop)?;
-        verify::chain(&target, known, &tally)?;
+        let chains = identity.as_deref().map_or(Ok(Vec::new()), |identity| db.chains(identity))?;
+        verify::chain(&target, &chains, &tally)?;
         Ok(quiet.problems().into_iter().filter(|problem| problem.severity == Severity::Problem).collect())
     }
 
@@ -224,7 +225,7 @@ impl Nas {
             let backup = self.open(&target, &name.to_string())?;
             verify::contents(&target, &backup, &self.identities, &tally, &self.stop)?;
         }
-        verify::chain(&target, None, &tally)?;
+        verify::chain(&target, &[], &tally)?;
         Ok(quiet.problems().into_iter().filter(|problem| problem.severity == Severity::Problem).collect())
     }
 
