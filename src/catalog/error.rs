@@ -52,7 +52,7 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::ForeignSigner { .. } => Some(
-                "another box wrote it, or somebody who has the public key; `brackup list --json` tells who signed each backup, and one can be named; if you know why, --accept-unsigned goes on all the same",
+                "another box wrote it, or this one with a new key, or somebody who has the public key; if you know that box, add a line `box: ` and its public key to your copy of the secret key file (docs/RESTORE.md); only as the last resort, --accept-unsigned goes on all the same",
             ),
             Self::NoSuchBackup { .. } => Some("`brackup list TARGET` shows what is there"),
             Self::Object { fault: Fault::NoKey | Fault::WrongKey, .. } => {

@@ -69,13 +69,15 @@ impl<'a> Pair<'a> {
     ) -> Result<Done, Failure> {
         let (source, target, own) = (self.source, self.target, self.own);
         let db = state.database()?;
-        if state.was_used && !own.key_dir.join("box.key").exists() {
+        let is_lost = state.was_used && !own.key_dir.join("box.key").exists();
+        let box_key = Keyring::at(&own.key_dir).box_key()?;
+        if is_lost {
             term::warning(&format!(
-                "the box's own key in {} is gone; a new one signs from now on, everything is stored anew, and a restore will ask whether to trust it",
-                own.key_dir.display()
+                "the box's own key in {} is gone; a new one signs from now on, and everything is stored anew; a restore that knows the old one refuses until the secret key file has the line `box: {}`",
+                own.key_dir.display(),
+                box_key.public()
             ));
         }
-        let box_key = Keyring::at(&own.key_dir).box_key()?;
         let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
         let excluded = [target.path.clone(), own.state_dir.clone(), own.spool_dir.clone()];
         let remembered_as = target.remembered_as();

@@ -123,3 +123,27 @@ fn of_several_keys_a_locked_one_is_passed_over() {
     assert!(ran.err.contains("warning: the passphrase of locked.key is missing or wrong"), "{}", ran.err);
     is_an_error(ls(&["--key", "locked.key"]), 12, "passphrase", "BRACKUP_PASSPHRASE");
 }
+
+/// A box that has lost its key goes on; whoever restores is told what to add to the key file.
+#[test]
+fn a_new_key_of_the_box_is_trusted_once_the_key_file_names_it() {
+    let test_box = TestBox::ready("auto");
+    fs::create_dir(test_box.path("tree")).unwrap();
+    fs::write(test_box.path("tree/file"), "contents").unwrap();
+    test_box.backup();
+    fs::remove_file(test_box.path("keys/box.key")).unwrap();
+    let told = test_box.brackup(["--from=tree", "--to=store"]).is(0).err;
+    let (_, line) = told.split_once("refuses until the secret key file has the line `").expect(&told);
+    let (line, _) = line.split_once('`').unwrap();
+    let key = test_box.path("secret.key");
+    let ls = || test_box.brackup(["ls", "tree:latest", "--from", "store", "--key", key.to_str().unwrap()]);
+    is_an_error(
+        ls(),
+        1,
+        "which is not a trusted box",
+        "add a line `box: ` and its public key to your copy of the secret",
+    );
+    let text = fs::read_to_string(&key).unwrap();
+    fs::write(&key, format!("{text}{line}\n")).unwrap();
+    ls().is(0);
+}
