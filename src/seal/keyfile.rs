@@ -45,14 +45,17 @@ impl SecretFile {
         if !there.is_file() {
             return Err(file(std::io::ErrorKind::IsADirectory.into()));
         }
-        let mode = there.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(Error::Permissions(path.into()));
-        }
         let bytes = Zeroizing::new(fsutil::read_small(path, KEY_FILE_BYTES_MAX).map_err(file)?);
         let place = path.display().to_string();
         let malformed = |expected| Error::KeyText { place: place.clone(), expected };
         let text = std::str::from_utf8(&bytes).map_err(|_| malformed("a text file"))?;
+        // Before its mode: nobody is to be told to change that of a file which is something else.
+        if !text.lines().any(is_secret) {
+            return Err(malformed("a key file of brackup, with a line that begins with BRACKUP-SECRET-KEY-1"));
+        }
+        if there.permissions().mode() & 0o077 != 0 {
+            return Err(Error::Permissions(path.into()));
+        }
         let locked_otherwise = || Error::Passphrase(path.into());
         let mut passphrase = Some(passphrase);
         let mut identity = None;
@@ -67,9 +70,7 @@ impl SecretFile {
                 let secret = unlock(&locked, &passphrase).ok_or_else(locked_otherwise)?;
                 identity = Some(Identity::from_bytes(secret)?);
             } else {
-                let looks_right =
-                    line.get(..SECRET_START.len()).is_some_and(|start| start.eq_ignore_ascii_case(SECRET_START));
-                let expected = if looks_right {
+                let expected = if begins_with(line, SECRET_START) {
                     "a whole secret key in one line: it has a typing error, its checksum does not agree"
                 } else {
                     "a line that begins with BRACKUP-SECRET-KEY-1"
@@ -102,6 +103,16 @@ impl SecretFile {
         }
         Ok(text)
     }
+}
+
+/// Whether a line is meant as a secret key, locked or not.
+pub(super) fn is_secret(line: &str) -> bool {
+    let line = line.trim();
+    begins_with(line, SECRET_START) || begins_with(line, LOCKED_HRP)
+}
+
+fn begins_with(line: &str, start: &str) -> bool {
+    line.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
 }
 
 fn lock(identity: &Identity, passphrase: &str) -> Result<Zeroizing<String>, Error> {

@@ -3,6 +3,8 @@
 //! What needs root (devices, owners, trusted attributes, mounts) is done when root and said to be left out otherwise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
+/// What to do about errors.
+mod advice;
 /// Stores written by earlier versions are read for ever.
 mod archives;
 /// Quickstart and keys.

@@ -1,0 +1,26 @@
+//! What to do about an error: the hint fits what is wrong, and does not lead astray.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::cli::is_an_error;
+use super::program::TestBox;
+
+/// With one backup of a tree of one file.
+fn backed_up() -> (TestBox, String) {
+    let test_box = TestBox::ready("auto");
+    fs::create_dir(test_box.path("tree")).unwrap();
+    fs::write(test_box.path("tree/file"), "contents").unwrap();
+    let name = test_box.backup();
+    (test_box, name)
+}
+
+#[test]
+fn nobody_is_told_to_change_the_mode_of_a_file_that_is_no_key_file() {
+    let (test_box, _) = backed_up();
+    fs::write(test_box.path("passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
+    let ls = |key: &str| test_box.brackup(["ls", "tree:latest", "--key", key]);
+    is_an_error(ls("passwd"), 2, "passwd: expected a key file of brackup", "BRACKUP-SECRET-KEY-1");
+    fs::set_permissions(test_box.path("secret.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    is_an_error(ls("secret.key"), 1, "can be read by others", "chmod 600");
+}
