@@ -59,10 +59,10 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
     let options = match text {
         Some(text) => match config::target_from_url(text) {
             Some(options) => options?,
-            None => config(global)?.target(text)?.clone(),
+            None => config_with_target(Some(text), global)?.target(text)?.clone(),
         },
         None => {
-            let config = config(global)?;
+            let config = config_with_target(None, global)?;
             match config.targets.as_slice() {
                 [only] => config.target(&only.name)?.clone(),
                 _ => {
@@ -73,6 +73,21 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
         }
     };
     named_target(options)
+}
+
+/// The configuration, because a target was named that only it can know, or none. Who has none has backups all the same.
+fn config_with_target(text: Option<&str>, global: &Global) -> Result<Config, Failure> {
+    match Config::find(global.config.as_deref()) {
+        Err(error) if error.kind() == config::ErrorKind::NotFound => {
+            let hint = match text {
+                Some(path) if path.starts_with('/') => format!("a folder is given as filesystem:{path}"),
+                Some(_) => "without a configuration a target is given as filesystem:/path".into(),
+                None => "without a configuration say where the backups are: --from filesystem:/path, for list and verify without the --from".into(),
+            };
+            Err(Failure::from(error).hint(hint))
+        }
+        _ => config(global),
+    }
 }
 
 /// The target of these options.

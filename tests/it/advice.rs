@@ -24,3 +24,20 @@ fn nobody_is_told_to_change_the_mode_of_a_file_that_is_no_key_file() {
     fs::set_permissions(test_box.path("secret.key"), fs::Permissions::from_mode(0o644)).unwrap();
     is_an_error(ls("secret.key"), 1, "can be read by others", "chmod 600");
 }
+
+/// Somebody who has only the backups and a key needs no configuration.
+#[test]
+fn without_a_configuration_a_target_is_a_folder() {
+    let (test_box, _) = backed_up();
+    fs::remove_file(test_box.path("brackup.conf")).unwrap();
+    let store = test_box.path("store").display().to_string();
+    let [is_given_as, say_where] = [&*format!("a folder is given as filesystem:{store}"), "--from filesystem:/path"];
+    let ls = ["ls", "tree:latest", "--key", "secret.key"];
+    is_an_error(test_box.brackup([&ls[..], &["--from", &store]].concat()), 2, "no configuration file", is_given_as);
+    is_an_error(test_box.brackup(["list", &store]), 2, "no configuration file", is_given_as);
+    is_an_error(test_box.brackup(["list", "store"]), 2, "no configuration file", "given as filesystem:/path");
+    is_an_error(test_box.brackup(ls), 2, "no configuration file", say_where);
+    is_an_error(test_box.brackup(["list"]), 2, "no configuration file", say_where);
+    is_an_error(test_box.brackup(["restore", "tree", "--to", "x"]), 2, "no configuration file", say_where);
+    test_box.brackup(["ls", "tree:latest", "--key", "secret.key", "--from", &format!("filesystem:{store}")]).is(0);
+}
