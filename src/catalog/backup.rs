@@ -12,8 +12,11 @@ use super::Error;
 use crate::fsutil;
 use crate::limits::ZSTD_WINDOW_LOG_MAX;
 use crate::metafile::Reader;
-use crate::seal::{BoxPublic, Fault, Footer, Identity, Role, split_footer};
+use crate::seal::{BoxPublic, Fault, Footer, Header, Identity, Role, split_footer};
 use crate::target::{BackupName, ObjectName, Target};
+
+/// Enough to tell an object from what is none.
+const HEAD_BYTES: u64 = 16;
 
 /// Reads the documents of a metafile.
 pub type Documents = Reader<zstd::stream::read::Decoder<'static, BufReader<crate::seal::Opener<Fetched>>>>;
@@ -73,7 +76,11 @@ impl OpenBackup {
                 let text = split_footer(&tail).map_or(0, |text| text.len() + Footer::MARK_BYTES);
                 (Verdict::Accepted(fault.to_string()), length - text as u64)
             }
-            Err(fault) => return Err(Error::Object { name: object.to_string(), fault }),
+            Err(fault) => {
+                // To go on without a signature helps only where there is something to go on with.
+                let fault = if is_no_object(&file)? { Fault::NotBrackup } else { fault };
+                return Err(Error::Object { name: object.to_string(), fault });
+            }
         };
         if let Verdict::Accepted(_) = &verdict
             && !trust.accept_unsigned
@@ -166,6 +173,15 @@ fn check(
     }
     let foreign = Error::ForeignSigner { name: name.to_string(), signer: footer.signer.to_string() };
     if trust.accept_unsigned { Ok(Ok((Verdict::Accepted(foreign.to_string()), sealed_length))) } else { Err(foreign) }
+}
+
+/// Whether it does not even begin as one: empty, or something else.
+fn is_no_object(file: &File) -> Result<bool, Error> {
+    let mut head = Vec::new();
+    Fetched { file: file.try_clone().map_err(Error::Spool)?, at: 0, end: HEAD_BYTES }
+        .read_to_end(&mut head)
+        .map_err(Error::Spool)?;
+    Ok(matches!(Header::parse(&head), Err(Fault::NotBrackup)))
 }
 
 fn sha256(file: &mut File, length: u64) -> Result<[u8; 32], Error> {

@@ -61,6 +61,11 @@ impl Error {
             Self::Object { fault: Fault::Signature, .. } => {
                 Some("its signature can't be checked; if you must, --accept-unsigned goes on without")
             }
+            Self::Object { name, fault: Fault::Commitment | Fault::Damaged | Fault::Header | Fault::NotBrackup }
+                if name.ends_with(".meta") =>
+            {
+                Some("take the backup before it: `brackup list TARGET` shows them")
+            }
             Self::Spool(_) => Some("set TMPDIR to a folder with some space"),
             Self::Target(error) => error.hint(),
             _ => None,

@@ -41,3 +41,17 @@ fn without_a_configuration_a_target_is_a_folder() {
     is_an_error(test_box.brackup(["restore", "tree", "--to", "x"]), 2, "no configuration file", say_where);
     test_box.brackup(["ls", "tree:latest", "--key", "secret.key", "--from", &format!("filesystem:{store}")]).is(0);
 }
+
+/// To go on without its signature is no way with a metafile of which nothing is left.
+#[test]
+fn for_a_backup_of_which_nothing_is_left_there_is_the_one_before() {
+    let (test_box, before) = backed_up();
+    let name = test_box.backup();
+    let metafile = test_box.path("store").join(format!("{name}.meta"));
+    let ls = |backup: &str| test_box.brackup(["ls", backup, "--from", "store", "--key", "secret.key"]);
+    for contents in ["", "something else, longer than any header begins"] {
+        fs::write(&metafile, contents).unwrap();
+        is_an_error(ls("tree:latest"), 1, "it is no object of brackup", "take the backup before it: `brackup list");
+    }
+    ls(&before).is(0);
+}
