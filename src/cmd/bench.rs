@@ -99,7 +99,7 @@ fn place(target: NamedTarget) -> Result<(Box<dyn Target>, PathBuf), Failure> {
                 Outcome::NoSuchTarget,
                 format!("the folder above the target's folder {path} is not there"),
             )
-            .hint("is the disk mounted? the folder above the target's path must exist"))
+            .hint("is the disk mounted? is the path right?"))
         }
     }
 }

@@ -63,9 +63,9 @@ impl Error {
             }
             ErrorKind::Full => "free some space on the target; what was stored is used by the next run",
             ErrorKind::OtherTarget => {
-                "is the right disk mounted? if the target was replaced on purpose, give it another name in the configuration"
+                "is the right disk mounted? if the target was replaced on purpose, give it another name in the configuration; if only its brackup-target.id is gone, put that back"
             }
-            ErrorKind::Unreachable => "is the disk mounted? the folder above the target's path must exist",
+            ErrorKind::Unreachable => "is the disk mounted? is the path right?",
             ErrorKind::Exists | ErrorKind::NotFound | ErrorKind::Io => return None,
         })
     }

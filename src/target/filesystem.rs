@@ -53,8 +53,13 @@ impl Filesystem {
                 id.map(|id| Some(id.to_owned())).ok_or_else(malformed)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(self.is_no_folder()),
             Err(error) => Err(self.error("read", &ID_FILE, error)),
         }
+    }
+
+    fn is_no_folder(&self) -> Error {
+        Error::new(ErrorKind::Unreachable, format!("the target {} is not a folder", self.folder.display()))
     }
 
     fn create(&self) -> Result<String, Error> {
@@ -158,10 +163,13 @@ impl Target for Filesystem {
     }
 
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
-        let failed = |error: io::Error| {
-            let kind = if error.kind() == io::ErrorKind::NotFound { Some(ErrorKind::Unreachable) } else { None };
-            let error = Error::io(format!("can't list {}", self.folder.display()), error);
-            Error { kind: kind.unwrap_or(error.kind), ..error }
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotADirectory => self.is_no_folder(),
+            io::ErrorKind::NotFound => {
+                let what = format!("the target's folder {} is not there", self.folder.display());
+                Error::new(ErrorKind::Unreachable, what)
+            }
+            _ => Error::io(format!("can't list {}", self.folder.display()), error),
         };
         for entry in fs::read_dir(&self.folder).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -185,6 +193,13 @@ impl Target for Filesystem {
         match (found, expected) {
             (Some(found), Some(expected)) if found != expected => {
                 other("the target has another id than the one this box has backed up to")
+            }
+            (None, Some(expected)) if self.folder.is_dir() => {
+                let lines = format!("`brackup target 1` and `id: {expected}`");
+                let what = format!(
+                    "the target that this box has backed up to is not there, or only its {ID_FILE}, which had the lines {lines}"
+                );
+                other(&what)
             }
             (None, Some(_)) => other("the target that this box has backed up to is not there"),
             (Some(found), _) => {

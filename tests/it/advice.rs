@@ -55,3 +55,34 @@ fn for_a_backup_of_which_nothing_is_left_there_is_the_one_before() {
     }
     ls(&before).is(0);
 }
+
+#[test]
+fn a_target_that_is_not_right_is_told_by_what_is_wrong_with_it() {
+    let (test_box, _) = backed_up();
+    let (store, id) = (test_box.path("store"), test_box.path("store/brackup-target.id"));
+    let text = fs::read_to_string(&id).unwrap();
+    let commands: [&[&str]; 4] = [
+        &["--from=tree", "--to=store"],
+        &["verify", "store", "--no-key"],
+        &["list", "store"],
+        &["ls", "tree:latest", "--from", "store", "--key", "secret.key"],
+    ];
+    fs::remove_file(&id).unwrap();
+    for command in &commands[..2] {
+        is_an_error(test_box.brackup(*command), 10, "or only its brackup-target.id", "is gone, put that back");
+    }
+    // By the words of the message.
+    let told = test_box.brackup(commands[0]).err;
+    let words: Vec<_> = told.split('`').collect();
+    fs::write(&id, format!("{}\n{}\n", words[1], words[3])).unwrap();
+    assert_eq!(fs::read_to_string(&id).unwrap(), text);
+    test_box.brackup(commands[0]).is(0);
+    fs::rename(&store, test_box.path("aside")).unwrap();
+    for command in &commands[2..] {
+        is_an_error(test_box.brackup(*command), 10, "store is not there", "is the disk mounted? is the path right?");
+    }
+    fs::write(&store, "").unwrap();
+    for command in commands {
+        is_an_error(test_box.brackup(command), 10, "store is not a folder", "is the path right?");
+    }
+}
