@@ -163,7 +163,7 @@ impl Restoring<'_> {
         let wanted = Wanted::of(&mut found);
         match self.one(&found, &wanted, parts.flatten()) {
             Ok(()) => Ok(()),
-            Err(error) if error.is_fatal() => Err(error),
+            Err(error) if error.is_fatal() => Err(error.at(|| self.shown(&found.path))),
             Err(error) => {
                 self.tally.problem(found.path.escaped(), one_line(&error));
                 Ok(())
@@ -323,11 +323,16 @@ impl Restoring<'_> {
     fn told<T>(&self, path: &RelPath, result: Result<T, Error>) -> Result<Option<T>, Error> {
         match result {
             Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_fatal() => Err(error),
+            Err(error) if error.is_fatal() => Err(error.at(|| self.shown(path))),
             Err(error) => {
                 self.tally.problem(path.escaped(), one_line(&error));
                 Ok(None)
             }
         }
+    }
+
+    /// Where a path is restored to, for people.
+    fn shown(&self, path: &RelPath) -> String {
+        self.options.destination.join(path.escaped()).display().to_string()
     }
 }

@@ -51,11 +51,11 @@ impl Place {
         if made_root {
             use std::os::unix::fs::DirBuilderExt as _;
             let made = std::fs::DirBuilder::new().mode(0o700).create(existing);
-            made.map_err(Error::io("can't make the folder to restore to"))?;
+            made.map_err(Error::destination("can't make the folder to restore to", existing))?;
         }
         let flags = DIRECTORY.difference(OFlag::O_NOFOLLOW);
         let root = nix::fcntl::open(existing, flags, Mode::empty())
-            .map_err(Error::call("can't open the folder to restore to"))?;
+            .map_err(|errno| Error::destination("can't open the folder to restore to", existing)(errno.into()))?;
         // In a dry run that has no destination nothing is looked for there either.
         let dry_run = dry_run && existing != destination;
         let prefix = format!(".brackup-{}-", std::process::id());

@@ -86,3 +86,16 @@ fn a_target_that_is_not_right_is_told_by_what_is_wrong_with_it() {
         is_an_error(test_box.brackup(command), 10, "store is not a folder", "is the path right?");
     }
 }
+
+#[test]
+fn a_folder_that_cannot_be_restored_to_is_named() {
+    let (test_box, _) = backed_up();
+    let restore = |to: &str| test_box.brackup(["restore", "tree:latest", "--to", to, "--key", "secret.key"]);
+    is_an_error(restore("no/where"), 1, "can't make the folder to restore to no/where: No such", "folder above it");
+    is_an_error(
+        restore("secret.key"),
+        1,
+        "can't open the folder to restore to secret.key: Not a",
+        "a folder with --to",
+    );
+}

@@ -118,7 +118,9 @@ fn a_full_destination_stops_a_restore_which_goes_on_when_there_is_room() {
     let program = Program::new(&tree.root);
     assert_eq!(code(&program.backup()), Some(0));
     let to = disk.at.join("tree");
-    says(&program.restore(&to), 1, "No space left on device", "go on with --conflict identical");
+    let failed = program.restore(&to);
+    says(&failed, 1, "No space left on device", "go on with --conflict identical");
+    says(&failed, 1, &format!("error: {}/", to.display()), "");
     assert!(!names(&to.join("dir")).iter().any(|name| name.ends_with(".partial")));
     disk.remount("size=64m");
     let (to_text, key) = (to.to_str().unwrap(), program.key.to_str().unwrap());
