@@ -285,7 +285,9 @@ impl From<config::Error> for Failure {
 impl From<seal::Error> for Failure {
     fn from(error: seal::Error) -> Self {
         let outcome = match &error {
-            seal::Error::NoSuchKeyId { .. } | seal::Error::KeyText { .. } => Outcome::Usage,
+            seal::Error::NoSuchKeyId { .. } | seal::Error::KeyText { .. } | seal::Error::SecretRecipient(_) => {
+                Outcome::Usage
+            }
             _ if error.is_wrong_key() => Outcome::WrongKey,
             _ => Outcome::Failed,
         };

@@ -72,6 +72,8 @@ pub enum Error {
     Exists(PathBuf),
     /// A key file could not be read or written.
     File(PathBuf, io::Error),
+    /// A new key file could not be made.
+    Make(PathBuf, io::Error),
     /// A key file or key text is malformed.
     KeyText {
         /// The file or the text it stands in.
@@ -92,6 +94,8 @@ pub enum Error {
     Passphrase(PathBuf),
     /// A secret key file that others can read.
     Permissions(PathBuf),
+    /// A secret key where a public one is expected. Where it stands, or nothing if it is the value itself.
+    SecretRecipient(Option<PathBuf>),
 }
 
 impl Error {
@@ -107,7 +111,11 @@ impl Error {
                 Some("give the secret key file of one of the recipients with --key or $BRACKUP_KEY")
             }
             Self::Passphrase(_) => Some("set $BRACKUP_PASSPHRASE or run it on a terminal, and try again"),
+            Self::Make(_, error) if error.kind() == io::ErrorKind::NotFound => Some("the folder for it must be there"),
             Self::Permissions(_) => Some("chmod 600 it"),
+            Self::SecretRecipient(_) => Some(
+                "a secret key must not be on the box: move it away; `brackup key show FILE` tells its public key, which begins with brackup1",
+            ),
             _ => None,
         }
     }
@@ -130,6 +138,7 @@ impl fmt::Display for Error {
             Self::Crypto(what) => write!(f, "{what} failed"),
             Self::Exists(path) => write!(f, "{} exists already and is not overwritten", path.display()),
             Self::File(path, _) => write!(f, "can't use the key file {}", path.display()),
+            Self::Make(path, _) => write!(f, "can't make the key file {}", path.display()),
             Self::KeyText { place, expected } => write!(f, "{place}: expected {expected}"),
             Self::NoSuchKeyId { id, folder } => {
                 write!(f, "no public key with the id {id} in the key folder {}", folder.display())
@@ -137,6 +146,10 @@ impl fmt::Display for Error {
             Self::Object(fault) => fault.fmt(f),
             Self::Passphrase(path) => write!(f, "the passphrase of {} is missing or wrong", path.display()),
             Self::Permissions(path) => write!(f, "the secret key file {} can be read by others", path.display()),
+            Self::SecretRecipient(None) => f.write_str("a recipient is a secret key, and not a public one"),
+            Self::SecretRecipient(Some(path)) => {
+                write!(f, "the recipient {} is a secret key, and not a public one", path.display())
+            }
         }
     }
 }
@@ -144,7 +157,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File(_, error) => Some(error),
+            Self::File(_, error) | Self::Make(_, error) => Some(error),
             _ => None,
         }
     }

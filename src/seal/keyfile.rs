@@ -34,7 +34,7 @@ impl SecretFile {
         let text = self.to_text(created, passphrase)?;
         fsutil::create_secret(path, text.as_bytes()).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => Error::Exists(path.into()),
-            _ => Error::File(path.into(), error),
+            _ => Error::Make(path.into(), error),
         })
     }
 

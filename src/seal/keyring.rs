@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::key::{BoxKey, BoxPublic, KeyId, Recipient};
+use super::keyfile::is_secret;
 use crate::fsutil;
 use crate::limits::KEY_FILE_BYTES_MAX;
 
@@ -27,6 +28,10 @@ impl Keyring {
 
     /// The recipient that a configuration means: a public key as text, a file that holds one, or a key id.
     pub fn resolve(&self, text: &str) -> Result<Recipient, Error> {
+        // Never shown: it is the secret.
+        if is_secret(text) {
+            return Err(Error::SecretRecipient(None));
+        }
         if text.starts_with("brackup1") {
             return Recipient::parse(text).map_err(|error| at(error, text));
         }
@@ -53,7 +58,7 @@ impl Keyring {
             return if there == *recipient { Ok(()) } else { Err(Error::Exists(path)) };
         }
         self.make_folder()?;
-        fsutil::create_secret(&path, format!("{recipient}\n").as_bytes()).map_err(|error| Error::File(path, error))
+        fsutil::create_secret(&path, format!("{recipient}\n").as_bytes()).map_err(|error| Error::Make(path, error))
     }
 
     /// The box's own key, made at first use.
@@ -68,7 +73,7 @@ impl Keyring {
             ));
             return match fsutil::create_secret(&path, text.as_bytes()) {
                 Ok(()) => Ok(key),
-                Err(error) => Err(Error::File(path, error)),
+                Err(error) => Err(Error::Make(path, error)),
             };
         }
         let text = zeroize::Zeroizing::new(read_text(&path)?);
@@ -86,6 +91,9 @@ impl Keyring {
     fn public_of_file(path: &Path) -> Result<Recipient, Error> {
         let text = read_text(path)?;
         let line = first_line(&text).unwrap_or_default();
+        if text.lines().any(is_secret) {
+            return Err(Error::SecretRecipient(Some(path.into())));
+        }
         Recipient::parse(line).map_err(|error| at(error, &path.display().to_string()))
     }
 

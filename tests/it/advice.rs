@@ -99,3 +99,25 @@ fn a_folder_that_cannot_be_restored_to_is_named() {
         "a folder with --to",
     );
 }
+
+#[test]
+fn a_key_file_that_cannot_be_made_and_a_secret_key_as_recipient() {
+    let (test_box, _) = backed_up();
+    is_an_error(
+        test_box.brackup(["keygen", "--out", "no/where.key"]),
+        1,
+        "can't make the key file no/where.key: No such",
+        "the folder for it must be there",
+    );
+    let configuration = fs::read_to_string(test_box.path("brackup.conf")).unwrap();
+    let public = configuration.lines().find_map(|line| line.strip_prefix("recipient = ")).unwrap();
+    let file = test_box.path("secret.key");
+    let text = fs::read_to_string(&file).unwrap();
+    let secret = text.lines().find(|line| line.starts_with("BRACKUP-SECRET-KEY-1")).unwrap();
+    for recipient in [file.to_str().unwrap(), secret] {
+        test_box.configure(&configuration.replace(public, recipient));
+        let ran = test_box.brackup(["--from=tree", "--to=store"]);
+        assert!(!ran.err.contains(secret), "a secret is not shown");
+        is_an_error(ran, 2, "is a secret key, and not a public one", "must not be on the box: move it away");
+    }
+}
