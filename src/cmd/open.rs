@@ -65,9 +65,14 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
             let config = config_with_target(None, global)?;
             match config.targets.as_slice() {
                 [only] => config.target(&only.name)?.clone(),
-                _ => {
-                    return Err(Failure::usage("which target? the configuration has none or several")
-                        .hint("name one: a [TARGET:x] of the configuration, or filesystem:/path"));
+                [] => {
+                    return Err(Failure::usage("which target? the configuration has none")
+                        .hint("name a folder as filesystem:/path, or add a [TARGET:x] to the configuration"));
+                }
+                several => {
+                    let names: Vec<_> = several.iter().map(|target| &*target.name).collect();
+                    let what = format!("which target? the configuration has several: {}", names.join(", "));
+                    return Err(Failure::usage(what).hint("name one of them, or a folder as filesystem:/path"));
                 }
             }
         }

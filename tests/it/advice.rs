@@ -121,3 +121,11 @@ fn a_key_file_that_cannot_be_made_and_a_secret_key_as_recipient() {
         is_an_error(ran, 2, "is a secret key, and not a public one", "must not be on the box: move it away");
     }
 }
+
+#[test]
+fn of_several_targets_one_is_to_be_named() {
+    let test_box = TestBox::new();
+    is_an_error(test_box.brackup(["list"]), 2, "which target? the configuration has none", "filesystem:/path");
+    test_box.configure("[TARGET:a]\ntype = Filesystem\npath = /a\n[TARGET:b]\ntype = Filesystem\npath = /b\n");
+    is_an_error(test_box.brackup(["list"]), 2, "the configuration has several: a, b", "name one of them");
+}
