@@ -234,6 +234,12 @@ fn configurations_are_in_form() {
 }
 
 #[test]
+fn a_tree_that_is_not_there_is_what_is_complained_of() {
+    let ran = Ran::of(&Command::new(top().join("check")).env("BUILDROOT", "/nonexistent").output().unwrap()).is(1);
+    assert!(ran.err.contains("there is no Buildroot tree in /nonexistent"), "{}", ran.err);
+}
+
+#[test]
 fn a_buildroot_takes_it() {
     if std::env::var_os("BUILDROOT").is_none() {
         eprintln!("left out: BUILDROOT names no Buildroot tree");

@@ -5,6 +5,15 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
+fn scripts_tell_how_they_are_used() {
+    for script in ["cross/build", "cross/setup", "dist/deb", "dist/ipk", "dist/qdk", "dist/spk", "tests/run"] {
+        let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script)).arg("--help").output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && out.starts_with(&format!("usage: {script}")), "{script}: {output:?}");
+    }
+}
+
+#[test]
 fn packages_are_what_they_should_be() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/test");
     let output = Command::new(&script).env("BRACKUP_BINARY", env!("CARGO_BIN_EXE_brackup")).output();
