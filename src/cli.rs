@@ -1,6 +1,8 @@
 //! The command line: structure and help texts, no logic.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -40,6 +42,9 @@ pub(crate) struct Global {
     /// Say nothing but errors and problems
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    /// Set by the first signal.
+    #[arg(skip)]
+    pub(crate) stop: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

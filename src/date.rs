@@ -80,6 +80,12 @@ impl Utc {
     pub fn yyyymmdd(self) -> String {
         format!("{:04}{:02}{:02}", self.year, self.month, self.day)
     }
+
+    /// `20261123T225100Z`, the basic format of ISO 8601.
+    pub fn basic(self) -> String {
+        let (hour, minute, second) = (self.second_of_day / 3600, self.second_of_day / 60 % 60, self.second_of_day % 60);
+        format!("{}T{hour:02}{minute:02}{second:02}Z", self.yyyymmdd())
+    }
 }
 
 impl fmt::Display for Utc {

@@ -49,6 +49,16 @@ pub const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
 pub const SCRYPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The file of a time zone (the largest there are have 4 KiB).
 pub const ZONE_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// A file of trusted certificates (Debian's has 220 KiB).
+pub const CA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// An answer of a server that is read as a whole: a page of 1,000 names, an error.
+pub const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// Tries of one request.
+pub const RETRY_TRIES: u32 = 7;
+/// What a run waits in all before second tries.
+pub const RETRY_BUDGET_SECONDS: u64 = 3600;
+/// A server's wish to be left alone is respected up to this.
+pub const RETRY_AFTER_SECONDS_MAX: u64 = 120;
 /// A clock that shows less was not set: 2026-11-01, before the release of this version. Every release may raise it.
 pub const CLOCK_SECONDS_MIN: i64 = 1_793_491_200;
 

@@ -40,7 +40,8 @@ fn main() -> ExitCode {
     ExitCode::from(outcome.code())
 }
 
-fn run(cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
+fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
+    cli.global.stop = stop.clone();
     let global = &cli.global;
     if cli.command.is_some() && (cli.backup.from.is_some() || cli.backup.dry_run) {
         return Err(Failure::usage("the options of a backup stand before another command")

@@ -28,7 +28,7 @@ pub enum Error {
 
 impl Error {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Database(error) => error.hint(),
             Self::Seal(error) => error.hint(),

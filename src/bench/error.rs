@@ -25,7 +25,7 @@ pub enum Error {
 
 impl Error {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Target(error) => error.hint(),
             Self::Source(_) => Some("is it mounted? see `path` of the source in the configuration"),

@@ -49,7 +49,7 @@ impl Error {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::ForeignSigner { .. } => Some(
                 "another box wrote it, or this one with a new key, or somebody who has the public key; if you know that box, add a line `box: ` and its public key to your copy of the secret key file (docs/RESTORE.md); only as the last resort, --accept-unsigned goes on all the same",

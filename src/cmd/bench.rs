@@ -33,6 +33,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, stop: &AtomicBool) -> Resul
     };
     let target = args.to.as_deref().map(|to| open::target(Some(to), global)).transpose()?;
     let (place, folder) = target.map(place).transpose()?.unzip();
+    let folder = folder.flatten();
     let spool = open::spool(Some(&own));
     let ignores = |path: &[u8], is_directory: bool| {
         source.is_some_and(|source: &SourceOptions| source.ignore.ignores(path, is_directory))
@@ -81,20 +82,21 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, stop: &AtomicBool) -> Resul
 }
 
 /// Where to write to: the target, or the folder above one that is not made yet, which lies on the same disk.
-fn place(target: NamedTarget) -> Result<(Box<dyn Target>, PathBuf), Failure> {
-    let above = target.path.parent().filter(|above| above.is_dir());
+fn place(target: NamedTarget) -> Result<(Box<dyn Target>, Option<PathBuf>), Failure> {
+    let Some(path) = target.folder else { return Ok((target.target, None)) };
+    let above = path.parent().filter(|above| above.is_dir());
     match above {
-        _ if target.path.exists() => Ok((target.target, target.path)),
+        _ if path.exists() => Ok((target.target, Some(path))),
         Some(above) => {
             term::say(format_args!(
                 "brackup: note: {} is not made yet; what is measured is {}",
-                term::safe(&target.path.display().to_string()),
+                term::safe(&path.display().to_string()),
                 term::safe(&above.display().to_string())
             ));
-            Ok((Box::new(Filesystem::at(above)), above.to_owned()))
+            Ok((Box::new(Filesystem::at(above)), Some(above.to_owned())))
         }
         None => {
-            let path = target.path.display();
+            let path = path.display();
             Err(Failure::new(
                 Outcome::NoSuchTarget,
                 format!("the folder above the target's folder {path} is not there"),

@@ -58,6 +58,9 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
     for target in &config.targets {
         match &target.kind {
             TargetKind::Filesystem { path } => writeln!(out, "[TARGET:{}] the folder {}", target.name, path.display())?,
+            TargetKind::S3(settings) => {
+                writeln!(out, "[TARGET:{}] the bucket {} at {}", target.name, settings.bucket, settings.endpoint)?;
+            }
             TargetKind::Later { type_name } => {
                 writeln!(out, "[TARGET:{}] of type {type_name}, which comes in a later version", target.name)?;
             }

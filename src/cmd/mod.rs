@@ -3,6 +3,8 @@
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod browse;
+#[cfg(feature = "s3")]
+mod bucket;
 pub(crate) mod config;
 pub(crate) mod keys;
 pub(crate) mod known_targets;

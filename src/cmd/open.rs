@@ -1,6 +1,8 @@
 //! Opening what the command line and the configuration name: configuration, target, keys, backup, state.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use brackup::catalog::{self, OpenBackup, Trust, Verdict};
 use brackup::config::{self, BoxOptions, Config, Surroundings, TargetKind, TargetOptions};
@@ -22,7 +24,8 @@ use crate::term::{self, Failure};
 pub(crate) struct NamedTarget {
     pub(crate) name: String,
     pub(crate) target: Box<dyn Target>,
-    pub(crate) path: PathBuf,
+    /// Where it is on this machine, if it is.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl NamedTarget {
@@ -77,7 +80,9 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
             }
         }
     };
-    named_target(options)
+    // A broken configuration must not stand in the way of a target that needs none.
+    let spool_dir = own(global).map_or_else(|_| spool(None), |own| own.spool_dir);
+    named_target(options, &spool_dir, &global.stop)
 }
 
 /// The configuration, because a target was named that only it can know, or none. Who has none has backups all the same.
@@ -95,11 +100,26 @@ fn config_with_target(text: Option<&str>, global: &Global) -> Result<Config, Fai
     }
 }
 
-/// The target of these options.
-pub(crate) fn named_target(options: TargetOptions) -> Result<NamedTarget, Failure> {
+/// The target of these options. Where it waits for a server, it stops waiting when it is told to.
+pub(crate) fn named_target(
+    options: TargetOptions,
+    spool_dir: &Path,
+    stop: &Arc<AtomicBool>,
+) -> Result<NamedTarget, Failure> {
     match options.kind {
         TargetKind::Filesystem { path } => {
-            Ok(NamedTarget { name: options.name, target: Box::new(Filesystem::at(&path)), path })
+            let target = Box::new(Filesystem::at(&path));
+            Ok(NamedTarget { name: options.name, target, folder: Some(path) })
+        }
+        #[cfg(feature = "s3")]
+        TargetKind::S3(settings) => {
+            let target = Box::new(super::bucket::open(*settings, spool_dir, stop)?);
+            Ok(NamedTarget { name: options.name, target, folder: None })
+        }
+        #[cfg(not(feature = "s3"))]
+        TargetKind::S3(_) => {
+            let _ = (spool_dir, stop);
+            Err(Failure::usage("this program was built without S3"))
         }
         TargetKind::Later { type_name } => {
             Err(Failure::usage(format!("targets of type {type_name} come in a later version")))

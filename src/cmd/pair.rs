@@ -49,7 +49,7 @@ impl<'a> Pair<'a> {
         target: &'a NamedTarget,
         own: &'a BoxOptions,
     ) -> Result<Self, Failure> {
-        if is_same(&source.path, &target.path) {
+        if target.folder.as_ref().is_some_and(|folder| is_same(&source.path, folder)) {
             return Err(Failure::usage(format!("the source {} is the target itself", source.path.display())).hint(
                 "a target in a folder below the source is left out of the backup; the source as a whole can't be",
             ));
@@ -79,7 +79,8 @@ impl<'a> Pair<'a> {
             ));
         }
         let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
-        let excluded = [target.path.clone(), own.state_dir.clone(), own.spool_dir.clone()];
+        let own_folders = [own.state_dir.clone(), own.spool_dir.clone()];
+        let excluded: Vec<_> = own_folders.into_iter().chain(target.folder.clone()).collect();
         let remembered_as = target.remembered_as();
         let known_id = self.known_id()?;
         let host = nix::unistd::gethostname().unwrap_or_default();

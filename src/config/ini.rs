@@ -167,7 +167,10 @@ fn without_comment(line: &[u8]) -> &[u8] {
 }
 
 fn bogus(line: &[u8]) -> Error {
-    Error::new(ErrorKind::Syntax, format!("the line {}", quoted(line)))
+    // `aws_secret_access_key: …` is a line that has the wrong sign and the right secret.
+    let is_secret = line.windows(6).any(|word| word.eq_ignore_ascii_case(b"secret"));
+    let shown = if is_secret { "that has a secret".into() } else { quoted(line) };
+    Error::new(ErrorKind::Syntax, format!("the line {shown}"))
 }
 
 /// What stands between the brackets.

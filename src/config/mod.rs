@@ -14,6 +14,7 @@ mod limits;
 mod nearest;
 mod own;
 mod rules;
+mod s3;
 mod size;
 mod source;
 mod surroundings;
@@ -32,6 +33,7 @@ pub use self::error::{Error, ErrorKind};
 pub use self::job::{JobOptions, TimeOfDay};
 pub use self::own::{BoxOptions, Cipher};
 pub use self::rules::IgnoreRules;
+pub use self::s3::{AwsKeys, S3Settings};
 pub use self::size::parse_size;
 pub use self::source::{Compress, Padding, SourceOptions};
 pub use self::surroundings::Surroundings;
@@ -323,14 +325,14 @@ mod tests {
         let text = "[JOB:nightly]\nfrom=proj\nto=raidbackups\nat=02:30\n";
         let config = parse(&format!("{text}{ORIGINAL}")).unwrap();
         assert_eq!(config.jobs[0].pairs().collect::<Vec<_>>(), [("proj", "raidbackups")]);
-        let later = "[TARGET:s3]\ntype=S3\n";
+        let later = "[TARGET:dav]\ntype=WebDAV\n";
         for (line, told, hint) in [
             ("from=prj", "there is no source \"prj\", expected proj or bradfitz", "did you mean \"proj\"?"),
             ("from=music", "there is no source \"music\", expected proj or bradfitz", "add a section [SOURCE:music]"),
-            ("to=usb", "there is no target \"usb\", expected s3 or raidbackups", "add a section [TARGET:usb]"),
+            ("to=usb", "there is no target \"usb\", expected dav or raidbackups", "add a section [TARGET:usb]"),
             (
                 "to=filesystem:/raid",
-                "there is no target \"filesystem:/raid\", expected s3 or raidbackups",
+                "there is no target \"filesystem:/raid\", expected dav or raidbackups",
                 "a folder needs a section [TARGET:name] of its own",
             ),
             (
@@ -338,7 +340,11 @@ mod tests {
                 "[SOURCE:bradfitz] has no recipient, expected recipient = a public key, a file with one or a key id",
                 "`brackup keygen` makes a secret key and prints its recipient",
             ),
-            ("to=s3", "target \"s3\" is of type S3, which comes in a later version, expected Filesystem", ""),
+            (
+                "to=dav",
+                "target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon or S3",
+                "",
+            ),
         ] {
             let error = parse(&format!("{text}{line}\n{later}{ORIGINAL}")).unwrap_err();
             assert_eq!(error.to_string(), format!("~/.brackup.conf:5: {told}"));
@@ -350,13 +356,13 @@ mod tests {
 
     #[test]
     fn a_later_target_is_read_but_not_handed_out() {
-        let config = parse("\n[TARGET:s3]\ntype=S3\naws_prefix=x").unwrap();
+        let config = parse("\n[TARGET:dav]\ntype=WebDAV\nurl=x").unwrap();
         assert_eq!(config.targets.len(), 1);
-        let error = config.target("s3").unwrap_err();
+        let error = config.target("dav").unwrap_err();
         assert_eq!((error.kind(), error.is_no_such_target()), (ErrorKind::LaterType, false));
         assert_eq!(
             error.to_string(),
-            "~/.brackup.conf:2: target \"s3\" is of type S3, which comes in a later version, expected Filesystem"
+            "~/.brackup.conf:2: target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon or S3"
         );
     }
 

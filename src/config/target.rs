@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use super::error::{Error, ErrorKind, listed, quoted};
 use super::findings::Findings;
 use super::nearest::did_you_mean;
+use super::s3::S3Settings;
 use super::surroundings::Surroundings;
 use super::values::{Key, Values, idle, later, once};
 
 const FILESYSTEM: &str = "Filesystem";
 /// Known by name, so that a configuration that has them can be read.
-const LATER: [&str; 6] = ["Amazon", "S3", "WebDAV", "GoogleDrive", "Sftp", "Brackup"];
+const LATER: [&str; 4] = ["WebDAV", "GoogleDrive", "Sftp", "Brackup"];
+const AMAZON: &str = "Amazon";
+/// The same under a name that says whom it is for.
+const S3: &str = "S3";
+const NOW: [&str; 3] = [FILESYSTEM, AMAZON, S3];
 const GONE: [&str; 3] = ["CloudFiles", "Riak", "GoogleAppEngine"];
 
 pub(super) const KEYS: &[Key] = &[
@@ -43,6 +48,8 @@ pub enum TargetKind {
         /// Absolute.
         path: PathBuf,
     },
+    /// A bucket.
+    S3(Box<S3Settings>),
     /// A type that a later version will know. `Config::target` never hands it out.
     Later {
         /// As the documentation spells it.
@@ -67,8 +74,13 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
             |expected: String| Error::value("the target", text.as_bytes(), format!("filesystem: and {expected}"));
         Ok(TargetKind::Filesystem { path: expected.map_err(error)? })
     };
+    let bucket = || {
+        let expected = |expected: String| Error::value("the target", text.as_bytes(), expected);
+        Ok(TargetKind::S3(Box::new(S3Settings::from_url(rest, around).map_err(expected)?)))
+    };
     let kind = match known_type(type_name) {
         Ok(FILESYSTEM) => path(),
+        Ok(AMAZON | S3) => bucket(),
         Ok(later) => Err(comes_later(later, text)),
         Err(error) => Err(error),
     };
@@ -99,6 +111,7 @@ impl TargetOptions {
                 }
                 TargetKind::Filesystem { path: path? }
             }
+            Ok(AMAZON | S3) => TargetKind::S3(Box::new(S3Settings::read(values, is_parent, around, findings)?)),
             Ok(later) => {
                 let text = format!("{} is not read: type {later} comes in a later version", values.title);
                 findings.note(values.lines.0, &text);
@@ -115,7 +128,15 @@ impl TargetOptions {
     /// An error if this version cannot store to it.
     pub(super) fn check_usable(&self) -> Result<(), Error> {
         match &self.kind {
-            TargetKind::Filesystem { .. } => Ok(()),
+            TargetKind::S3(_) if !cfg!(feature = "s3") => {
+                let found = format!(
+                    "target {} is a bucket, and this program was built without S3",
+                    quoted(self.name.as_bytes())
+                );
+                let hint = "`cargo build --release --features s3` makes one with it; docs/TARGETS.md has more";
+                Err(Error::new(ErrorKind::LaterType, found).with_hint(Some(hint.into())))
+            }
+            TargetKind::Filesystem { .. } | TargetKind::S3(_) => Ok(()),
             TargetKind::Later { type_name } => Err(comes_later(type_name, &self.name)),
         }
     }
@@ -124,10 +145,10 @@ impl TargetOptions {
 /// A type as it is spelt in the documentation. Case does not matter.
 fn known_type(text: &str) -> Result<&'static str, Error> {
     let is = |name: &&str| name.eq_ignore_ascii_case(text);
-    if let Some(known) = [FILESYSTEM].iter().chain(&LATER).copied().find(is) {
+    if let Some(known) = NOW.iter().chain(&LATER).copied().find(is) {
         return Ok(known);
     }
-    let wrong = |found| Error::new(ErrorKind::UnsupportedType, found).expected(FILESYSTEM);
+    let wrong = |found| Error::new(ErrorKind::UnsupportedType, found).expected(listed(&NOW, "or"));
     if let Some(gone) = GONE.iter().copied().find(is) {
         return Err(wrong(format!("type {gone} is of a service that no longer exists")));
     }
@@ -136,16 +157,16 @@ fn known_type(text: &str) -> Result<&'static str, Error> {
         let hint = "Sftp and WebDAV do what Ftp did and come in a later version";
         return Err(error.with_hint(Some(hint.into())));
     }
-    let hint = did_you_mean(text, [FILESYSTEM].into_iter().chain(LATER));
+    let hint = did_you_mean(text, NOW.into_iter().chain(LATER));
     Err(wrong(format!("unknown type {}", quoted(text.as_bytes())))
-        .expected(format!("{FILESYSTEM}; {} come in a later version", listed(&LATER, "and")))
+        .expected(format!("{}; {} come in a later version", listed(&NOW, "or"), listed(&LATER, "and")))
         .with_hint(hint))
 }
 
 fn comes_later(type_name: &str, target: &str) -> Error {
     let target = quoted(target.as_bytes());
     let found = format!("target {target} is of type {type_name}, which comes in a later version");
-    Error::new(ErrorKind::LaterType, found).expected(FILESYSTEM)
+    Error::new(ErrorKind::LaterType, found).expected(listed(&NOW, "or"))
 }
 
 #[cfg(test)]
@@ -176,7 +197,7 @@ mod tests {
 
     #[test]
     fn later_types_are_read_and_refused_when_used() {
-        for name in ["Amazon", "S3", "WebDAV", "GoogleDrive", "Sftp", "Brackup"] {
+        for name in LATER {
             let text = format!("[TARGET:x]\nany_key = 1\ntype = {}", name.to_lowercase());
             let (target, notes) = read(&text, false).unwrap();
             let type_name = name.to_owned();
@@ -187,7 +208,9 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::LaterType);
             assert_eq!(
                 error.to_string(),
-                format!("target \"x\" is of type {name}, which comes in a later version, expected Filesystem")
+                format!(
+                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon or S3"
+                )
             );
         }
         assert!(folder("x", 1, "/x").check_usable().is_ok());
@@ -215,23 +238,27 @@ mod tests {
             ),
             (
                 "ftp_host = x\ntype = Ftp",
-                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem",
+                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon or S3",
                 Some("Sftp and WebDAV do what Ftp did and come in a later version"),
             ),
             (
                 "type = CloudFiles",
-                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem",
+                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon or S3",
                 None,
             ),
-            ("type = riak", "f:2: type Riak is of a service that no longer exists, expected Filesystem", None),
+            (
+                "type = riak",
+                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon or S3",
+                None,
+            ),
             (
                 "type = GoogleAppEngine",
-                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem",
+                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon or S3",
                 None,
             ),
             (
                 "type = Filesytem",
-                "f:2: unknown type \"Filesytem\", expected Filesystem; Amazon, S3, WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
+                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon or S3; WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
                 Some("did you mean \"Filesystem\"?"),
             ),
         ] {
@@ -290,11 +317,18 @@ mod tests {
                 "the target is \"filesystem:\", expected filesystem: and an absolute path or one that begins with ~/",
             ),
             ("filesystem://nas/b", "the target is \"filesystem://nas/b\", expected filesystem: and a path and no host"),
-            ("s3:bucket", "target \"s3:bucket\" is of type S3, which comes in a later version, expected Filesystem"),
-            ("ftp:x", "type Ftp sends passwords and names in clear text, expected Filesystem"),
+            (
+                "sftp:x",
+                "target \"sftp:x\" is of type Sftp, which comes in a later version, expected Filesystem, Amazon or S3",
+            ),
+            (
+                "s3:bucket",
+                "the target is \"s3:bucket\", expected s3://host/bucket or s3://host/bucket/prefix; s3:http://host/bucket without TLS",
+            ),
+            ("ftp:x", "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon or S3"),
             (
                 "nas:/x",
-                "unknown type \"nas\", expected Filesystem; Amazon, S3, WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
+                "unknown type \"nas\", expected Filesystem, Amazon or S3; WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
             ),
         ] {
             assert_eq!(url(text).unwrap().unwrap_err().to_string(), told);

@@ -70,7 +70,7 @@ impl Error {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::At(_, error) => error.hint(),
             Self::Catalog(error) => error.hint(),

@@ -33,6 +33,8 @@ pub struct Error {
     pub what: String,
     /// What the system said.
     pub source: Option<io::Error>,
+    /// What to do about it, where that is known better than by the kind.
+    pub advice: Option<String>,
 }
 
 impl Error {
@@ -44,16 +46,26 @@ impl Error {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
-        Self { kind, what: what.into(), source: Some(source) }
+        Self { kind, what: what.into(), source: Some(source), advice: None }
     }
 
     /// An error that the system did not say.
     pub fn new(kind: ErrorKind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), source: None }
+        Self { kind, what: what.into(), source: None, advice: None }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
+        if self.advice.is_some() {
+            return self.advice.as_deref();
+        }
         Some(match self.kind {
             ErrorKind::Corrupt => {
                 "a copy of the target has the right one; if there is none, remove it: a new id is made at the next backup under another name of the target"

@@ -10,13 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use super::Target;
 use super::error::{Error, ErrorKind};
+use super::id::{self, ID_BYTES_MAX, ID_FILE};
 use super::name::ObjectName;
 use super::stage::{Finished, Stage};
-use crate::digest::{hex, unhex};
 use crate::fsutil;
 
-const ID_FILE: &str = "brackup-target.id";
-const ID_HEAD: &str = "brackup target 1\nid: ";
 /// A stage that nobody wrote to for so long is one of a run that was cut off.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -42,16 +40,8 @@ impl Filesystem {
     }
 
     fn read_id(&self) -> Result<Option<String>, Error> {
-        match fsutil::read_small(&self.folder.join(ID_FILE), 4096) {
-            Ok(bytes) => {
-                let text = String::from_utf8_lossy(&bytes);
-                let id = text.strip_prefix(ID_HEAD).map(str::trim_end).filter(|id| unhex::<16>(id).is_some());
-                let malformed = || {
-                    let what = format!("{}/{ID_FILE} is malformed", self.folder.display());
-                    Error::new(ErrorKind::Corrupt, what)
-                };
-                id.map(|id| Some(id.to_owned())).ok_or_else(malformed)
-            }
+        match fsutil::read_small(&self.folder.join(ID_FILE), ID_BYTES_MAX) {
+            Ok(bytes) => id::parse(&bytes, &self.folder.display().to_string()).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(self.is_no_folder()),
             Err(error) => Err(self.error("read", &ID_FILE, error)),
@@ -71,7 +61,7 @@ impl Filesystem {
                     "the target's folder {} can't be made: the folder above it is not there",
                     self.folder.display()
                 );
-                return Err(Error { kind: ErrorKind::Unreachable, what, source: None });
+                return Err(Error::new(ErrorKind::Unreachable, what));
             }
             Err(error) => return Err(Error::io(format!("can't make the folder {}", self.folder.display()), error)),
             Ok(()) => {
@@ -79,10 +69,8 @@ impl Filesystem {
                 fsutil::sync_directory(above).map_err(|error| self.error("make", &"the folder", error))?;
             }
         }
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|_| Error::new(ErrorKind::Io, "no random numbers for the target's id"))?;
-        let id = hex(&bytes);
-        match fsutil::create_secret(&self.folder.join(ID_FILE), format!("{ID_HEAD}{id}\n").as_bytes()) {
+        let (id, text) = id::generate()?;
+        match fsutil::create_secret(&self.folder.join(ID_FILE), text.as_bytes()) {
             Ok(()) => Ok(id),
             // Another box was faster: its id is the target's.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -188,27 +176,13 @@ impl Target for Filesystem {
     }
 
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
-        let found = self.read_id()?;
-        let other = |what: &str| Err(Error::new(ErrorKind::OtherTarget, format!("{}: {what}", self.folder.display())));
-        match (found, expected) {
-            (Some(found), Some(expected)) if found != expected => {
-                other("the target has another id than the one this box has backed up to")
-            }
-            (None, Some(expected)) if self.folder.is_dir() => {
-                let lines = format!("`brackup target 1` and `id: {expected}`");
-                let what = format!(
-                    "the target that this box has backed up to is not there, or only its {ID_FILE}, which had the lines {lines}"
-                );
-                other(&what)
-            }
-            (None, Some(_)) => other("the target that this box has backed up to is not there"),
-            (Some(found), _) => {
-                // Leftovers cost space, not safety.
-                let _ = self.sweep();
-                Ok(found)
-            }
-            (None, None) => self.create(),
-        }
+        let (place, is_there) = (self.folder.display().to_string(), self.folder.is_dir());
+        let Some(found) = id::check(self.read_id()?, expected, &place, is_there)? else {
+            return self.create();
+        };
+        // Leftovers cost space, not safety.
+        let _ = self.sweep();
+        Ok(found)
     }
 
     fn describe(&self) -> String {

@@ -6,13 +6,22 @@
 mod dry_run;
 mod error;
 mod filesystem;
+#[cfg(feature = "s3")]
+mod http;
+mod id;
 mod name;
+#[cfg(feature = "s3")]
+mod retry;
+#[cfg(feature = "s3")]
+mod s3;
 mod stage;
 
 pub use dry_run::DryRun;
 pub use error::{Error, ErrorKind};
 pub use filesystem::Filesystem;
 pub use name::{BackupName, ObjectName};
+#[cfg(feature = "s3")]
+pub use s3::{Credentials, S3, S3Options};
 pub use stage::{Finished, Stage};
 
 use std::io::Read;

@@ -96,6 +96,12 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// A file that is complete already.
+    #[cfg(feature = "s3")]
+    pub(super) fn of_file(file: File, length: u64, sha1: Sha1) -> Self {
+        Self { file, path: None, length, sha1 }
+    }
+
     /// Its length.
     pub fn length(&self) -> u64 {
         self.length

@@ -34,7 +34,7 @@ pub enum Error {
 
 impl Error {
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Catalog(error) => error.hint(),
             Self::Database(error) => error.hint(),

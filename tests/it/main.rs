@@ -48,9 +48,13 @@ mod owners;
 mod packages;
 /// Runs the real binary.
 mod program;
-/// A tree comes back as it was.
+/// Disks that drop out and come back.
 mod removable;
+/// A tree comes back as it was.
 mod round_trip;
+/// S3.
+#[cfg(feature = "s3")]
+mod s3;
 /// Jobs that run by themselves.
 mod serve;
 /// What packages make a service of.

@@ -2,22 +2,32 @@
 //! binary, and targets that count, fail or stop.
 
 mod box_root;
+#[cfg(feature = "s3")]
+mod cutter;
 mod mount;
 mod nas;
+mod place;
 mod program;
 mod sealed;
 mod service;
 mod targets;
 mod tree;
+#[cfg(feature = "s3")]
+mod weed;
 
 pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
+#[cfg(feature = "s3")]
+pub(crate) use cutter::{Cut, Cutter};
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
+pub(crate) use place::Place;
 pub(crate) use program::{Program, code, stderr};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
+#[cfg(feature = "s3")]
+pub(crate) use weed::{ACCESS_KEY, SECRET_KEY, Weed};
 
 /// Whether this may be done; says so if not.
 pub(crate) fn when_root(what: &str) -> bool {

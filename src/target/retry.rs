@@ -1,0 +1,165 @@
+//! Trying again: what a network does to a request now and then is no reason to give up a night's backup.
+//!
+//! One policy for all providers that are reached over a network: exponential back-off with jitter (AWS Architecture Blog, "Exponential
+//! Backoff And Jitter", the kind called equal jitter), a server's own wish (RFC 9110, Retry-After) within a bound, and a budget for the
+//! whole run, so that a provider that is down does not hold a box all night. What will not pass is not tried again.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::error::Error;
+use crate::limits::{RETRY_AFTER_SECONDS_MAX, RETRY_BUDGET_SECONDS, RETRY_TRIES};
+
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a signal may have to wait.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// What one try came to if it was not what was wanted.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It may pass. The server may have said when to come again.
+    ForNow(Error, Option<Duration>),
+    /// It will be the same next time.
+    ForGood(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::ForGood(error)
+    }
+}
+
+/// The policy, and what is left of the run's budget.
+#[derive(Debug)]
+pub(super) struct Retry {
+    first_wait: Duration,
+    budget: Mutex<Duration>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Retry {
+    /// A new run. Waiting ends when `stop` is set.
+    pub(super) fn new(stop: Arc<AtomicBool>) -> Self {
+        Self { first_wait: FIRST_WAIT, budget: Mutex::new(Duration::from_secs(RETRY_BUDGET_SECONDS)), stop }
+    }
+
+    /// Calls until it succeeds, fails for good, or there have been enough tries. The function is told how many came before.
+    pub(super) fn run<T>(&self, mut attempt: impl FnMut(u32) -> Result<T, Failed>) -> Result<T, Error> {
+        let mut tried = 0;
+        loop {
+            let (error, wish) = match attempt(tried) {
+                Ok(done) => return Ok(done),
+                Err(Failed::ForGood(error)) => return Err(error),
+                Err(Failed::ForNow(error, wish)) => (error, wish),
+            };
+            tried += 1;
+            if tried >= RETRY_TRIES || !self.wait(tried, wish) {
+                return Err(error.after_tries(tried));
+            }
+        }
+    }
+
+    /// Waits before the next try. False: not any more, the run is to stop or its budget is spent.
+    pub(super) fn wait(&self, tried: u32, wish: Option<Duration>) -> bool {
+        let full = self.first_wait.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_WAIT);
+        let wish = wish.unwrap_or_default().min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX));
+        let wait = wish.max(full / 2 + full.mul_f64(chance() / 2.0));
+        {
+            let Ok(mut budget) = self.budget.lock() else { return false };
+            let Some(left) = budget.checked_sub(wait) else { return false };
+            *budget = left;
+        }
+        let mut left = wait;
+        while !left.is_zero() && !self.is_stopped() {
+            let slice = left.min(SLICE);
+            std::thread::sleep(slice);
+            left -= slice;
+        }
+        !self.is_stopped()
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// From 0 to 1. Boxes that were cut off together must not come back together; without randomness they do, which is no error.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
+}
+
+impl Error {
+    fn after_tries(mut self, tries: u32) -> Self {
+        if tries > 1 {
+            self.what = format!("{}, {tries} times", self.what);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::ErrorKind;
+
+    fn retry() -> Retry {
+        Retry { first_wait: Duration::from_micros(10), ..Retry::new(Arc::default()) }
+    }
+
+    fn error(what: &str) -> Error {
+        Error::new(ErrorKind::Io, what)
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_and_what_does_not_is_not() {
+        let mut calls = Vec::new();
+        let done = retry().run(|tried| {
+            calls.push(tried);
+            if tried < 3 { Err(Failed::ForNow(error("slow down"), None)) } else { Ok(tried) }
+        });
+        assert_eq!((done.unwrap(), calls), (3, vec![0, 1, 2, 3]));
+        let mut calls = 0;
+        let failed = retry().run(|_| {
+            calls += 1;
+            Err::<(), _>(Failed::ForGood(error("no such bucket")))
+        });
+        assert_eq!((failed.unwrap_err().to_string().as_str(), calls), ("no such bucket", 1));
+    }
+
+    #[test]
+    fn there_is_an_end() {
+        let mut calls = 0;
+        let failed = retry().run(|_| {
+            calls += 1;
+            Err::<(), _>(Failed::ForNow(error("no answer"), None))
+        });
+        assert_eq!(calls, RETRY_TRIES);
+        assert_eq!(failed.unwrap_err().to_string(), format!("no answer, {RETRY_TRIES} times"));
+    }
+
+    #[test]
+    fn a_run_has_one_budget() {
+        let retry = Retry { budget: Mutex::new(Duration::from_secs(1)), ..retry() };
+        // More than what is left is not waited for at all.
+        assert!(!retry.wait(1, Some(Duration::from_secs(2))));
+        assert!(retry.wait(1, None));
+        assert!(*retry.budget.lock().unwrap() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_signal_ends_the_waiting() {
+        let stop = Arc::new(AtomicBool::new(true));
+        let retry = Retry::new(stop);
+        let mut calls = 0;
+        let failed = retry.run(|_| {
+            calls += 1;
+            Err::<(), _>(Failed::ForNow(error("no answer"), Some(Duration::from_secs(100))))
+        });
+        assert_eq!((failed.is_err(), calls), (true, 1));
+    }
+}

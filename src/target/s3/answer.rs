@@ -1,0 +1,233 @@
+//! What S3 answers: pages of listings, and refusals.
+
+use std::time::Duration;
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use crate::target::error::{Error, ErrorKind};
+use crate::target::retry::Failed;
+use crate::target::{ObjectName, http};
+
+/// A page of a listing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) objects: Vec<(ObjectName, u64)>,
+    /// Asks for the next page, if there is one.
+    pub(super) next: Option<String>,
+    /// The first and the last key, whosever they are.
+    pub(super) keys: Option<(String, String)>,
+}
+
+/// Reads a page of `ListObjectsV2`. Names below the prefix that are none of ours are left out.
+pub(super) fn page(xml: &str, prefix: &str) -> Result<Page, String> {
+    let mut page = Page::default();
+    let (mut key, mut size, mut is_truncated, mut token, mut is_listing) = (None, None, None, None, false);
+    elements(xml, |path, text| {
+        match path {
+            ["ListBucketResult"] => is_listing = true,
+            ["ListBucketResult", "EncodingType"] if !text.is_empty() => return Err("its names are encoded".into()),
+            ["ListBucketResult", "IsTruncated"] => is_truncated = Some(text == "true"),
+            ["ListBucketResult", "NextContinuationToken"] => token = Some(text.to_owned()),
+            ["ListBucketResult", "Contents", "Key"] => key = Some(text.to_owned()),
+            ["ListBucketResult", "Contents", "Size"] => {
+                size = Some(text.parse().map_err(|_| format!("an object's size is {text:?}"))?);
+            }
+            ["ListBucketResult", "Contents"] => {
+                let (Some(key), Some(size)) = (key.take(), size.take()) else {
+                    return Err("an object has no key or no size".into());
+                };
+                let Some(name) = key.strip_prefix(prefix) else {
+                    return Err(format!("it has {key:?}, which was not asked for"));
+                };
+                page.objects.extend(ObjectName::parse(name).map(|name| (name, size)));
+                let first = page.keys.take().map_or_else(|| key.clone(), |(first, _)| first);
+                page.keys = Some((first, key));
+            }
+            _ => {}
+        }
+        Ok(())
+    })?;
+    // Half a page is no page: what is missing would be taken for gone.
+    match (is_listing, is_truncated, token) {
+        (false, ..) => Err("it is no listing".into()),
+        (_, None, _) => Err("it does not say whether there is more".into()),
+        (_, Some(true), None) => Err("there is more, and it does not say where".into()),
+        (_, Some(true), token) => Ok(Page { next: token, ..page }),
+        (_, Some(false), _) => Ok(page),
+    }
+}
+
+/// Calls back at the end of each element, with the path to it and its text.
+fn elements(xml: &str, mut each: impl FnMut(&[&str], &str) -> Result<(), String>) -> Result<(), String> {
+    const DEPTH_MAX: usize = 16;
+    let mut reader = Reader::from_str(xml);
+    let mut path: Vec<String> = Vec::new();
+    let mut text = String::new();
+    loop {
+        let event = reader.read_event().map_err(|error| error.to_string())?;
+        match event {
+            Event::Start(start) => {
+                if path.len() == DEPTH_MAX {
+                    return Err("it is too deep".into());
+                }
+                path.push(start.local_name().as_ref().to_owned());
+                text.clear();
+            }
+            Event::Empty(_) => {}
+            Event::CData(part) => text.push_str(&part),
+            Event::Text(part) => text.push_str(&part.xml10_content()),
+            Event::GeneralRef(entity) => {
+                let char = entity.resolve_char_ref().ok().flatten();
+                let name = &*entity;
+                let known = quick_xml::escape::resolve_predefined_entity(name);
+                match (char, known) {
+                    (Some(char), _) => text.push(char),
+                    (None, Some(known)) => text.push_str(known),
+                    (None, None) => return Err(format!("it has the unknown entity {name:?}")),
+                }
+            }
+            Event::End(_) => {
+                let names: Vec<_> = path.iter().map(String::as_str).collect();
+                each(&names, &text)?;
+                path.pop();
+                text.clear();
+            }
+            Event::Eof if path.is_empty() => return Ok(()),
+            Event::Eof => return Err("it ends in the middle".into()),
+            _ => {}
+        }
+    }
+}
+
+/// Why S3 refuses: its status, and the code and the message in its answer.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) code: String,
+    message: String,
+    region: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// Of an answer that is none of the good ones.
+    pub(super) fn read(mut response: ureq::http::Response<ureq::Body>) -> Self {
+        let retry_after = http::retry_after(&response);
+        let region = http::header(&response, "x-amz-bucket-region").map(str::to_owned);
+        let xml = http::text(&mut response).unwrap_or_default();
+        let mut refusal = Self {
+            status: response.status().as_u16(),
+            code: String::new(),
+            message: String::new(),
+            region,
+            retry_after,
+        };
+        let _ = elements(&xml, |path, text| {
+            match path {
+                ["Error", "Code"] => text.clone_into(&mut refusal.code),
+                ["Error", "Message"] => text.clone_into(&mut refusal.message),
+                ["Error", "Region"] => refusal.region = Some(text.to_owned()),
+                _ => {}
+            }
+            Ok(())
+        });
+        refusal
+    }
+
+    /// That the object is not there, in so many words. A 404 of anything else, such as a proxy, is none.
+    pub(super) fn is_no_such_object(&self) -> bool {
+        self.status == 404 && self.code == "NoSuchKey"
+    }
+
+    /// As an error of what was tried.
+    pub(super) fn failed(self, what: &str) -> Failed {
+        use ErrorKind::{Denied, Full, Io, NotFound, Unreachable};
+        let (kind, advice) = match (self.status, self.code.as_str()) {
+            (_, "NoSuchKey") => (NotFound, None),
+            (_, "NoSuchBucket") => {
+                (Unreachable, Some("make the bucket first; brackup never does. See `bucket`".into()))
+            }
+            (_, "RequestTimeTooSkewed" | "RequestExpired") => {
+                (Denied, Some("the clock of this box is wrong: set it, or let NTP do so".into()))
+            }
+            (_, "InvalidAccessKeyId" | "NotSignedUp") => (Denied, Some("see `aws_access_key_id`".into())),
+            (_, "SignatureDoesNotMatch") => (Denied, Some("see `aws_secret_access_key`".into())),
+            (_, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {
+                (Denied, Some("the session token is not valid any more: get new credentials".into()))
+            }
+            (301 | 307, _)
+            | (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+                let advice = match &self.region {
+                    Some(region) => format!("the bucket is in another region: region = {region}"),
+                    None => "see `region` and `endpoint`: the bucket may be in another region".into(),
+                };
+                (Unreachable, Some(advice))
+            }
+            (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "StorageFull") => (
+                Full,
+                Some("free some space there, or raise the quota; what was stored is used by the next run".into()),
+            ),
+            (401 | 403, _) => (
+                Denied,
+                Some("these credentials may not do that: docs/TARGETS.md has what a box must be allowed".into()),
+            ),
+            _ => (Io, None),
+        };
+        let mut why = format!("{what}: the server says {}", self.status);
+        for part in [&self.code, &self.message].into_iter().filter(|part| !part.is_empty()) {
+            why.push_str(if part == &self.code { " " } else { ", " });
+            why.extend(part.chars().filter(|c| !c.is_control()).take(300));
+        }
+        let mut error = Error::new(kind, why);
+        if let Some(advice) = advice {
+            error = error.advise(advice);
+        }
+        // 409: two requests at one name at a time. 408: the connection was too slow.
+        let may_pass = matches!(self.status, 408 | 409 | 429 | 500 | 502..=504 | 520..=530)
+            || (self.status == 404 && self.code.is_empty())
+            || matches!(self.code.as_str(), "SlowDown" | "RequestTimeout" | "InternalError" | "BadDigest");
+        if may_pass && kind != Full { Failed::ForNow(error, self.retry_after) } else { Failed::ForGood(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: &str = "a9993e364706816aba3e25717850c26c9cd0d89d.chunk";
+
+    fn listing(inside: &str) -> String {
+        format!(
+            r#"<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{inside}</ListBucketResult>"#
+        )
+    }
+
+    #[test]
+    fn a_page_has_our_objects_and_the_way_to_the_next() {
+        let inside = format!(
+            "<IsTruncated>true</IsTruncated><Contents><Key>b/{CHUNK}</Key><ETag>&quot;x&quot;</ETag><Size>5</Size><Owner><ID>7</ID></Owner></Contents>\
+             <Contents><Size>6</Size><Key>b/a &amp; b</Key></Contents><NextContinuationToken>a&amp;b=</NextContinuationToken>"
+        );
+        let page = page(&listing(&inside), "b/").unwrap();
+        assert_eq!(page.objects, [(ObjectName::parse(CHUNK).unwrap(), 5)]);
+        assert_eq!(page.next.as_deref(), Some("a&b="));
+    }
+
+    #[test]
+    fn half_a_page_is_none() {
+        let whole = listing("<IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>5</Size></Contents>");
+        assert_eq!(page(&whole, "").unwrap(), Page { keys: Some(("k".into(), "k".into())), ..Page::default() });
+        assert!(page(&whole, "b/").is_err(), "a key that was not asked for");
+        for end in 0..whole.len() {
+            assert!(page(&whole[..end], "").is_err(), "{end}: {}", &whole[..end]);
+        }
+        for inside in
+            ["", "<IsTruncated>true</IsTruncated>", "<IsTruncated>false</IsTruncated><Contents><Key>k</Key></Contents>"]
+        {
+            assert!(page(&listing(inside), "").is_err(), "{inside}");
+        }
+        assert!(page("<html><IsTruncated>false</IsTruncated></html>", "").is_err());
+        assert!(page(&"<a>".repeat(100_000), "").is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! The bytes of an object as they come, over as many connections as it takes.
+
+use std::io::{self, Read};
+
+use super::{Answer, S3};
+use crate::target::error::{Error, ErrorKind};
+use crate::target::http::header;
+
+#[derive(PartialEq, Eq)]
+struct Begun {
+    etag: Option<String>,
+    total: u64,
+}
+
+/// The length of the whole object, by an answer with a part of it or with all of it.
+pub(super) fn total(answer: &Answer) -> Option<u64> {
+    match header(answer, "content-range") {
+        Some(range) => range.rsplit_once('/')?.1.parse().ok(),
+        None => answer.body().content_length(),
+    }
+}
+
+/// A part of an object. Where a connection is cut, the next one goes on.
+pub(super) struct Body<'a> {
+    s3: &'a S3,
+    name: String,
+    offset: u64,
+    left: u64,
+    /// Of the object that was begun: another one would not fit on.
+    begun: Option<Begun>,
+    answer: Option<Box<dyn Read>>,
+    /// Cuts since the last byte came.
+    cuts: u32,
+}
+
+impl<'a> Body<'a> {
+    /// Asks at the first read.
+    pub(super) fn new(s3: &'a S3, name: String, offset: u64, length: u64) -> Self {
+        Self { s3, name, offset, left: length, begun: None, answer: None, cuts: 0 }
+    }
+
+    /// Asks at once, so that an object that is not there is told.
+    pub(super) fn open(s3: &'a S3, name: String, offset: u64, length: u64) -> Result<Self, Error> {
+        let mut body = Self::new(s3, name, offset, length);
+        if length > 0 {
+            body.connect()?;
+        }
+        Ok(body)
+    }
+
+    fn connect(&mut self) -> Result<(), Error> {
+        let etag = self.begun.as_ref().and_then(|begun| begun.etag.as_deref()).filter(|etag| !etag.starts_with("W/"));
+        let answer = self.s3.retry.run(|_| self.s3.part(&self.name, self.offset, self.left, etag))?;
+        let other = |why: &str| {
+            let what = self.s3.what("read", &self.name);
+            Error::new(ErrorKind::Corrupt, format!("{what}: {why}"))
+        };
+        let Some(answer) = answer else {
+            if self.begun.is_some() {
+                return Err(other("it became shorter while it was read"));
+            }
+            self.left = 0;
+            return Ok(());
+        };
+        let total = total(&answer).ok_or_else(|| other("the server does not tell its length"))?;
+        let now = Begun { etag: header(&answer, "etag").map(str::to_owned), total };
+        if self.begun.as_ref().is_some_and(|begun| *begun != now) {
+            return Err(other("it became another one while it was read"));
+        }
+        self.left = self.left.min(total.saturating_sub(self.offset));
+        self.begun = Some(now);
+        self.answer = Some(Box::new(answer.into_body().into_with_config().limit(u64::MAX).reader()));
+        Ok(())
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.left > 0 && !buffer.is_empty() {
+            if self.answer.is_none() {
+                self.connect().map_err(io::Error::other)?;
+            }
+            let Some(answer) = &mut self.answer else { continue };
+            let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let error = match answer.read(&mut buffer[..most]) {
+                Ok(0) => io::Error::from(io::ErrorKind::UnexpectedEof),
+                Ok(read) => {
+                    self.offset += read as u64;
+                    self.left -= read as u64;
+                    self.cuts = 0;
+                    if self.left == 0 {
+                        // Where the body ends the connection is given back.
+                        let _ = answer.read(&mut [0]);
+                    }
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            self.answer = None;
+            self.cuts += 1;
+            if self.cuts >= crate::limits::RETRY_TRIES || !self.s3.retry.wait(self.cuts, None) {
+                return Err(error);
+            }
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,153 @@
+//! S3, on a server that nobody here wrote.
+
+use std::fs;
+use std::sync::Arc;
+
+use brackup::digest::Sha1;
+use brackup::target::{Credentials, ErrorKind, ObjectName, S3, S3Options, Target as _};
+use tempfile::TempDir;
+
+use super::conformance::{chunk_name, conforms, listed, meta_name, object, read};
+use crate::support::{
+    ACCESS_KEY, Cut, Cutter, Place as _, Program, SECRET_KEY, Snapshot, Tree, Weed, code, noise, stderr,
+};
+
+fn options(weed: &Weed, bucket: &str, prefix: &str, spool: &TempDir) -> S3Options {
+    S3Options {
+        endpoint: weed.endpoint(),
+        region: "us-east-1".into(),
+        bucket: bucket.into(),
+        path_style: true,
+        prefix: prefix.into(),
+        storage_class: None,
+        encryption: None,
+        ca_file: None,
+        credentials: credentials(ACCESS_KEY, SECRET_KEY),
+        spool_dir: spool.path().into(),
+    }
+}
+
+fn credentials(access_key: &str, secret_key: &str) -> Credentials {
+    Credentials { access_key: access_key.into(), secret_key: secret_key.to_owned().into(), session_token: None }
+}
+
+fn open(options: S3Options) -> S3 {
+    S3::open(options, Arc::default()).unwrap()
+}
+
+/// One server for all of it: it takes seconds to start.
+#[test]
+fn seaweedfs_keeps_backups() {
+    let Some(weed) = Weed::start() else { return };
+    conforms_there(&weed);
+    what_is_wrong_is_told(&weed);
+    a_wire_that_is_cut_costs_time_only(&weed);
+    the_program_backs_up_and_restores(&weed);
+}
+
+fn conforms_there(weed: &Weed) {
+    let spool = TempDir::new().unwrap();
+    let bucket = weed.bucket("plain", "");
+    conforms(&open(options(weed, "plain", "", &spool)), &bucket);
+    let below = weed.bucket("shared", "nas/one/");
+    conforms(&open(options(weed, "shared", "nas/one/", &spool)), &below);
+    assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 0, "nothing stays in the spool");
+}
+
+fn what_is_wrong_is_told(weed: &Weed) {
+    let spool = TempDir::new().unwrap();
+    weed.bucket("there", "");
+    let told = |change: &dyn Fn(&mut S3Options)| {
+        let mut options = options(weed, "there", "", &spool);
+        change(&mut options);
+        let error = open(options).identify(None).unwrap_err();
+        assert!(!error.to_string().contains(SECRET_KEY), "{error}");
+        (error.kind, error.hint().unwrap_or_default().to_owned())
+    };
+    let (kind, hint) = told(&|options| options.bucket = "elsewhere".into());
+    assert!(kind == ErrorKind::Unreachable && hint.contains("make the bucket"), "{hint}");
+    let (kind, hint) = told(&|options| options.credentials = credentials(ACCESS_KEY, "wrong"));
+    assert!(kind == ErrorKind::Denied && hint.contains("aws_secret_access_key"), "{hint}");
+    let (kind, hint) = told(&|options| options.credentials = credentials("AKUNKNOWN", SECRET_KEY));
+    assert!(kind == ErrorKind::Denied && hint.contains("aws_access_key_id"), "{hint}");
+}
+
+fn a_wire_that_is_cut_costs_time_only(weed: &Weed) {
+    let spool = TempDir::new().unwrap();
+    let bucket = weed.bucket("far", "");
+    let cutter = Cutter::before(weed.port());
+    let far = || open(S3Options { endpoint: cutter.endpoint(), ..options(weed, "far", "", &spool) });
+    let setup = far();
+    setup.identify(None).unwrap();
+    for (number, cuts) in [
+        &[Cut::Request(100)][..],
+        &[Cut::Request(1_000_000), Cut::Request(2_500_000)],
+        // Stored, and nobody heard of it: the second try finds it there.
+        &[Cut::Answer(1)],
+        &[Cut::Answer(20), Cut::Answer(20)],
+    ]
+    .iter()
+    .enumerate()
+    {
+        // A connection of its own, which is the one that is cut.
+        let target = far();
+        let finished = object(&target, 3_000_000);
+        let name = chunk_name(&finished);
+        cutter.cut(cuts);
+        target.put(&name, finished).unwrap();
+        let metafile = object(&target, 10_000);
+        let (meta, sha1) = (meta_name(u32::try_from(number).unwrap()), metafile.sha1());
+        target.put(&meta, metafile).unwrap();
+        assert_eq!(cutter.left(), 0, "{cuts:?}");
+        assert_eq!(Sha1::of(&bucket.read(&meta.to_string()).unwrap()), sha1);
+        let stored = bucket.read(&name.to_string()).unwrap();
+        assert_eq!(ObjectName::Chunk(Sha1::of(&stored)), name, "{cuts:?}");
+
+        let target = far();
+        cutter.cut(&[Cut::Answer(1000), Cut::Answer(1_500_000), Cut::Request(10)]);
+        assert!(read(&target, &name, 5, u64::MAX) == stored[5..], "{cuts:?}");
+        assert_eq!(cutter.left(), 0);
+    }
+    let other = far();
+    assert_eq!(other.put(&meta_name(0), object(&other, 10_000)).unwrap_err().kind, ErrorKind::Exists);
+    assert_eq!(listed(&other).len(), 8);
+}
+
+fn the_program_backs_up_and_restores(weed: &Weed) {
+    weed.bucket("nas", "");
+    let tree = Tree::new();
+    tree.file("text", "some text\n".repeat(1000));
+    tree.file("noise", noise(9, 3_000_000));
+    let program = Program::new(&tree.root);
+    let config = program.home().join(".brackup.conf");
+    let (endpoint, certificate) = weed.tls_endpoint();
+    let certificate = certificate.to_str().unwrap();
+    let text = fs::read_to_string(&config).unwrap();
+    let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
+    let bucket = format!(
+        "[TARGET:disk]\ntype = Amazon\nbucket = nas\nbackup_prefix = home/\nendpoint = {endpoint}\ntls_ca = {certificate}\n\
+         aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+    );
+    fs::write(&config, format!("{}{bucket}{}", &text[..before], &text[after..])).unwrap();
+    for _ in 0..2 {
+        let output = program.backup();
+        assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    }
+    let output = program.run(&["verify", "disk", "--no-key"]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+
+    // A new machine: the address, the keys of the bucket, the secret key.
+    fs::remove_file(&config).unwrap();
+    let to = program.home().join("back");
+    let from = format!("s3:{endpoint}/nas/home/");
+    let key = program.key.to_str().unwrap();
+    let arguments =
+        ["restore", "tree:latest", "--from", &from, "--to", to.to_str().unwrap(), "--key", key, "--accept-unsigned"];
+    let mut command = program.command(&arguments);
+    command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+    let output = command.output().unwrap();
+    assert!(stderr(&output).contains("`tls_ca`"), "who trusts no such certificate is told: {}", stderr(&output));
+    let output = command.env("SSL_CERT_FILE", certificate).output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    tree.snapshot().assert_same(&Snapshot::of(&to));
+}

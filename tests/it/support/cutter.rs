@@ -1,0 +1,96 @@
+//! A wire that is cut: a TCP proxy whose connections end after so many bytes, as long as there are cuts left.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::Mutex;
+
+/// Which way, and after how many bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    /// On the way to the server.
+    Request(usize),
+    /// On the way back: the server has done what was asked.
+    Answer(usize),
+}
+
+/// Until it is dropped, connections to its port go on to another.
+pub(crate) struct Cutter {
+    port: u16,
+    cuts: Arc<Mutex<Vec<Cut>>>,
+}
+
+impl Cutter {
+    pub(crate) fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let cuts = Arc::<Mutex<Vec<Cut>>>::default();
+        let shared = cuts.clone();
+        std::thread::Builder::new()
+            .spawn(move || {
+                for client in listener.incoming() {
+                    let Ok(client) = client else { return };
+                    // A connection without a first byte is the one that ends this.
+                    if client.peek(&mut [0]).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    let cut = shared.lock().unwrap().pop();
+                    let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                    let (to, back) = match cut {
+                        Some(Cut::Request(bytes)) => (bytes, usize::MAX),
+                        Some(Cut::Answer(bytes)) => (usize::MAX, bytes),
+                        None => (usize::MAX, usize::MAX),
+                    };
+                    pass(client.try_clone().unwrap(), server.try_clone().unwrap(), to);
+                    pass(server, client, back);
+                }
+            })
+            .unwrap();
+        Self { port, cuts }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The next new connections are cut so, one after the other.
+    pub(crate) fn cut(&self, cuts: &[Cut]) {
+        *self.cuts.lock().unwrap() = cuts.iter().rev().copied().collect();
+    }
+
+    /// Cuts that have not come to pass.
+    pub(crate) fn left(&self) -> usize {
+        self.cuts.lock().unwrap().len()
+    }
+}
+
+impl Drop for Cutter {
+    fn drop(&mut self) {
+        if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Passes on what comes, up to so many bytes; then both ends are cut.
+fn pass(mut from: TcpStream, mut to: TcpStream, most: usize) {
+    std::thread::Builder::new()
+        .spawn(move || {
+            let (mut left, mut buffer) = (most, vec![0; 16 * 1024]);
+            while left > 0 {
+                let Ok(read @ 1..) = from.read(&mut buffer) else { break };
+                let read = read.min(left);
+                if to.write_all(&buffer[..read]).is_err() {
+                    break;
+                }
+                left -= read;
+            }
+            if left == 0 {
+                let _ = from.shutdown(Shutdown::Both);
+                let _ = to.shutdown(Shutdown::Both);
+            } else {
+                let _ = to.shutdown(Shutdown::Write);
+            }
+        })
+        .unwrap();
+}

@@ -1,0 +1,200 @@
+//! SeaweedFS, a server of S3 that nobody here wrote. `tests/servers` installs it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::Place;
+
+/// Keys of this server, which is gone when the test is.
+pub(crate) const ACCESS_KEY: &str = "AKTESTTESTTEST";
+pub(crate) const SECRET_KEY: &str = "test/secret+key";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server with an empty bucket.
+pub(crate) struct Weed {
+    child: Child,
+    program: PathBuf,
+    folder: TempDir,
+    s3: u16,
+    https: u16,
+    master: u16,
+    filer: u16,
+}
+
+/// A bucket, by the server's other door.
+pub(crate) struct Bucket<'w> {
+    weed: &'w Weed,
+    name: &'w str,
+    prefix: &'w str,
+}
+
+impl Weed {
+    /// Nothing where it is not installed, and this is said.
+    pub(crate) fn start() -> Option<Self> {
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("servers-venv").join("bin/weed");
+        let program = std::env::var_os("BRACKUP_WEED").map_or(program, PathBuf::from);
+        if !program.exists() {
+            assert!(
+                std::env::var_os("BRACKUP_SERVERS").is_none(),
+                "{} is not there: run tests/servers",
+                program.display()
+            );
+            eprintln!("left out: SeaweedFS is not installed; tests/servers does that");
+            return None;
+        }
+        let folder = TempDir::new().unwrap();
+        let [s3, https, master, volume, filer] = free_ports();
+        let (certificate, key) = (folder.path().join("server.pem"), folder.path().join("server.key"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+            .args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let identities = format!(
+            r#"{{"identities":[{{"name":"admin","credentials":[{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
+        );
+        let config = folder.path().join("s3.json");
+        std::fs::write(&config, identities).unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new(&program)
+            .arg("server")
+            .arg(format!("-dir={}", data.display()))
+            .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0"])
+            .args(["-s3.port.lance=0", "-master.telemetry=false", "-volume.max=20", "-master.volumeSizeLimitMB=64"])
+            .arg(format!("-master.port={master}"))
+            .arg(format!("-volume.port={volume}"))
+            .arg(format!("-filer.port={filer}"))
+            .arg(format!("-s3.port={s3}"))
+            .arg(format!("-s3.port.https={https}"))
+            .arg(format!("-s3.cert.file={}", certificate.display()))
+            .arg(format!("-s3.key.file={}", key.display()))
+            .arg(format!("-s3.config={}", config.display()))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let weed = Self { child, program, folder, s3, https, master, filer };
+        let began = Instant::now();
+        while weed.ask("GET", weed.s3, "/status", b"").is_none() || weed.ask("GET", weed.filer, "/", b"").is_none() {
+            let log = || std::fs::read_to_string(weed.folder.path().join("log")).unwrap_or_default();
+            assert!(began.elapsed() < PATIENCE, "SeaweedFS does not start: {}", log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Some(weed)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.s3
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.s3)
+    }
+
+    /// The same over TLS, with a certificate that nobody trusts but who is told of this file.
+    pub(crate) fn tls_endpoint(&self) -> (String, PathBuf) {
+        (format!("https://127.0.0.1:{}", self.https), self.folder.path().join("server.pem"))
+    }
+
+    /// A new bucket.
+    pub(crate) fn bucket<'w>(&'w self, name: &'w str, prefix: &'w str) -> Bucket<'w> {
+        self.shell(&format!("s3.bucket.create -name {name}"));
+        Bucket { weed: self, name, prefix }
+    }
+
+    fn shell(&self, command: &str) {
+        let mut shell = Command::new(&self.program)
+            .args(["shell", &format!("-master=127.0.0.1:{}", self.master)])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let line = format!("{command}\nexit\n");
+        shell.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        assert!(shell.wait().unwrap().success(), "{command}");
+    }
+
+    /// One request, unsigned: status and body.
+    fn ask(&self, method: &str, port: u16, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(body).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let status = std::str::from_utf8(&answer[..end]).ok()?.split(' ').nth(1)?.parse().ok()?;
+        Some((status, answer[end + 4..].to_vec()))
+    }
+}
+
+impl Drop for Weed {
+    fn drop(&mut self) {
+        // It goes on listening for long after SIGTERM.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Bucket<'_> {
+    fn ask(&self, method: &str, name: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let path = format!("/buckets/{}/{}{name}", self.name, self.prefix);
+        self.weed.ask(method, self.weed.filer, &path, body).unwrap()
+    }
+}
+
+impl Place for Bucket<'_> {
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let (status, body) = self.ask("GET", name, b"");
+        (status == 200).then_some(body)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let (status, _) = self.ask("PUT", name, bytes);
+        assert!(matches!(status, 200 | 201), "{status}");
+    }
+
+    fn remove(&self, name: &str) {
+        let (status, _) = self.ask("DELETE", name, b"");
+        assert!(matches!(status, 200 | 204), "{status}");
+    }
+
+    fn vanish(&self) {
+        self.weed.shell(&format!("s3.bucket.delete -name {}", self.name));
+    }
+}
+
+/// Ports that are free, with the port 10,000 above each, where the server has its other protocol.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let mut taken = Vec::new();
+    let ports = std::array::from_fn(|_| {
+        let mut port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() % 20_000 + 20_000;
+        loop {
+            let both = [port, port + 10_000].map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+            if let [Some(one), Some(other)] = both {
+                taken.extend([one, other]);
+                return port;
+            }
+            port = (port + 7) % 20_000 + 20_000;
+        }
+    });
+    drop(taken);
+    ports
+}
