@@ -55,6 +55,9 @@ mod round_trip;
 /// S3.
 #[cfg(feature = "s3")]
 mod s3;
+/// What S3 might answer and should not.
+#[cfg(feature = "s3")]
+mod s3_answers;
 /// Jobs that run by themselves.
 mod serve;
 /// What packages make a service of.

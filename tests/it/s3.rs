@@ -13,8 +13,12 @@ use crate::support::{
 };
 
 fn options(weed: &Weed, bucket: &str, prefix: &str, spool: &TempDir) -> S3Options {
+    settings(weed.endpoint(), bucket, prefix, spool)
+}
+
+pub(crate) fn settings(endpoint: String, bucket: &str, prefix: &str, spool: &TempDir) -> S3Options {
     S3Options {
-        endpoint: weed.endpoint(),
+        endpoint,
         region: "us-east-1".into(),
         bucket: bucket.into(),
         path_style: true,

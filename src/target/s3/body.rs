@@ -16,6 +16,7 @@ struct Begun {
 pub(super) fn total(answer: &Answer) -> Option<u64> {
     match header(answer, "content-range") {
         Some(range) => range.rsplit_once('/')?.1.parse().ok(),
+        None if answer.status() == 206 => None,
         None => answer.body().content_length(),
     }
 }

@@ -8,6 +8,8 @@ mod mount;
 mod nas;
 mod place;
 mod program;
+#[cfg(feature = "s3")]
+mod scripted;
 mod sealed;
 mod service;
 mod targets;
@@ -22,6 +24,8 @@ pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;
 pub(crate) use program::{Program, code, stderr};
+#[cfg(feature = "s3")]
+pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
 pub(crate) use targets::{Call, Fault, How, Recording};

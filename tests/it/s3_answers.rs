@@ -1,0 +1,152 @@
+//! What S3 might answer and should not, by a server that answers as it was told to.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use brackup::target::{Error, ErrorKind, ObjectName, S3, Target as _};
+use tempfile::TempDir;
+
+use super::conformance::{chunk_name, object};
+use super::s3::settings;
+use crate::support::{Scripted, answer};
+
+const NAMES: [&str; 3] = [
+    "1111111111111111111111111111111111111111.chunk",
+    "2222222222222222222222222222222222222222.chunk",
+    "3333333333333333333333333333333333333333.chunk",
+];
+
+fn name() -> ObjectName {
+    ObjectName::parse(NAMES[0]).unwrap()
+}
+
+/// A bucket behind these answers; `waits`: for second tries.
+fn bucket(answers: &[String], waits: bool) -> (Scripted, S3, TempDir) {
+    let spool = TempDir::new().unwrap();
+    let server = Scripted::answering(answers);
+    let options = settings(server.endpoint(), "b", "nas/", &spool);
+    (server, S3::open(options, Arc::new(AtomicBool::new(!waits))).unwrap(), spool)
+}
+
+fn page(keys: &[&str], next: Option<&str>) -> String {
+    let objects: String =
+        keys.iter().map(|key| format!("<Contents><Key>{key}</Key><Size>7</Size></Contents>")).collect();
+    let token = next.map_or_else(String::new, |next| format!("<NextContinuationToken>{next}</NextContinuationToken>"));
+    let is_truncated = next.is_some();
+    let inside = format!("<IsTruncated>{is_truncated}</IsTruncated>{token}{objects}");
+    answer("200 OK", "", &format!("<ListBucketResult>{inside}</ListBucketResult>"))
+}
+
+fn listed(answers: &[String]) -> (Result<Vec<String>, Error>, Vec<String>) {
+    let (server, s3, _spool) = bucket(answers, false);
+    let mut names = Vec::new();
+    let listed = s3.list(&mut |name, length| {
+        assert_eq!(length, 7);
+        names.push(name.to_string());
+        Ok(())
+    });
+    (listed.map(|()| names), server.asked())
+}
+
+#[test]
+fn pages_are_listed_to_the_end_and_half_a_listing_is_none() {
+    let [one, two, three] = NAMES.map(|name| format!("nas/{name}"));
+    let (names, asked) = listed(&[page(&[&one, &two], Some("a+b")), page(&[&three], None)]);
+    assert_eq!(names.unwrap(), NAMES);
+    assert!(asked[1].contains("continuation-token=a%2Bb"), "{}", asked[1]);
+    for (answers, why) in [
+        (vec![page(&[&one, "other/1"], None)], "which was not asked for"),
+        (vec![page(&[&one.replace('/', "%2F")], None)], "which was not asked for"),
+        (vec![page(&[&one], Some("x")), page(&[&one], Some("y"))], "the same page again"),
+        (vec![answer("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated>")], "ends in the middle"),
+        (vec![answer("200 OK", "", "<html><body>Welcome to the hotel</body></html>")], "it is no listing"),
+        (vec![answer("404 Not Found", "", "")], "says 404"),
+    ] {
+        let error = listed(&answers).0.unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+fn read(answers: &[String]) -> (Result<Vec<u8>, std::io::Error>, Vec<String>) {
+    let (server, s3, _spool) = bucket(answers, true);
+    let mut bytes = Vec::new();
+    let mut reader = s3.get(&name(), 0, 100).unwrap();
+    let done = reader.read_to_end(&mut bytes);
+    (done.map(|_| bytes), server.asked())
+}
+
+#[test]
+fn a_part_that_is_too_short_is_gone_on_with_and_another_object_is_not() {
+    let part = |range: &str, etag: &str, body: &str| {
+        answer("206 Partial Content", &format!("Content-Range: bytes {range}\r\nETag: \"{etag}\"\r\n"), body)
+    };
+    let (bytes, asked) = read(&[part("0-4/10", "e", "01234"), part("5-9/10", "e", "56789")]);
+    assert_eq!(bytes.unwrap(), b"0123456789");
+    assert!(asked[1].contains("bytes=5-"), "{}", asked[1]);
+    for second in [
+        part("5-9/10", "other", "56789"),
+        part("5-9/20", "e", "56789"),
+        part("0-4/10", "e", "01234"),
+        answer("416 Range Not Satisfiable", "", ""),
+    ] {
+        let error = read(&[part("0-4/10", "e", "01234"), second.clone()]).0.unwrap_err();
+        let kind = error.get_ref().and_then(|error| error.downcast_ref::<Error>()).map(|error| error.kind);
+        assert_eq!(kind, Some(ErrorKind::Corrupt), "{second}: {error}");
+    }
+}
+
+#[test]
+fn only_a_server_of_s3_can_say_that_an_object_is_not_there() {
+    let missing = "<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
+    let stat = |answer: String| {
+        let (_server, s3, _spool) = bucket(&[answer], false);
+        s3.stat(&name())
+    };
+    assert_eq!(stat(answer("404 Not Found", "", missing)).unwrap(), None);
+    for (answer, kind) in [
+        (answer("404 Not Found", "", ""), ErrorKind::Io),
+        (answer("404 Not Found", "", "<html>no such page</html>"), ErrorKind::Io),
+        (answer("404 Not Found", "", "<Error><Code>NoSuchBucket</Code></Error>"), ErrorKind::Unreachable),
+        (answer("206 Partial Content", "", "x"), ErrorKind::Io),
+        (answer("403 Forbidden", "", ""), ErrorKind::Denied),
+        (answer("507 Insufficient Storage", "", ""), ErrorKind::Full),
+    ] {
+        assert_eq!(stat(answer.clone()).unwrap_err().kind, kind, "{answer}");
+    }
+}
+
+#[test]
+fn what_is_no_server_of_s3_has_stored_nothing() {
+    let put = |answers: &[String]| {
+        let (server, s3, _spool) = bucket(answers, false);
+        let finished = object(&s3, 1_000_000);
+        let name = chunk_name(&finished);
+        (s3.put(&name, finished), server.asked())
+    };
+    let (done, asked) = put(&[answer("200 OK", "ETag: \"e\"\r\n", "")]);
+    done.unwrap();
+    let head = asked[0].to_lowercase();
+    for line in ["if-none-match: *", "x-amz-checksum-sha1: ", "expect: 100-continue", "x-amz-content-sha256: "] {
+        assert!(head.contains(line), "{line} in {head}");
+    }
+    let (done, _) = put(&[answer("200 OK", "", "<html>log in first</html>")]);
+    assert!(done.unwrap_err().to_string().contains("not a server of S3"));
+    // Before the body is on its way, and with another length than ours.
+    let (done, _) = put(&[
+        answer("412 Precondition Failed", "", "<Error><Code>PreconditionFailed</Code></Error>"),
+        answer("206 Partial Content", "Content-Range: bytes 0-0/5\r\n", "x"),
+    ]);
+    assert_eq!(done.unwrap_err().kind, ErrorKind::Exists);
+}
+
+#[test]
+fn no_redirect_is_followed_and_the_region_is_told() {
+    let elsewhere = Scripted::answering(&[]);
+    let lines = format!("Location: {}/b/x\r\nx-amz-bucket-region: eu-west-3\r\n", elsewhere.endpoint());
+    let redirect = answer("301 Moved Permanently", &lines, "<Error><Code>PermanentRedirect</Code></Error>");
+    let (server, s3, _spool) = bucket(&[redirect], false);
+    let error = s3.identify(None).unwrap_err();
+    assert_eq!(error.hint(), Some("the bucket is in another region: region = eu-west-3"));
+    assert_eq!((server.asked().len(), elsewhere.asked().len()), (1, 0));
+}
