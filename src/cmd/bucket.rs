@@ -1,6 +1,6 @@
 //! From what the configuration says of a bucket to the bucket.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,7 +10,7 @@ use brackup::target::{Credentials, S3, S3Options};
 use crate::term::Failure;
 
 /// The bucket, with the access key of the configuration or of the user. Objects wait in `spool_dir`.
-pub(crate) fn open(settings: S3Settings, spool_dir: &Path, stop: &Arc<AtomicBool>) -> Result<S3, Failure> {
+pub(crate) fn open(settings: S3Settings, spool_dir: PathBuf, stop: &Arc<AtomicBool>) -> Result<S3, Failure> {
     let keys = settings.find_keys(&Surroundings::of_process())?;
     let credentials =
         Credentials { access_key: keys.access_key, secret_key: keys.secret_key, session_token: keys.session_token };
@@ -24,7 +24,7 @@ pub(crate) fn open(settings: S3Settings, spool_dir: &Path, stop: &Arc<AtomicBool
         encryption: settings.encryption,
         ca_file: settings.ca_file,
         credentials,
-        spool_dir: spool_dir.into(),
+        spool_dir,
     };
     Ok(S3::open(options, stop.clone())?)
 }

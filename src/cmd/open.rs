@@ -81,8 +81,8 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
         }
     };
     // A broken configuration must not stand in the way of a target that needs none.
-    let spool_dir = own(global).map_or_else(|_| spool(None), |own| own.spool_dir);
-    named_target(options, &spool_dir, &global.stop)
+    let spool_dir = || own(global).map_or_else(|_| spool(None), |own| own.spool_dir);
+    named_target(options, spool_dir, &global.stop)
 }
 
 /// The configuration, because a target was named that only it can know, or none. Who has none has backups all the same.
@@ -100,10 +100,11 @@ fn config_with_target(text: Option<&str>, global: &Global) -> Result<Config, Fai
     }
 }
 
-/// The target of these options. Where it waits for a server, it stops waiting when it is told to.
+/// The target of these options. `spool_dir` is asked of one whose objects wait there. Where it waits for a server, it stops waiting when
+/// it is told to.
 pub(crate) fn named_target(
     options: TargetOptions,
-    spool_dir: &Path,
+    spool_dir: impl FnOnce() -> PathBuf,
     stop: &Arc<AtomicBool>,
 ) -> Result<NamedTarget, Failure> {
     match options.kind {
@@ -113,7 +114,7 @@ pub(crate) fn named_target(
         }
         #[cfg(feature = "s3")]
         TargetKind::S3(settings) => {
-            let target = Box::new(super::bucket::open(*settings, spool_dir, stop)?);
+            let target = Box::new(super::bucket::open(*settings, spool_dir(), stop)?);
             Ok(NamedTarget { name: options.name, target, folder: None })
         }
         #[cfg(not(feature = "s3"))]

@@ -167,7 +167,7 @@ impl Task {
         act: impl FnOnce(&Pair<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let config = &self.config;
-        let target = open::named_target(config.target(to)?.clone(), &config.own.spool_dir, &self.stop)?;
+        let target = open::named_target(config.target(to)?.clone(), || config.own.spool_dir.clone(), &self.stop)?;
         act(&Pair::new(config.source(from)?, &target, &config.own)?)
     }
 
