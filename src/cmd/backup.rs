@@ -9,8 +9,9 @@ use brackup::monitor::Counter;
 use brackup::outcome::Outcome;
 use brackup::seal::Recipient;
 
-use super::open::{self, NamedTarget, State};
+use super::open::{self, State};
 use super::pair::{Done, Pair, Watcher};
+use super::provider::NamedTarget;
 use crate::cli::{BackupArgs, Global};
 use crate::progress::Progress;
 use crate::term::{self, Failure};

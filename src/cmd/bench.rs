@@ -14,8 +14,9 @@ use brackup::seal::Suite;
 use brackup::source::WalkOptions;
 use brackup::target::{Filesystem, Target};
 
-use super::open::{self, NamedTarget};
+use super::open;
 use super::pair::{compression, suite};
+use super::provider::NamedTarget;
 use crate::cli::{BenchArgs, Global};
 use crate::term::{self, Failure};
 

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::SystemTime;
 
-use brackup::config::{Compress, Padding, TargetKind};
+use brackup::config::{Compress, Padding};
 use brackup::date::Utc;
 use brackup::outcome::Outcome;
 use brackup::scheduler::Zone;
@@ -56,15 +56,7 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
         )?;
     }
     for target in &config.targets {
-        match &target.kind {
-            TargetKind::Filesystem { path } => writeln!(out, "[TARGET:{}] the folder {}", target.name, path.display())?,
-            TargetKind::S3(settings) => {
-                writeln!(out, "[TARGET:{}] the bucket {} at {}", target.name, settings.bucket, settings.endpoint)?;
-            }
-            TargetKind::Later { type_name } => {
-                writeln!(out, "[TARGET:{}] of type {type_name}, which comes in a later version", target.name)?;
-            }
-        }
+        writeln!(out, "[TARGET:{}] {}", target.name, target.kind)?;
     }
     let zone = Zone::of_process();
     let now = Utc::from_system(SystemTime::now()).to_unix();

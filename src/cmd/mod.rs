@@ -3,8 +3,6 @@
 pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod browse;
-#[cfg(feature = "s3")]
-mod bucket;
 pub(crate) mod config;
 pub(crate) mod keys;
 pub(crate) mod known_targets;
@@ -12,6 +10,7 @@ pub(crate) mod known_targets;
 pub(crate) mod manual;
 pub(crate) mod open;
 pub(crate) mod pair;
+mod provider;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
 pub(crate) mod serve;

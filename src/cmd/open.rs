@@ -1,39 +1,23 @@
 //! Opening what the command line and the configuration name: configuration, target, keys, backup, state.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use brackup::catalog::{self, OpenBackup, Trust, Verdict};
-use brackup::config::{self, BoxOptions, Config, Surroundings, TargetKind, TargetOptions};
+use brackup::config::{self, BoxOptions, Config, Surroundings};
 use brackup::date::Utc;
 use brackup::db::{self, Db};
 use brackup::fsutil::{self, Lock};
 use brackup::monitor::one_line;
 use brackup::outcome::Outcome;
 use brackup::seal::{self, Identity, Keyring, SecretFile};
-use brackup::target::{self, Filesystem, Target};
+use brackup::target;
 use brackup::{backup, restore, verify};
 use nix::unistd::{AccessFlags, access};
 use zeroize::Zeroizing;
 
+use super::provider::{self, NamedTarget};
 use crate::cli::{Global, OpenArgs};
 use crate::term::{self, Failure};
-
-/// A target, and the name by which this box remembers it.
-pub(crate) struct NamedTarget {
-    pub(crate) name: String,
-    pub(crate) target: Box<dyn Target>,
-    /// Where it is on this machine, if it is.
-    pub(crate) folder: Option<PathBuf>,
-}
-
-impl NamedTarget {
-    /// By name and place: a target that moved, or another one of the same name, is not taken for the one that was.
-    pub(crate) fn remembered_as(&self) -> String {
-        format!("{} {}", self.name, self.target.describe())
-    }
-}
 
 /// The configuration. Once it is told what it says that does nothing yet, and with `-v` all notes.
 pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
@@ -82,7 +66,7 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
     };
     // A broken configuration must not stand in the way of a target that needs none.
     let spool_dir = || own(global).map_or_else(|_| spool(None), |own| own.spool_dir);
-    named_target(options, spool_dir, &global.stop)
+    provider::open(options, spool_dir, &global.stop)
 }
 
 /// The configuration, because a target was named that only it can know, or none. Who has none has backups all the same.
@@ -97,34 +81,6 @@ fn config_with_target(text: Option<&str>, global: &Global) -> Result<Config, Fai
             Err(Failure::from(error).hint(hint))
         }
         _ => config(global),
-    }
-}
-
-/// The target of these options. `spool_dir` is asked of one whose objects wait there. Where it waits for a server, it stops waiting when
-/// it is told to.
-pub(crate) fn named_target(
-    options: TargetOptions,
-    spool_dir: impl FnOnce() -> PathBuf,
-    stop: &Arc<AtomicBool>,
-) -> Result<NamedTarget, Failure> {
-    match options.kind {
-        TargetKind::Filesystem { path } => {
-            let target = Box::new(Filesystem::at(&path));
-            Ok(NamedTarget { name: options.name, target, folder: Some(path) })
-        }
-        #[cfg(feature = "s3")]
-        TargetKind::S3(settings) => {
-            let target = Box::new(super::bucket::open(*settings, spool_dir(), stop)?);
-            Ok(NamedTarget { name: options.name, target, folder: None })
-        }
-        #[cfg(not(feature = "s3"))]
-        TargetKind::S3(_) => {
-            let _ = (spool_dir, stop);
-            Err(Failure::usage("this program was built without S3"))
-        }
-        TargetKind::Later { type_name } => {
-            Err(Failure::usage(format!("targets of type {type_name} come in a later version")))
-        }
     }
 }
 

@@ -17,7 +17,8 @@ use brackup::target::{DryRun, Target};
 use brackup::thread;
 
 use super::known_targets::KnownTargets;
-use super::open::{self, NamedTarget, State};
+use super::open::{self, State};
+use super::provider::NamedTarget;
 use crate::term::{self, Failure};
 
 /// A source and a target that can be backed up: whom it is sealed to is known.

@@ -12,7 +12,8 @@ use brackup::restore::Selection;
 use brackup::seal::Identity;
 use brackup::verify;
 
-use super::open::{self, NamedTarget, Opened};
+use super::open::{self, Opened};
+use super::provider::NamedTarget;
 use super::{backup, keys};
 use crate::cli::{Global, OpenArgs, QuickstartArgs};
 use crate::progress::Progress;

@@ -11,7 +11,8 @@ use brackup::outcome::Outcome;
 use brackup::restore::Selection;
 use brackup::verify;
 
-use super::open::{self, NamedTarget, Opened, State};
+use super::open::{self, Opened, State};
+use super::provider::NamedTarget;
 use crate::cli::{Global, OpenArgs, VerifyArgs};
 use crate::progress::Progress;
 use crate::term::{self, Failure};

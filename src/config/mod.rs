@@ -33,7 +33,7 @@ pub use self::error::{Error, ErrorKind};
 pub use self::job::{JobOptions, TimeOfDay};
 pub use self::own::{BoxOptions, Cipher};
 pub use self::rules::IgnoreRules;
-pub use self::s3::{AwsKeys, S3Settings};
+pub use self::s3::S3Settings;
 pub use self::size::parse_size;
 pub use self::source::{Compress, Padding, SourceOptions};
 pub use self::surroundings::Surroundings;

@@ -1,6 +1,5 @@
 //! What a target of `type = Amazon` has: the original's keys, and those for everybody else who speaks S3.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -11,9 +10,9 @@ use super::surroundings::Surroundings;
 use super::values::{Key, Values, flag, idle, later, once, text};
 use crate::fsutil;
 use crate::limits::KEY_FILE_BYTES_MAX;
+use crate::provider::{AccessKey, Bucket, Endpoint};
 
 const AMAZON_REGION: &str = "us-east-1";
-const PREFIX_BYTES_MAX: usize = 256;
 
 pub(super) const KEYS: &[Key] = &[
     once("type"),
@@ -36,44 +35,13 @@ pub(super) const KEYS: &[Key] = &[
     idle("inventorydb_type", "what is stored is remembered in state_dir"),
 ];
 
-/// A bucket, and how to get there.
+/// A bucket, and who asks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Settings {
-    /// `https://` or `http://`, a host, and a port if it is not the usual one.
-    pub endpoint: String,
-    /// As the server's signatures have it.
-    pub region: String,
-    /// The bucket.
-    pub bucket: String,
-    /// Whether the bucket is in the path, and not in the host's name.
-    pub path_style: bool,
-    /// Before the name of each object.
-    pub prefix: String,
-    /// `x-amz-storage-class`.
-    pub storage_class: Option<String>,
-    /// `x-amz-server-side-encryption`.
-    pub encryption: Option<String>,
-    /// Certificates that are trusted, in place of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Of the configuration; nothing: those of the environment or of the credentials file.
-    pub keys: Option<AwsKeys>,
-}
-
-/// An access key and what it signs with.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AwsKeys {
-    /// Public.
-    pub access_key: String,
-    /// Secret.
-    pub secret_key: Zeroizing<String>,
-    /// Secret, of temporary keys.
-    pub session_token: Option<Zeroizing<String>>,
-}
-
-impl fmt::Debug for AwsKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AwsKeys({})", self.access_key)
-    }
+    /// Where.
+    pub bucket: Bucket,
+    /// Of the configuration; nothing: that of the environment or of the credentials file.
+    pub access_key: Option<AccessKey>,
 }
 
 impl S3Settings {
@@ -85,49 +53,44 @@ impl S3Settings {
         findings: &mut Findings,
     ) -> Option<Self> {
         values.check(KEYS, findings);
-        let bucket = values.read("bucket", findings, bucket_name);
+        let name = values.read("bucket", findings, bucket_name);
         let mut word = |key| values.read(key, findings, plain);
         // The original had two buckets, PREFIX-chunks and PREFIX-backups, and the access key for want of a prefix.
         let prefix_of_buckets = word("aws_prefix").or_else(|| word("aws_access_key_id"));
-        let bucket = bucket.or_else(|| Some(format!("{}-backups", prefix_of_buckets?.to_ascii_lowercase())));
-        let (endpoint, region, location) = (word("endpoint"), word("region"), word("aws_location"));
+        let name = name.or_else(|| Some(format!("{}-backups", prefix_of_buckets?.to_ascii_lowercase())));
+        let (region, location) = (word("region"), word("aws_location"));
         let (storage_class, encryption) = (word("storage_class"), word("server_side_encryption"));
-        let endpoint = endpoint.map(|endpoint| endpoint.trim_end_matches('/').to_owned());
-        if let Some(line) =
-            values.all("endpoint").next().filter(|_| endpoint.as_deref().is_some_and(|e| !is_endpoint(e)))
-        {
-            let expected = "https:// or http:// and a host, such as https://s3.example.com";
-            findings.wrong(line.line, Error::value("endpoint", line.value, expected));
-        }
+        let endpoint = values.read("endpoint", findings, endpoint);
         let prefix = values.read("backup_prefix", findings, prefix).unwrap_or_default();
         let path_style = values.read("path_style", findings, flag);
         let ca_file = values.path("tls_ca", around, findings);
-        let keys = Self::keys(values, findings);
-        if bucket.is_none() && !is_parent && !values.has("bucket") {
+        let access_key = Self::of_the_section(values, findings);
+        if name.is_none() && !is_parent && !values.has("bucket") {
             values.missing("bucket", "bucket = the name of a bucket that is there", findings);
         }
         let region =
             region.or_else(|| location.map(|location| region_of(&location))).unwrap_or_else(|| AMAZON_REGION.into());
-        let bucket = bucket?;
+        let name = name?;
         // A bucket's name with dots is no part of a host that a certificate is for.
-        let path_style = path_style.unwrap_or_else(|| endpoint.is_some() || bucket.contains('.'));
-        let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.{region}.amazonaws.com"));
-        Some(Self { endpoint, region, bucket, path_style, prefix, storage_class, encryption, ca_file, keys })
+        let path_style = path_style.unwrap_or_else(|| endpoint.is_some() || name.contains('.'));
+        let endpoint = endpoint.unwrap_or_else(|| Endpoint::https(format!("s3.{region}.amazonaws.com")));
+        let bucket = Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, ca_file };
+        Some(Self { bucket, access_key })
     }
 
     /// Both or none. A secret is not shown, whatever is wrong.
-    fn keys(values: &Values<'_>, findings: &mut Findings) -> Option<AwsKeys> {
+    fn of_the_section(values: &Values<'_>, findings: &mut Findings) -> Option<AccessKey> {
         let line = |key| values.all(key).next();
         match (line("aws_access_key_id"), line("aws_secret_access_key")) {
             (None, None) => None,
-            (Some(_), Some(secret)) => {
-                let access_key = values.read("aws_access_key_id", findings, plain)?;
-                let Some(secret_key) = plain(secret.value).ok().map(Zeroizing::new) else {
+            (Some(_), Some(secret_line)) => {
+                let id = values.read("aws_access_key_id", findings, plain)?;
+                let Some(secret) = plain(secret_line.value).ok().map(Zeroizing::new) else {
                     let error = Error::new(ErrorKind::BadValue, "aws_secret_access_key is empty or has spaces");
-                    findings.wrong(secret.line, error);
+                    findings.wrong(secret_line.line, error);
                     return None;
                 };
-                Some(AwsKeys { access_key, secret_key, session_token: None })
+                Some(AccessKey { id, secret, session_token: None })
             }
             (access, _) => {
                 let lacks = if access.is_some() { "aws_secret_access_key" } else { "aws_access_key_id" };
@@ -146,35 +109,34 @@ impl S3Settings {
             None => ("https", rest.strip_prefix("//").ok_or_else(expected)?),
             _ => return Err(expected()),
         };
-        let (host, rest) = rest.split_once('/').ok_or_else(expected)?;
-        let (bucket, below) = rest.split_once('/').unwrap_or((rest, ""));
-        let endpoint = format!("{scheme}://{host}");
-        if bucket_name(bucket.as_bytes()).is_err() || !is_endpoint(&endpoint) {
-            return Err(expected());
-        }
+        let url = format!("{scheme}://{rest}");
+        let (endpoint, below) = Endpoint::split(&url).ok_or_else(expected)?;
+        let below = below.trim_start_matches('/');
+        let (name, below) = below.split_once('/').unwrap_or((below, ""));
+        let name = bucket_name(name.as_bytes()).map_err(|_| expected())?;
         let region = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| around.variable(name));
-        Ok(Self {
+        let bucket = Bucket {
             endpoint,
             region: region.and_then(|region| region.into_string().ok()).unwrap_or_else(|| AMAZON_REGION.into()),
-            bucket: bucket.into(),
+            name,
             path_style: true,
             prefix: prefix(below.as_bytes())?,
             storage_class: None,
             encryption: None,
             ca_file: None,
-            keys: None,
-        })
+        };
+        Ok(Self { bucket, access_key: None })
     }
 
-    /// The keys to use: of the configuration, of the environment, or of the credentials file of the AWS tools.
-    pub fn find_keys(&self, around: &Surroundings) -> Result<AwsKeys, Error> {
-        if let Some(keys) = &self.keys {
-            return Ok(keys.clone());
+    /// The access key to use: of the configuration, of the environment, or of the credentials file of the AWS tools.
+    pub fn find_access_key(&self, around: &Surroundings) -> Result<AccessKey, Error> {
+        if let Some(access_key) = &self.access_key {
+            return Ok(access_key.clone());
         }
         let word = |name: &str| around.variable(name).and_then(|value| value.into_string().ok());
-        if let (Some(access_key), Some(secret)) = (word("AWS_ACCESS_KEY_ID"), word("AWS_SECRET_ACCESS_KEY")) {
+        if let (Some(id), Some(secret)) = (word("AWS_ACCESS_KEY_ID"), word("AWS_SECRET_ACCESS_KEY")) {
             let session_token = word("AWS_SESSION_TOKEN").map(Zeroizing::new);
-            return Ok(AwsKeys { access_key, secret_key: Zeroizing::new(secret), session_token });
+            return Ok(AccessKey { id, secret: Zeroizing::new(secret), session_token });
         }
         let file = word("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
         let file = file.or_else(|| around.home.as_ref().map(|home| home.join(".aws/credentials")));
@@ -182,7 +144,7 @@ impl S3Settings {
         let found =
             file.as_deref().filter(|file| file.exists()).map(|file| profile_keys(file, &profile)).transpose()?;
         found.flatten().ok_or_else(|| {
-            let found = format!("there are no keys for the bucket {}", quoted(self.bucket.as_bytes()));
+            let found = format!("there are no keys for the bucket {}", quoted(self.bucket.name.as_bytes()));
             Error::new(ErrorKind::MissingKey, found).with_hint(Some(
                 "set aws_access_key_id and aws_secret_access_key in its section, $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or have a profile in ~/.aws/credentials".into(),
             ))
@@ -191,27 +153,27 @@ impl S3Settings {
 }
 
 /// The keys of a profile, in the file that the AWS tools have.
-fn profile_keys(file: &Path, profile: &str) -> Result<Option<AwsKeys>, Error> {
+fn profile_keys(file: &Path, profile: &str) -> Result<Option<AccessKey>, Error> {
     let bytes = fsutil::read_small(file, KEY_FILE_BYTES_MAX).map_err(|error| {
         Error::new(ErrorKind::Unreadable, format!("can't read {}", file.display())).with_source(error)
     })?;
     let bytes = Zeroizing::new(bytes);
     let contents = String::from_utf8_lossy(&bytes);
-    let (mut is_ours, mut access, mut secret, mut session_token) = (false, None, None, None);
+    let (mut is_ours, mut id, mut secret, mut session_token) = (false, None, None, None);
     for line in contents.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             is_ours = name.trim() == profile;
         } else if let Some((key, value)) = line.split_once('=').filter(|_| is_ours) {
             let value = value.trim();
             match key.trim() {
-                "aws_access_key_id" => access = Some(value.to_owned()),
+                "aws_access_key_id" => id = Some(value.to_owned()),
                 "aws_secret_access_key" => secret = Some(Zeroizing::new(value.to_owned())),
                 "aws_session_token" => session_token = Some(Zeroizing::new(value.to_owned())),
                 _ => {}
             }
         }
     }
-    Ok(access.zip(secret).map(|(access_key, secret_key)| AwsKeys { access_key, secret_key, session_token }))
+    Ok(id.zip(secret).map(|(id, secret)| AccessKey { id, secret, session_token }))
 }
 
 /// The original's names of places.
@@ -223,10 +185,9 @@ fn region_of(location: &str) -> String {
     }
 }
 
-fn is_endpoint(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
-    host.is_some_and(|host| !host.is_empty() && host.chars().all(is_ours))
+fn endpoint(value: &[u8]) -> Result<Endpoint, String> {
+    let expected = "https:// or http:// and a host, such as https://s3.example.com";
+    Endpoint::parse(text(value)?).ok_or_else(|| expected.into())
 }
 
 /// Printable, without spaces.
@@ -236,20 +197,14 @@ fn plain(value: &[u8]) -> Result<String, String> {
     if is_plain { Ok(text.into()) } else { Err("letters, digits and signs without spaces".into()) }
 }
 
-/// It may become part of a host's name.
 fn bucket_name(value: &[u8]) -> Result<String, String> {
     let text = text(value)?;
-    let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let is_name = (1..=255).contains(&text.len()) && text.chars().all(is_ours);
-    if is_name { Ok(text.into()) } else { Err("letters, digits, `.`, `_` and `-`".into()) }
+    if Bucket::is_name(text) { Ok(text.into()) } else { Err("letters, digits, `.`, `_` and `-`".into()) }
 }
 
 fn prefix(value: &[u8]) -> Result<String, String> {
     let text = text(value)?;
-    let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
-    let is_fine = text.len() <= PREFIX_BYTES_MAX && text.chars().all(is_ours);
-    let is_path = !text.split('/').rev().skip(1).any(|part| matches!(part, "" | "." | ".."));
-    if is_fine && is_path {
+    if Bucket::is_prefix(text) {
         Ok(text.into())
     } else {
         Err("letters, digits, `.`, `_`, `-` and `/`, such as nas/".into())
@@ -274,16 +229,17 @@ mod tests {
     fn the_originals_keys_and_the_new_ones() {
         let keys = "aws_access_key_id = AK\naws_secret_access_key = s3/cr+t=\n";
         let original = read(&format!("{keys}aws_prefix = brad\naws_location = EU\nbackup_prefix = nas-")).unwrap();
-        assert_eq!((original.bucket.as_str(), original.prefix.as_str()), ("brad-backups", "nas-"));
-        assert_eq!(original.endpoint, "https://s3.eu-west-1.amazonaws.com");
-        assert!(!original.path_style);
-        assert_eq!(original.keys.as_ref().map(|keys| keys.secret_key.as_str()), Some("s3/cr+t="));
+        assert_eq!((original.bucket.name.as_str(), original.bucket.prefix.as_str()), ("brad-backups", "nas-"));
+        assert_eq!(original.bucket.endpoint.to_string(), "https://s3.eu-west-1.amazonaws.com");
+        assert!(!original.bucket.path_style);
+        assert_eq!(original.access_key.as_ref().map(|key| key.secret.as_str()), Some("s3/cr+t="));
         assert!(!format!("{original:?}").contains("s3/cr"), "{original:?}");
         let other = read("bucket = b\nendpoint = http://nas.lan:9000/\nregion = garage\nbackup_prefix = a/b/").unwrap();
-        assert_eq!((other.endpoint.as_str(), other.region.as_str()), ("http://nas.lan:9000", "garage"));
-        assert!(other.path_style && other.keys.is_none());
-        assert!(read("bucket = a.b").unwrap().path_style, "a certificate is for one name before the dot");
-        assert!(!read("bucket = b\nendpoint = https://x\npath_style = no").unwrap().path_style);
+        let Bucket { endpoint, region, path_style, .. } = &other.bucket;
+        assert_eq!((endpoint.to_string().as_str(), region.as_str()), ("http://nas.lan:9000", "garage"));
+        assert!(*path_style && other.access_key.is_none());
+        assert!(read("bucket = a.b").unwrap().bucket.path_style, "a certificate is for one name before the dot");
+        assert!(!read("bucket = b\nendpoint = https://x\npath_style = no").unwrap().bucket.path_style);
     }
 
     #[test]
@@ -319,11 +275,11 @@ mod tests {
     #[test]
     fn a_url_is_a_bucket() {
         let around = Surroundings::of_test(1000);
-        let url = |rest| S3Settings::from_url(rest, &around);
-        let settings = url("//s3.example.com:8333/b/nas/").unwrap();
-        assert_eq!(settings.endpoint, "https://s3.example.com:8333");
-        assert_eq!((settings.bucket.as_str(), settings.prefix.as_str()), ("b", "nas/"));
-        assert_eq!(url("http://127.0.0.1:1/b").unwrap().endpoint, "http://127.0.0.1:1");
+        let url = |rest| S3Settings::from_url(rest, &around).map(|settings| settings.bucket);
+        let bucket = url("//s3.example.com:8333/b/nas/").unwrap();
+        assert_eq!(bucket.endpoint.to_string(), "https://s3.example.com:8333");
+        assert_eq!((bucket.name.as_str(), bucket.prefix.as_str()), ("b", "nas/"));
+        assert_eq!(url("http://127.0.0.1:1/b").unwrap().endpoint.to_string(), "http://127.0.0.1:1");
         for wrong in ["b", "//host", "//host/", "ftp://host/b", "//user@host/b", "///b", "//h/b/a//c"] {
             assert!(url(wrong).is_err(), "{wrong}");
         }
@@ -341,9 +297,9 @@ mod tests {
         .unwrap();
         let around = Surroundings { home: Some(folder.path().into()), ..Surroundings::of_test(1000) };
         let settings = read("bucket = b").unwrap();
-        let keys = settings.find_keys(&around).unwrap();
-        assert_eq!((keys.access_key.as_str(), keys.secret_key.as_str()), ("AK", "s="));
+        let key = settings.find_access_key(&around).unwrap();
+        assert_eq!((key.id.as_str(), key.secret.as_str()), ("AK", "s="));
         std::fs::remove_file(&file).unwrap();
-        assert!(settings.find_keys(&around).unwrap_err().hint().unwrap().contains("$AWS_ACCESS_KEY_ID"));
+        assert!(settings.find_access_key(&around).unwrap_err().hint().unwrap().contains("$AWS_ACCESS_KEY_ID"));
     }
 }

@@ -1,5 +1,6 @@
 //! `[TARGET:name]`: a place that keeps objects. Which keys it has depends on its type.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::error::{Error, ErrorKind, listed, quoted};
@@ -57,6 +58,16 @@ pub enum TargetKind {
     },
 }
 
+impl fmt::Display for TargetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Filesystem { path } => write!(f, "the folder {}", path.display()),
+            Self::S3(settings) => write!(f, "the bucket {} at {}", settings.bucket.name, settings.bucket.endpoint),
+            Self::Later { type_name } => write!(f, "of type {type_name}, which comes in a later version"),
+        }
+    }
+}
+
 /// The target that a text like `filesystem:/path` is; nothing if the text can only be a name.
 pub fn target_from_url(text: &str) -> Option<Result<TargetOptions, Error>> {
     from_url(text, &Surroundings::of_process())
@@ -84,7 +95,8 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
         Ok(later) => Err(comes_later(later, text)),
         Err(error) => Err(error),
     };
-    Some(kind.map(|kind| TargetOptions { name: text.into(), line: 0, kind }))
+    let options = kind.map(|kind| TargetOptions { name: text.into(), line: 0, kind });
+    Some(options.and_then(|options| options.check_usable().map(|()| options)))
 }
 
 impl TargetOptions {

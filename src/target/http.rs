@@ -32,6 +32,9 @@ const CA_FILES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
 ];
 
+/// What a server says, and what it sends.
+pub(super) type Answer = http::Response<Body>;
+
 /// A client for one provider.
 pub(super) struct Http {
     agent: Agent,
@@ -72,7 +75,7 @@ impl Http {
         request: http::Request<()>,
         body: Option<&'a mut (dyn Read + 'a)>,
         what: &str,
-    ) -> Result<http::Response<Body>, Failed> {
+    ) -> Result<Answer, Failed> {
         // A body borrows; that there is none does not: two types.
         let answer = match body {
             Some(reader) => self.agent.run(request.map(|()| SendBody::from_reader(reader))),
@@ -89,19 +92,19 @@ impl std::fmt::Debug for Http {
 }
 
 /// The text of a short answer. Longer ones are cut: it is for people or not what was asked for.
-pub(super) fn text(response: &mut http::Response<Body>) -> io::Result<String> {
+pub(super) fn text(response: &mut Answer) -> io::Result<String> {
     let mut bytes = Vec::new();
     response.body_mut().as_reader().take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The value of a header, if it is text.
-pub(super) fn header<'r>(response: &'r http::Response<Body>, name: &str) -> Option<&'r str> {
+pub(super) fn header<'r>(response: &'r Answer, name: &str) -> Option<&'r str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 /// When a server wants to be asked again; its form as a date is not read, our own waiting does as well.
-pub(super) fn retry_after(response: &http::Response<Body>) -> Option<Duration> {
+pub(super) fn retry_after(response: &Answer) -> Option<Duration> {
     header(response, "retry-after")?.trim().parse().ok().map(Duration::from_secs)
 }
 
@@ -178,6 +181,6 @@ fn failed_tls(what: &str, error: &rustls::Error) -> Failed {
 }
 
 /// Reads what is left of an answer, so that its connection can be used again.
-pub(super) fn drain(response: http::Response<Body>) {
+pub(super) fn drain(response: Answer) {
     let _ = io::copy(&mut response.into_body().into_reader().take(ANSWER_BYTES_MAX), &mut io::sink());
 }

@@ -3,25 +3,31 @@
 //! Objects are put whole and durable, never changed, and have flat names (FORMAT.md section 2). What keeps its promise
 //! here may be any provider: the conformance suite (tests/it/conformance.rs) is the promise written down.
 
+#[cfg(feature = "http")]
+mod body;
 mod dry_run;
 mod error;
 mod filesystem;
-#[cfg(feature = "s3")]
+#[cfg(feature = "http")]
 mod http;
 mod id;
 mod name;
-#[cfg(feature = "s3")]
+#[cfg(feature = "http")]
 mod retry;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(feature = "http")]
+mod spool;
 mod stage;
+#[cfg(feature = "http")]
+mod upload;
 
 pub use dry_run::DryRun;
 pub use error::{Error, ErrorKind};
 pub use filesystem::Filesystem;
 pub use name::{BackupName, ObjectName};
 #[cfg(feature = "s3")]
-pub use s3::{Credentials, S3, S3Options};
+pub use s3::S3;
 pub use stage::{Finished, Stage};
 
 use std::io::Read;

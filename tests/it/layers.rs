@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// Modules by level. A module imports those of lower levels.
 const LEVELS: &[(u8, &[&str])] = &[
-    (1, &["blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "relpath", "thread"]),
+    (
+        1,
+        &["blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "provider", "relpath", "thread"],
+    ),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
     (4, &["backup", "bench", "restore", "scheduler", "verify"]),

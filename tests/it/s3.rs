@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use brackup::digest::Sha1;
-use brackup::target::{Credentials, ErrorKind, ObjectName, S3, S3Options, Target as _};
+use brackup::provider::{AccessKey, Bucket, Endpoint};
+use brackup::target::{ErrorKind, ObjectName, S3, Target as _};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, conforms, listed, meta_name, object, read};
@@ -12,31 +13,29 @@ use crate::support::{
     ACCESS_KEY, Cut, Cutter, Place as _, Program, SECRET_KEY, Snapshot, Tree, Weed, code, noise, stderr,
 };
 
-fn options(weed: &Weed, bucket: &str, prefix: &str, spool: &TempDir) -> S3Options {
-    settings(weed.endpoint(), bucket, prefix, spool)
+fn place(weed: &Weed, name: &str, prefix: &str) -> Bucket {
+    bucket(&weed.endpoint(), name, prefix)
 }
 
-pub(crate) fn settings(endpoint: String, bucket: &str, prefix: &str, spool: &TempDir) -> S3Options {
-    S3Options {
-        endpoint,
+pub(crate) fn bucket(endpoint: &str, name: &str, prefix: &str) -> Bucket {
+    Bucket {
+        endpoint: Endpoint::parse(endpoint).unwrap(),
         region: "us-east-1".into(),
-        bucket: bucket.into(),
+        name: name.into(),
         path_style: true,
         prefix: prefix.into(),
         storage_class: None,
         encryption: None,
         ca_file: None,
-        credentials: credentials(ACCESS_KEY, SECRET_KEY),
-        spool_dir: spool.path().into(),
     }
 }
 
-fn credentials(access_key: &str, secret_key: &str) -> Credentials {
-    Credentials { access_key: access_key.into(), secret_key: secret_key.to_owned().into(), session_token: None }
+pub(crate) fn access_key(id: &str, secret: &str) -> AccessKey {
+    AccessKey { id: id.into(), secret: secret.to_owned().into(), session_token: None }
 }
 
-fn open(options: S3Options) -> S3 {
-    S3::open(options, Arc::default()).unwrap()
+fn open(bucket: Bucket, spool: &TempDir) -> S3 {
+    S3::open(bucket, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), Arc::default()).unwrap()
 }
 
 /// One server for all of it: it takes seconds to start.
@@ -52,35 +51,34 @@ fn seaweedfs_keeps_backups() {
 fn conforms_there(weed: &Weed) {
     let spool = TempDir::new().unwrap();
     let bucket = weed.bucket("plain", "");
-    conforms(&open(options(weed, "plain", "", &spool)), &bucket);
+    conforms(&open(place(weed, "plain", ""), &spool), &bucket);
     let below = weed.bucket("shared", "nas/one/");
-    conforms(&open(options(weed, "shared", "nas/one/", &spool)), &below);
+    conforms(&open(place(weed, "shared", "nas/one/"), &spool), &below);
     assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 0, "nothing stays in the spool");
 }
 
 fn what_is_wrong_is_told(weed: &Weed) {
     let spool = TempDir::new().unwrap();
     weed.bucket("there", "");
-    let told = |change: &dyn Fn(&mut S3Options)| {
-        let mut options = options(weed, "there", "", &spool);
-        change(&mut options);
-        let error = open(options).identify(None).unwrap_err();
+    let told = |name: &str, id: &str, secret: &str| {
+        let s3 = S3::open(place(weed, name, ""), access_key(id, secret), spool.path().into(), Arc::default());
+        let error = s3.unwrap().identify(None).unwrap_err();
         assert!(!error.to_string().contains(SECRET_KEY), "{error}");
         (error.kind, error.hint().unwrap_or_default().to_owned())
     };
-    let (kind, hint) = told(&|options| options.bucket = "elsewhere".into());
+    let (kind, hint) = told("elsewhere", ACCESS_KEY, SECRET_KEY);
     assert!(kind == ErrorKind::Unreachable && hint.contains("make the bucket"), "{hint}");
-    let (kind, hint) = told(&|options| options.credentials = credentials(ACCESS_KEY, "wrong"));
+    let (kind, hint) = told("there", ACCESS_KEY, "wrong");
     assert!(kind == ErrorKind::Denied && hint.contains("aws_secret_access_key"), "{hint}");
-    let (kind, hint) = told(&|options| options.credentials = credentials("AKUNKNOWN", SECRET_KEY));
+    let (kind, hint) = told("there", "AKUNKNOWN", SECRET_KEY);
     assert!(kind == ErrorKind::Denied && hint.contains("aws_access_key_id"), "{hint}");
 }
 
 fn a_wire_that_is_cut_costs_time_only(weed: &Weed) {
     let spool = TempDir::new().unwrap();
-    let bucket = weed.bucket("far", "");
+    let far_bucket = weed.bucket("far", "");
     let cutter = Cutter::before(weed.port());
-    let far = || open(S3Options { endpoint: cutter.endpoint(), ..options(weed, "far", "", &spool) });
+    let far = || open(bucket(&cutter.endpoint(), "far", ""), &spool);
     let setup = far();
     setup.identify(None).unwrap();
     for (number, cuts) in [
@@ -103,8 +101,8 @@ fn a_wire_that_is_cut_costs_time_only(weed: &Weed) {
         let (meta, sha1) = (meta_name(u32::try_from(number).unwrap()), metafile.sha1());
         target.put(&meta, metafile).unwrap();
         assert_eq!(cutter.left(), 0, "{cuts:?}");
-        assert_eq!(Sha1::of(&bucket.read(&meta.to_string()).unwrap()), sha1);
-        let stored = bucket.read(&name.to_string()).unwrap();
+        assert_eq!(Sha1::of(&far_bucket.read(&meta.to_string()).unwrap()), sha1);
+        let stored = far_bucket.read(&name.to_string()).unwrap();
         assert_eq!(ObjectName::Chunk(Sha1::of(&stored)), name, "{cuts:?}");
 
         let target = far();

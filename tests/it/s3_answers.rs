@@ -8,8 +8,8 @@ use brackup::target::{Error, ErrorKind, ObjectName, S3, Target as _};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, object};
-use super::s3::settings;
-use crate::support::{Scripted, answer};
+use super::s3::{access_key, bucket};
+use crate::support::{ACCESS_KEY, SECRET_KEY, Scripted, answer};
 
 const NAMES: [&str; 3] = [
     "1111111111111111111111111111111111111111.chunk",
@@ -22,11 +22,13 @@ fn name() -> ObjectName {
 }
 
 /// A bucket behind these answers; `waits`: for second tries.
-fn bucket(answers: &[String], waits: bool) -> (Scripted, S3, TempDir) {
+fn scripted(answers: &[String], waits: bool) -> (Scripted, S3, TempDir) {
     let spool = TempDir::new().unwrap();
     let server = Scripted::answering(answers);
-    let options = settings(server.endpoint(), "b", "nas/", &spool);
-    (server, S3::open(options, Arc::new(AtomicBool::new(!waits))).unwrap(), spool)
+    let place = bucket(&server.endpoint(), "b", "nas/");
+    let stop = Arc::new(AtomicBool::new(!waits));
+    let s3 = S3::open(place, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), stop).unwrap();
+    (server, s3, spool)
 }
 
 fn page(keys: &[&str], next: Option<&str>) -> String {
@@ -39,7 +41,7 @@ fn page(keys: &[&str], next: Option<&str>) -> String {
 }
 
 fn listed(answers: &[String]) -> (Result<Vec<String>, Error>, Vec<String>) {
-    let (server, s3, _spool) = bucket(answers, false);
+    let (server, s3, _spool) = scripted(answers, false);
     let mut names = Vec::new();
     let listed = s3.list(&mut |name, length| {
         assert_eq!(length, 7);
@@ -69,7 +71,7 @@ fn pages_are_listed_to_the_end_and_half_a_listing_is_none() {
 }
 
 fn read(answers: &[String]) -> (Result<Vec<u8>, std::io::Error>, Vec<String>) {
-    let (server, s3, _spool) = bucket(answers, true);
+    let (server, s3, _spool) = scripted(answers, true);
     let mut bytes = Vec::new();
     let mut reader = s3.get(&name(), 0, 100).unwrap();
     let done = reader.read_to_end(&mut bytes);
@@ -100,7 +102,7 @@ fn a_part_that_is_too_short_is_gone_on_with_and_another_object_is_not() {
 fn only_a_server_of_s3_can_say_that_an_object_is_not_there() {
     let missing = "<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
     let stat = |answer: String| {
-        let (_server, s3, _spool) = bucket(&[answer], false);
+        let (_server, s3, _spool) = scripted(&[answer], false);
         s3.stat(&name())
     };
     assert_eq!(stat(answer("404 Not Found", "", missing)).unwrap(), None);
@@ -119,7 +121,7 @@ fn only_a_server_of_s3_can_say_that_an_object_is_not_there() {
 #[test]
 fn what_is_no_server_of_s3_has_stored_nothing() {
     let put = |answers: &[String]| {
-        let (server, s3, _spool) = bucket(answers, false);
+        let (server, s3, _spool) = scripted(answers, false);
         let finished = object(&s3, 1_000_000);
         let name = chunk_name(&finished);
         (s3.put(&name, finished), server.asked())
@@ -145,7 +147,7 @@ fn no_redirect_is_followed_and_the_region_is_told() {
     let elsewhere = Scripted::answering(&[]);
     let lines = format!("Location: {}/b/x\r\nx-amz-bucket-region: eu-west-3\r\n", elsewhere.endpoint());
     let redirect = answer("301 Moved Permanently", &lines, "<Error><Code>PermanentRedirect</Code></Error>");
-    let (server, s3, _spool) = bucket(&[redirect], false);
+    let (server, s3, _spool) = scripted(&[redirect], false);
     let error = s3.identify(None).unwrap_err();
     assert_eq!(error.hint(), Some("the bucket is in another region: region = eu-west-3"));
     assert_eq!((server.asked().len(), elsewhere.asked().len()), (1, 0));

@@ -14,6 +14,7 @@ use brackup::scheduler::Runs;
 
 use super::super::open::{self, State};
 use super::super::pair::{Done, Pair, Watcher};
+use super::super::provider;
 use crate::term::{self, Failure};
 
 /// Problems of one backup that go to the log, and notices. The others are counted.
@@ -167,7 +168,7 @@ impl Task {
         act: impl FnOnce(&Pair<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let config = &self.config;
-        let target = open::named_target(config.target(to)?.clone(), || config.own.spool_dir.clone(), &self.stop)?;
+        let target = provider::open(config.target(to)?.clone(), || config.own.spool_dir.clone(), &self.stop)?;
         act(&Pair::new(config.source(from)?, &target, &config.own)?)
     }
 

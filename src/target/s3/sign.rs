@@ -6,26 +6,10 @@ use zeroize::Zeroizing;
 
 use crate::date::Utc;
 use crate::digest::hex;
+use crate::provider::AccessKey;
 
 /// Where the body is not part of the signature: TLS protects it.
 pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
-
-/// Who asks.
-#[derive(Clone)]
-pub struct Credentials {
-    /// Public.
-    pub access_key: String,
-    /// Signs.
-    pub secret_key: Zeroizing<String>,
-    /// Of temporary credentials.
-    pub session_token: Option<Zeroizing<String>>,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({})", self.access_key)
-    }
-}
 
 /// What of a request is signed.
 pub(super) struct Parts<'a> {
@@ -41,7 +25,7 @@ pub(super) struct Parts<'a> {
 }
 
 /// The value of the header `authorization`.
-pub(super) fn authorization(credentials: &Credentials, region: &str, now: Utc, parts: &Parts<'_>) -> String {
+pub(super) fn authorization(access_key: &AccessKey, region: &str, now: Utc, parts: &Parts<'_>) -> String {
     let mut headers = parts.headers.to_vec();
     headers.sort_unstable();
     let names: Vec<_> = headers.iter().map(|(name, _)| *name).collect();
@@ -53,13 +37,13 @@ pub(super) fn authorization(credentials: &Credentials, region: &str, now: Utc, p
     let scope = format!("{day}/{region}/s3/aws4_request");
     let digest = hex(&Sha256::digest(canonical.as_bytes()));
     let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{digest}", now.basic());
-    let first = Zeroizing::new(format!("AWS4{}", *credentials.secret_key));
+    let first = Zeroizing::new(format!("AWS4{}", *access_key.secret));
     let key = [day.as_str(), region, "s3", "aws4_request"]
         .iter()
         .fold(Zeroizing::new(first.as_bytes().to_vec()), |key, part| hmac(&key, part));
     let signature = hex(&hmac(&key, &to_sign));
-    let access_key = &credentials.access_key;
-    format!("AWS4-HMAC-SHA256 Credential={access_key}/{scope},SignedHeaders={names},Signature={signature}")
+    let id = &access_key.id;
+    format!("AWS4-HMAC-SHA256 Credential={id}/{scope},SignedHeaders={names},Signature={signature}")
 }
 
 /// The query as it is signed and sent: sorted and encoded.
@@ -98,9 +82,9 @@ mod tests {
 
     fn signature(method: &str, path: &str, query: &[(&str, &str)], more: &[(&str, &str)], payload: &str) -> String {
         // The example key of AWS's documentation.
-        let credentials = Credentials {
-            access_key: "AKIAIOSFODNN7EXAMPLE".into(),
-            secret_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned().into(),
+        let credentials = AccessKey {
+            id: "AKIAIOSFODNN7EXAMPLE".into(),
+            secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned().into(),
             session_token: None,
         };
         let headers: Vec<_> =

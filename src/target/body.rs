@@ -1,15 +1,39 @@
 //! The bytes of an object as they come, over as many connections as it takes.
 
+use std::fmt::Display;
 use std::io::{self, Read};
 
-use super::{Answer, S3};
-use crate::target::error::{Error, ErrorKind};
-use crate::target::http::header;
+use super::error::{Error, ErrorKind};
+use super::http::{Answer, header};
+use super::retry::{Failed, Retry};
 
-#[derive(PartialEq, Eq)]
-struct Begun {
-    etag: Option<String>,
-    total: u64,
+/// What hands out parts of objects, over HTTP (RFC 9110, section 14).
+pub(super) trait Ranged {
+    /// The answer to a request for a part of an object, once; nothing if the part is behind its end. `etag`: of this very object.
+    fn part(&self, name: &str, offset: u64, length: u64, etag: Option<&str>) -> Result<Option<Answer>, Failed>;
+
+    /// When to try again.
+    fn retry(&self) -> &Retry;
+
+    /// What is being done, for an error.
+    fn what(&self, verb: &str, name: &dyn Display) -> String;
+}
+
+/// The value of the header `range`.
+pub(super) fn range(offset: u64, length: u64) -> String {
+    match offset.checked_add(length.saturating_sub(1)).filter(|last| i64::try_from(*last).is_ok()) {
+        Some(last) => format!("bytes={offset}-{last}"),
+        // Servers count in 63 bits.
+        None => format!("bytes={offset}-"),
+    }
+}
+
+/// Whether what a server sends begins where it was asked to.
+pub(super) fn begins_at(answer: &Answer, offset: u64) -> bool {
+    match answer.status().as_u16() {
+        200 => offset == 0,
+        _ => header(answer, "content-range").is_some_and(|range| range.starts_with(&format!("bytes {offset}-"))),
+    }
 }
 
 /// The length of the whole object, by an answer with a part of it or with all of it.
@@ -21,9 +45,15 @@ pub(super) fn total(answer: &Answer) -> Option<u64> {
     }
 }
 
+#[derive(PartialEq, Eq)]
+struct Begun {
+    etag: Option<String>,
+    total: u64,
+}
+
 /// A part of an object. Where a connection is cut, the next one goes on.
 pub(super) struct Body<'a> {
-    s3: &'a S3,
+    from: &'a dyn Ranged,
     name: String,
     offset: u64,
     left: u64,
@@ -36,13 +66,13 @@ pub(super) struct Body<'a> {
 
 impl<'a> Body<'a> {
     /// Asks at the first read.
-    pub(super) fn new(s3: &'a S3, name: String, offset: u64, length: u64) -> Self {
-        Self { s3, name, offset, left: length, begun: None, answer: None, cuts: 0 }
+    pub(super) fn new(from: &'a dyn Ranged, name: String, offset: u64, length: u64) -> Self {
+        Self { from, name, offset, left: length, begun: None, answer: None, cuts: 0 }
     }
 
     /// Asks at once, so that an object that is not there is told.
-    pub(super) fn open(s3: &'a S3, name: String, offset: u64, length: u64) -> Result<Self, Error> {
-        let mut body = Self::new(s3, name, offset, length);
+    pub(super) fn open(from: &'a dyn Ranged, name: String, offset: u64, length: u64) -> Result<Self, Error> {
+        let mut body = Self::new(from, name, offset, length);
         if length > 0 {
             body.connect()?;
         }
@@ -51,9 +81,9 @@ impl<'a> Body<'a> {
 
     fn connect(&mut self) -> Result<(), Error> {
         let etag = self.begun.as_ref().and_then(|begun| begun.etag.as_deref()).filter(|etag| !etag.starts_with("W/"));
-        let answer = self.s3.retry.run(|_| self.s3.part(&self.name, self.offset, self.left, etag))?;
+        let answer = self.from.retry().run(|_| self.from.part(&self.name, self.offset, self.left, etag))?;
         let other = |why: &str| {
-            let what = self.s3.what("read", &self.name);
+            let what = self.from.what("read", &self.name);
             Error::new(ErrorKind::Corrupt, format!("{what}: {why}"))
         };
         let Some(answer) = answer else {
@@ -100,7 +130,7 @@ impl Read for Body<'_> {
             };
             self.answer = None;
             self.cuts += 1;
-            if self.cuts >= crate::limits::RETRY_TRIES || !self.s3.retry.wait(self.cuts, None) {
+            if self.cuts >= crate::limits::RETRY_TRIES || !self.from.retry().wait(self.cuts, None) {
                 return Err(error);
             }
         }

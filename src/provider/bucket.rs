@@ -1,0 +1,44 @@
+//! A bucket of S3, and what is asked of it.
+
+use std::path::PathBuf;
+
+use super::Endpoint;
+
+const NAME_BYTES_MAX: usize = 255;
+const PREFIX_BYTES_MAX: usize = 256;
+
+/// Which bucket, and how to get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// As the server has it in its signatures.
+    pub region: String,
+    /// It must exist. See [`Bucket::is_name`].
+    pub name: String,
+    /// Whether the bucket is the first part of the path, and not of the host's name.
+    pub path_style: bool,
+    /// Before the name of each object. See [`Bucket::is_prefix`].
+    pub prefix: String,
+    /// `x-amz-storage-class`: `STANDARD_IA` and the like.
+    pub storage_class: Option<String>,
+    /// `x-amz-server-side-encryption`: `AES256` or `aws:kms`.
+    pub encryption: Option<String>,
+    /// Certificates that are trusted, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Bucket {
+    /// Whether a bucket may have this name: it may become part of a host's.
+    pub fn is_name(text: &str) -> bool {
+        let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_ours)
+    }
+
+    /// Whether names of objects may begin so: letters, digits and `._-/`, no part of it empty or all dots.
+    pub fn is_prefix(text: &str) -> bool {
+        let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+        let is_path = !text.split('/').rev().skip(1).any(|part| matches!(part, "" | "." | ".."));
+        text.len() <= PREFIX_BYTES_MAX && text.chars().all(is_ours) && is_path
+    }
+}

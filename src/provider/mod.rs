@@ -1,0 +1,9 @@
+//! What the configuration says of a provider and its target needs: one plain noun each, without keys of a configuration and without requests.
+
+mod access_key;
+mod bucket;
+mod endpoint;
+
+pub use access_key::AccessKey;
+pub use bucket::Bucket;
+pub use endpoint::Endpoint;
