@@ -70,3 +70,5 @@ const _: () = assert!(CHUNK_BYTES_MIN.is_multiple_of(SEGMENT_BYTES as u64));
 const _: () = assert!(
     4 * (2 * PATH_BYTES_MAX + LINK_BYTES_MAX + XATTR_BYTES_MAX) + 96 * ITEMS_PER_DOCUMENT + 4096 < DOCUMENT_BYTES_MAX
 );
+/// Chunks that one listing of a target is held against: 40 bytes each, before a run has its buffers.
+pub const LISTED_CHUNKS: usize = 65_536;

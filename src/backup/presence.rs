@@ -2,20 +2,30 @@
 //! state, or that lost what it had called durable, has the id that it had and fewer chunks.
 
 use super::Error;
+use crate::blob::ChunkNo;
 use crate::db::Db;
+use crate::digest::Key;
+use crate::limits::LISTED_CHUNKS;
 use crate::monitor::Tally;
 use crate::target::{ObjectName, Target};
 
-/// Forgets chunks that are not there as they were stored: what lies in them is read and stored anew by this run (I1). One question a
-/// chunk, which is one for each `chunk_size` of what is stored.
+/// A chunk as it was stored, and whether a listing has it so.
+struct Believed {
+    key: Key,
+    bytes: u64,
+    chunk: ChunkNo,
+    is_listed: bool,
+}
+
+/// Forgets chunks that are not there as they were stored: what lies in them is read and stored anew by this run (I1). One listing of the
+/// target for all, or for each 65,536 of them.
 pub(super) fn check(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<'_>) -> Result<(), Error> {
-    let mut gone = Vec::new();
+    let (mut gone, mut window) = (Vec::new(), Vec::new());
     db.each_present(identity, |chunk, key, bytes| {
-        if target.stat(&ObjectName::Chunk(key))? != Some(bytes) {
-            gone.push(chunk);
-        }
-        Ok::<_, Error>(())
+        window.push(Believed { key, bytes, chunk, is_listed: false });
+        if window.len() == LISTED_CHUNKS { missing(target, &mut window, &mut gone) } else { Ok(()) }
     })?;
+    missing(target, &mut window, &mut gone)?;
     for chunk in &gone {
         db.forget_presence(identity, *chunk)?;
     }
@@ -26,6 +36,29 @@ pub(super) fn check(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<
             gone.len()
         );
         tally.problem(target.describe(), what);
+    }
+    Ok(())
+}
+
+/// Empties the window into `gone`, but for what the target has.
+fn missing(target: &dyn Target, window: &mut Vec<Believed>, gone: &mut Vec<ChunkNo>) -> Result<(), Error> {
+    if window.is_empty() {
+        return Ok(());
+    }
+    window.sort_unstable_by_key(|believed| believed.key.0);
+    target.list(&mut |name, bytes| {
+        if let ObjectName::Chunk(key) = name
+            && let Ok(place) = window.binary_search_by_key(&key.0, |believed| believed.key.0)
+        {
+            window[place].is_listed = window[place].bytes == bytes;
+        }
+        Ok(())
+    })?;
+    for believed in window.drain(..).filter(|believed| !believed.is_listed) {
+        // A listing may be older than what was stored; an answer about one object is not.
+        if target.stat(&ObjectName::Chunk(believed.key))? != Some(believed.bytes) {
+            gone.push(believed.chunk);
+        }
     }
     Ok(())
 }

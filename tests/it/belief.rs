@@ -2,8 +2,11 @@
 
 use std::fs;
 
+use brackup::monitor::Quiet;
+use brackup::target::{ObjectName, Target};
+
 use crate::failures::{comes_back, tree};
-use crate::support::{Nas, Program, Tree, code, noise, settle, stderr};
+use crate::support::{Call, Fault, How, Nas, Program, Recording, Tree, code, noise, settle, stderr};
 
 /// A disk that was set back to an older state has the id that it had: what is gone from it is noticed, and stored anew (I1).
 #[test]
@@ -24,6 +27,24 @@ fn a_target_that_was_set_back_gets_anew_what_it_lacks() {
     assert!(done.told.iter().any(|told| told.what.contains("are gone")), "{:?}", done.told);
     tree.snapshot().assert_same(&nas.restore(&done.name()).snapshot());
     assert_eq!(nas.backup(&tree).told, [], "once");
+}
+
+/// A night at a provider that is paid by the request.
+#[test]
+fn what_is_there_is_asked_by_one_listing_and_what_a_listing_lacks_is_asked_once_more() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    tree.file("a", noise(1, 8 << 20));
+    settle();
+    nas.backup(&tree);
+    let night = |target: &dyn Target| {
+        let recording = Recording::over(target);
+        let done = nas.try_backup(&tree.root, &recording, &Quiet::default()).unwrap();
+        assert_eq!((done.told, recording.chunk_bytes()), (vec![], 0), "nothing is gone, nothing is stored again");
+        recording.calls().iter().filter(|call| matches!(call, Call::Stat(ObjectName::Chunk(_)))).count()
+    };
+    let target = nas.target();
+    assert_eq!(night(&target), 0);
+    assert!(night(&Fault::over(&target, 0, How::ListsNoChunks)) >= 8);
 }
 
 #[test]

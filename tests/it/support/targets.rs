@@ -103,6 +103,8 @@ pub(crate) enum How {
     Once(io::ErrorKind),
     /// A put leaves half of the object under its final name in this folder, and then everything stops.
     Torn(PathBuf),
+    /// Listings lack all chunks, as they may where they lag behind.
+    ListsNoChunks,
 }
 
 /// Fails from or at one call, counted from 1.
@@ -174,7 +176,8 @@ impl Target for Fault<'_> {
 
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         self.call("list")?;
-        self.inner.list(each)
+        let hides = matches!(self.how, How::ListsNoChunks);
+        self.inner.list(&mut |name, length| if hides && name.tells_contents() { Ok(()) } else { each(name, length) })
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
