@@ -48,6 +48,11 @@ impl Error {
         matches!(self, Self::Object { fault: Fault::NoKey | Fault::WrongKey, .. })
     }
 
+    /// Whether the target is gone, of which nothing follows for what is stored there.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Target(error) if error.kind == target::ErrorKind::Unreachable)
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {

@@ -121,11 +121,11 @@ impl Db {
     }
 
     /// Calls back with each chunk that backups of this box need at a target, sorted by key, once.
-    pub fn each_needed(
+    pub fn each_needed<E: From<Error>>(
         &self,
         target_identity: &str,
-        mut each: impl FnMut(Key, u64) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        mut each: impl FnMut(Key, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
         let sql = "SELECT id, key, bytes, checksum FROM chunks WHERE key IS NOT NULL AND EXISTS (
                      SELECT 1 FROM refs JOIN backups ON backups.id = backup
                      WHERE chunk = chunks.id AND target = ?1 AND complete = 1) ORDER BY key";
@@ -136,7 +136,7 @@ impl Db {
         };
         while let Some((id, key, bytes, checksum)) = rows.next(read)? {
             if row_checksum(id, &key, bytes) != checksum {
-                return Err(self.rotten());
+                return Err(self.rotten().into());
             }
             each(key, u64::try_from(bytes).unwrap_or(0))?;
         }

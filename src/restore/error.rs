@@ -65,6 +65,8 @@ impl Error {
                 use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
                 matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
             }
+            // Each file would wait for its own time-outs.
+            Self::Catalog(error) => error.is_unreachable(),
             _ => false,
         }
     }

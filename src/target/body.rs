@@ -131,7 +131,8 @@ impl Read for Body<'_> {
             self.answer = None;
             self.cuts += 1;
             if self.cuts >= crate::limits::RETRY_TRIES || !self.from.retry().wait(self.cuts, None) {
-                return Err(error);
+                let what = self.from.what("read", &self.name);
+                return Err(io::Error::other(Error { kind: ErrorKind::Unreachable, ..Error::io(what, error) }));
             }
         }
         Ok(0)

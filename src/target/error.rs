@@ -38,8 +38,11 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of the system, with what was tried.
+    /// An error of the system, with what was tried. One that a target's reader wrapped keeps its kind and its advice.
     pub fn io(what: impl Into<String>, source: io::Error) -> Self {
+        if let Some(inner) = source.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
+            return Self { kind: inner.kind, what: what.into(), advice: inner.advice.clone(), source: Some(source) };
+        }
         let kind = match source.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,

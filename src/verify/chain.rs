@@ -21,7 +21,11 @@ pub fn chain(target: &dyn Target, remembered: &[Chain], tally: &Tally<'_>) -> Re
     })?;
     for (name, length) in catalog::backups(target)? {
         // One whose footer is not good was told when it was read.
-        let Ok((footer, digest)) = catalog::footer(target, &name, length) else { continue };
+        let (footer, digest) = match catalog::footer(target, &name, length) {
+            Ok(found) => found,
+            Err(error) if error.is_unreachable() => return Err(error.into()),
+            Err(_) => continue,
+        };
         if footer.chunks > chunks {
             let what = format!("needs {} chunks, and there are only {chunks} of any backup here", footer.chunks);
             tally.problem(name.to_string(), what);

@@ -148,7 +148,12 @@ fn chunk(
                 tally.count(Counter::StoredBytes, got as u64);
             }
             Err(error) => {
-                tally.problem(name.to_string(), format!("can't be read: {error}"));
+                // Damage in one object is told; that nothing comes any more says nothing of what is there.
+                let error = target::Error::io("can't be read", error);
+                if error.kind == ErrorKind::Unreachable {
+                    return Err(error.into());
+                }
+                tally.problem(name.to_string(), one_line(&error));
                 return Ok(false);
             }
         }
@@ -190,12 +195,13 @@ fn missing(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<'_>) -> R
             Ok(Some(length)) if length == bytes => return Ok(()),
             Ok(Some(length)) => tally.problem(name.to_string(), format!("has {length} bytes and not {bytes}")),
             Ok(None) => tally.problem(name.to_string(), "is missing, and backups of this box need it"),
+            Err(error) if error.kind == ErrorKind::Unreachable => return Err(error.into()),
             Err(error) => {
                 failed = failed.take().or(Some(error));
                 return Ok(());
             }
         }
-        db.forget_chunk(identity, &key)
+        Ok::<_, Error>(db.forget_chunk(identity, &key)?)
     })?;
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
@@ -223,12 +229,12 @@ pub fn contents(
         match record {
             Record::Part { path, items } => {
                 let reading = reading.get_or_insert_with(|| Reading::new(u64::MAX));
-                reading.read(&items, &mut chunks, tally, stop);
+                reading.read(&items, &mut chunks, tally, stop)?;
                 tally.at(Phase::Verify, &path);
             }
             Record::Entry(found) => {
                 tally.at(Phase::Verify, &found.path);
-                entry(&backup.name, &found, reading.take(), &mut chunks, tally, stop);
+                entry(&backup.name, &found, reading.take(), &mut chunks, tally, stop)?;
             }
         }
     }
@@ -242,19 +248,20 @@ fn entry(
     chunks: &mut ChunkReader<'_>,
     tally: &Tally<'_>,
     stop: &AtomicBool,
-) {
+) -> Result<(), Error> {
     let entry = &found.entry;
     if let Some(problem) = &entry.problem {
         tally.notice(format!("{backup}: {}", found.path), format!("was not backed up whole: {problem}"));
     }
     if !entry.stat.kind.has_contents() || entry.problem.is_some() {
-        return tally.count(Counter::OtherEntries, 1);
+        tally.count(Counter::OtherEntries, 1);
+        return Ok(());
     }
     let mut reading = parts.unwrap_or_else(|| Reading::new(entry.stat.size));
-    reading.read(&entry.items, chunks, tally, stop);
+    reading.read(&entry.items, chunks, tally, stop)?;
     if stop.load(Ordering::Relaxed) {
         // Not read to its end: nothing is known of it.
-        return;
+        return Ok(());
     }
     tally.count(Counter::Files, 1);
     tally.count(Counter::FileBytes, entry.stat.size);
@@ -266,6 +273,7 @@ fn entry(
         }
         Ok(_) => {}
     }
+    Ok(())
 }
 
 /// The contents of one file, digested.
@@ -281,15 +289,16 @@ impl Reading {
         Self { reader: FileReader::new(size), sha1: Sha1Hasher::default(), length: 0, error: None }
     }
 
+    /// What is wrong with the file is kept until it ends; an error says that no file can be read.
     fn read(
         &mut self,
         items: &[crate::blob::Item<Key>],
         chunks: &mut ChunkReader<'_>,
         tally: &Tally<'_>,
         stop: &AtomicBool,
-    ) {
+    ) -> Result<(), Error> {
         if self.error.is_some() {
-            return;
+            return Ok(());
         }
         let (sha1, length) = (&mut self.sha1, &mut self.length);
         let read = self.reader.read(items, chunks, |span| {
@@ -310,7 +319,13 @@ impl Reading {
                 }),
             }
         });
-        self.error = read.err();
+        match read {
+            Err(error) if error.is_unreachable() => Err(error.into()),
+            read => {
+                self.error = read.err();
+                Ok(())
+            }
+        }
     }
 
     fn finish(self) -> Result<(u64, crate::digest::Sha1), catalog::Error> {

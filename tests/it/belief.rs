@@ -3,6 +3,7 @@
 use std::fs;
 
 use brackup::monitor::Quiet;
+use brackup::restore::Conflict;
 use brackup::target::{ObjectName, Target};
 
 use crate::failures::{comes_back, tree};
@@ -173,4 +174,42 @@ fn backups_that_are_gone_are_a_problem_if_they_were_the_newest() {
     fs::remove_file(&before[0]).unwrap();
     told(0, "this box has made number 4, tree-");
     told(0, ", with the key that it had before");
+}
+
+/// A network that goes away in the middle is the network's failure and none of what is stored.
+#[test]
+fn a_server_that_goes_away_ends_a_verification_and_a_restore_and_is_no_damage() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    (0..6).for_each(|number| {
+        tree.file(format!("f{number}"), noise(number, 700_000));
+    });
+    settle();
+    let name = nas.backup(&tree).name();
+    let target = nas.target();
+    let calls = |run: &dyn Fn(&dyn Target)| {
+        let through = Fault::over(&target, 0, How::Never);
+        run(&through);
+        through.calls()
+    };
+    let unreachable = |text: String| assert!(text.contains("nothing comes any more"), "{text}");
+    let chain = |error: &dyn std::error::Error| brackup::monitor::one_line(error);
+    for at in 1..=calls(&|target| drop(nas.verify_at(target).unwrap())) {
+        let verified = nas.verify_at(&Fault::over(&target, at, How::Away));
+        unreachable(verified.map_or_else(|error| chain(&error), |told| format!("call {at}: {told:?}")));
+    }
+    for at in 1..=calls(&|target| drop(nas.verify_with_key_at(target).unwrap())) {
+        let verified = nas.verify_with_key_at(&Fault::over(&target, at, How::Away));
+        unreachable(verified.map_or_else(|error| chain(&error), |told| format!("call {at}: {told:?}")));
+    }
+    let restore = |target: &dyn Target| {
+        let to = Tree::absent();
+        nas.restore_from(target, &name, &to.root, Conflict::Abort, &Quiet::default())
+    };
+    for at in 1..=calls(&|target| drop(restore(target).unwrap())) {
+        let restored = restore(&Fault::over(&target, at, How::Away));
+        unreachable(restored.map_or_else(|error| chain(&error), |told| format!("call {at}: {told:?}")));
+    }
+    let recording = Recording::over(&target);
+    nas.try_backup(&tree.root, &recording, &Quiet::default()).unwrap();
+    assert_eq!(recording.chunk_bytes(), 0, "nothing was taken for damaged and stored anew");
 }

@@ -190,8 +190,19 @@ impl Nas {
         conflict: Conflict,
         monitor: &dyn Monitor,
     ) -> Result<Vec<Problem>, restore::Error> {
-        let target = self.target();
-        let backup = self.open(&target, name)?;
+        self.restore_from(&self.target(), name, to, conflict, monitor)
+    }
+
+    /// The same through a target.
+    pub(crate) fn restore_from(
+        &self,
+        target: &dyn Target,
+        name: &str,
+        to: &Path,
+        conflict: Conflict,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Problem>, restore::Error> {
+        let backup = self.open(target, name)?;
         let options = restore::Options {
             destination: to,
             selection: Selection::default(),
@@ -200,32 +211,42 @@ impl Nas {
             dry_run: false,
         };
         let kept = Keeping { monitor, kept: Quiet::default() };
-        restore::run(&options, &backup, &target, &self.identities, &Tally::new(&kept), &self.stop)?;
+        restore::run(&options, &backup, target, &self.identities, &Tally::new(&kept), &self.stop)?;
         Ok(kept.kept.problems())
     }
 
     /// Verifies without any key, with what this box remembers; the problems.
     pub(crate) fn verify(&self) -> Result<Vec<Problem>, verify::Error> {
-        let (quiet, target, db) = (Quiet::default(), self.target(), Db::open(&self.state)?);
+        self.verify_at(&self.target())
+    }
+
+    /// The same through a target.
+    pub(crate) fn verify_at(&self, target: &dyn Target) -> Result<Vec<Problem>, verify::Error> {
+        let (quiet, db) = (Quiet::default(), Db::open(&self.state)?);
         let tally = Tally::new(&quiet);
         let identity = db.target_identity("disk")?;
         let known = identity.as_deref().map(|identity| (&db, identity));
         target.identify(identity.as_deref())?;
-        verify::objects(&target, known, &self.state, &tally, &self.stop)?;
+        verify::objects(target, known, &self.state, &tally, &self.stop)?;
         let chains = identity.as_deref().map_or(Ok(Vec::new()), |identity| db.chains(identity))?;
-        verify::chain(&target, &chains, &tally)?;
+        verify::chain(target, &chains, &tally)?;
         Ok(quiet.problems().into_iter().filter(|problem| problem.severity == Severity::Problem).collect())
     }
 
     /// Verifies every backup with the key; the problems.
     pub(crate) fn verify_with_key(&self) -> Result<Vec<Problem>, verify::Error> {
-        let (quiet, target) = (Quiet::default(), self.target());
+        self.verify_with_key_at(&self.target())
+    }
+
+    /// The same through a target.
+    pub(crate) fn verify_with_key_at(&self, target: &dyn Target) -> Result<Vec<Problem>, verify::Error> {
+        let quiet = Quiet::default();
         let tally = Tally::new(&quiet);
         for name in self.backups() {
-            let backup = self.open(&target, &name.to_string())?;
-            verify::contents(&target, &backup, &self.identities, &tally, &self.stop)?;
+            let backup = self.open(target, &name.to_string())?;
+            verify::contents(target, &backup, &self.identities, &tally, &self.stop)?;
         }
-        verify::chain(&target, &[], &tally)?;
+        verify::chain(target, &[], &tally)?;
         Ok(quiet.problems().into_iter().filter(|problem| problem.severity == Severity::Problem).collect())
     }
 

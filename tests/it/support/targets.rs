@@ -103,6 +103,8 @@ pub(crate) enum How {
     Once(io::ErrorKind),
     /// A put leaves half of the object under its final name in this folder, and then everything stops.
     Torn(PathBuf),
+    /// This call and all that follow: nothing comes any more. An object that is being read then stops half-way.
+    Away,
     /// Listings lack all chunks, as they may where they lag behind.
     ListsNoChunks,
 }
@@ -139,9 +141,23 @@ impl<'a> Fault<'a> {
         let stopped = || Error::new(ErrorKind::Io, format!("{what}: call {number} is made to fail"));
         match &self.how {
             How::Stop | How::Torn(_) if number >= self.at => Err(stopped()),
+            How::Away if number > self.at || (number == self.at && what != "get") => Err(away()),
             How::Once(kind) if number == self.at => Err(Error::io(what, io::Error::from(*kind))),
             _ => Ok(()),
         }
+    }
+}
+
+fn away() -> Error {
+    Error::new(ErrorKind::Unreachable, "nothing comes any more")
+}
+
+/// Hands on what a target's reader says when its server is gone.
+struct Dead;
+
+impl Read for Dead {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other(away()))
     }
 }
 
@@ -166,7 +182,12 @@ impl Target for Fault<'_> {
 
     fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
         self.call("get")?;
-        self.inner.get(name, offset, length)
+        let whole = self.inner.get(name, offset, length)?;
+        if !matches!(self.how, How::Away) || self.calls() != self.at {
+            return Ok(whole);
+        }
+        let half = length.min(self.inner.stat(name)?.unwrap_or(0)) / 2;
+        Ok(Box::new(whole.take(half).chain(Dead)))
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
