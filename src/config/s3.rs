@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, quoted};
 use super::findings::Findings;
+use super::size::parse_size_within;
 use super::surroundings::Surroundings;
 use super::values::{Key, Values, flag, idle, later, once, text};
 use crate::fsutil;
@@ -20,6 +21,7 @@ pub(super) const KEYS: &[Key] = &[
     once("endpoint"),
     once("region"),
     once("path_style"),
+    once("part_size"),
     once("backup_prefix"),
     once("aws_access_key_id"),
     once("aws_secret_access_key"),
@@ -63,6 +65,10 @@ impl S3Settings {
         let endpoint = values.read("endpoint", findings, endpoint);
         let prefix = values.read("backup_prefix", findings, prefix).unwrap_or_default();
         let path_style = values.read("path_style", findings, flag);
+        let part_bytes = values.read("part_size", findings, |value| {
+            parse_size_within(text(value)?, Bucket::PART_BYTES_MIN, Bucket::PART_BYTES_MAX)
+        });
+        let part_bytes = part_bytes.unwrap_or(Bucket::PART_BYTES);
         let ca_file = values.path("tls_ca", around, findings);
         let access_key = Self::of_the_section(values, findings);
         if name.is_none() && !is_parent && !values.has("bucket") {
@@ -74,7 +80,8 @@ impl S3Settings {
         // A bucket's name with dots is no part of a host that a certificate is for.
         let path_style = path_style.unwrap_or_else(|| endpoint.is_some() || name.contains('.'));
         let endpoint = endpoint.unwrap_or_else(|| Endpoint::https(format!("s3.{region}.amazonaws.com")));
-        let bucket = Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, ca_file };
+        let bucket =
+            Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, part_bytes, ca_file };
         Some(Self { bucket, access_key })
     }
 
@@ -123,6 +130,7 @@ impl S3Settings {
             prefix: prefix(below.as_bytes())?,
             storage_class: None,
             encryption: None,
+            part_bytes: Bucket::PART_BYTES,
             ca_file: None,
         };
         Ok(Self { bucket, access_key: None })

@@ -24,11 +24,20 @@ pub struct Bucket {
     pub storage_class: Option<String>,
     /// `x-amz-server-side-encryption`: `AES256` or `aws:kms`.
     pub encryption: Option<String>,
+    /// An object that is longer goes in parts of this length.
+    pub part_bytes: u64,
     /// Certificates that are trusted, in place of the system's.
     pub ca_file: Option<PathBuf>,
 }
 
 impl Bucket {
+    /// The shortest part that servers take, but for the last.
+    pub const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
+    /// The longest object that all servers take whole: 5 GB, and a GiB to spare.
+    pub const PART_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+    /// As long as the chunks that are usual for a bucket: these go whole.
+    pub const PART_BYTES: u64 = 128 * 1024 * 1024;
+
     /// Whether a bucket may have this name: it may become part of a host's.
     pub fn is_name(text: &str) -> bool {
         let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

@@ -7,19 +7,43 @@ use super::stage::Finished;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// A file from its beginning, however often it was read before.
-pub(super) struct Upload<'a> {
+/// The body of a request: it can be read again from its beginning.
+#[derive(Clone, Copy)]
+pub(super) enum Payload<'a> {
+    /// A part of a staged file.
+    File { finished: &'a Finished, offset: u64, length: u64 },
+    /// A few words.
+    Text(&'a str),
+}
+
+impl<'a> Payload<'a> {
+    /// All of a staged file.
+    pub(super) fn of(finished: &'a Finished) -> Self {
+        Self::File { finished, offset: 0, length: finished.length() }
+    }
+
+    pub(super) fn length(self) -> u64 {
+        match self {
+            Self::File { length, .. } => length,
+            Self::Text(text) => text.len() as u64,
+        }
+    }
+
+    pub(super) fn reader(self) -> Box<dyn Read + 'a> {
+        match self {
+            Self::File { finished, offset, length } => Box::new(FileReader { finished, offset }.take(length)),
+            Self::Text(text) => Box::new(text.as_bytes()),
+        }
+    }
+}
+
+/// A file from an offset, whoever else reads it.
+struct FileReader<'a> {
     finished: &'a Finished,
     offset: u64,
 }
 
-impl<'a> Upload<'a> {
-    pub(super) fn of(finished: &'a Finished) -> Self {
-        Self { finished, offset: 0 }
-    }
-}
-
-impl Read for Upload<'_> {
+impl Read for FileReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.finished.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;

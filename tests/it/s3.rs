@@ -26,6 +26,7 @@ pub(crate) fn bucket(endpoint: &str, name: &str, prefix: &str) -> Bucket {
         prefix: prefix.into(),
         storage_class: None,
         encryption: None,
+        part_bytes: Bucket::PART_BYTES_MIN,
         ca_file: None,
     }
 }
@@ -45,6 +46,7 @@ fn seaweedfs_keeps_backups() {
     conforms_there(&weed);
     what_is_wrong_is_told(&weed);
     a_wire_that_is_cut_costs_time_only(&weed);
+    a_large_object_goes_in_parts(&weed);
     the_program_backs_up_and_restores(&weed);
 }
 
@@ -113,6 +115,53 @@ fn a_wire_that_is_cut_costs_time_only(weed: &Weed) {
     let other = far();
     assert_eq!(other.put(&meta_name(0), object(&other, 10_000)).unwrap_err().kind, ErrorKind::Exists);
     assert_eq!(listed(&other).len(), 8);
+}
+
+fn a_large_object_goes_in_parts(weed: &Weed) {
+    let spool = TempDir::new().unwrap();
+    let folder = weed.bucket("large", "nas/");
+    let cutter = Cutter::before(weed.port());
+    let far = || open(bucket(&cutter.endpoint(), "large", "nas/"), &spool);
+    far().identify(None).unwrap();
+    for (number, cuts) in [
+        &[][..],
+        // In the second part, and again; only that part is sent again.
+        &[Cut::Request(6_000_000), Cut::Request(1_000_000)],
+        // Behind a part's answer, in the last one's.
+        &[Cut::Answer(1900)],
+        &[Cut::Answer(2200)],
+        &[Cut::Answer(2500)],
+        &[Cut::Answer(2800)],
+    ]
+    .iter()
+    .enumerate()
+    {
+        let target = far();
+        let finished = object(&target, 11_000_000);
+        let (name, length) = (chunk_name(&finished), finished.length());
+        cutter.cut(cuts);
+        target.put(&name, finished).unwrap();
+        assert_eq!(cutter.left(), 0, "{cuts:?}");
+        assert_eq!(target.stat(&name).unwrap(), Some(length));
+        let stored = folder.read(&name.to_string()).unwrap();
+        assert_eq!(ObjectName::Chunk(Sha1::of(&stored)), name, "{cuts:?}");
+        // Nothing is written over, and what is there is enough.
+        let (meta, other) = (meta_name(u32::try_from(number).unwrap()), object(&target, 11_000_000));
+        let sha1 = other.sha1();
+        target.put(&meta, other).unwrap();
+        assert_eq!(target.put(&meta, object(&target, 11_000_000)).unwrap_err().kind, ErrorKind::Exists);
+        assert_eq!(Sha1::of(&folder.read(&meta.to_string()).unwrap()), sha1);
+        target.put(&name, object(&target, 11_000_000)).unwrap();
+        assert_eq!(Sha1::of(&folder.read(&name.to_string()).unwrap()), Sha1::of(&stored));
+    }
+    assert_eq!(weed.uploads("large"), 0, "what was refused leaves no parts behind");
+    // Nobody knows of an upload whose first answer was lost, until it is a day old.
+    let target = far();
+    let finished = object(&target, 11_000_000);
+    // The first is the listing of such uploads.
+    cutter.cut(&[Cut::Answer(1), Cut::Answer(1)]);
+    target.put(&chunk_name(&finished), finished).unwrap();
+    assert_eq!(weed.uploads("large"), 1);
 }
 
 fn the_program_backs_up_and_restores(weed: &Weed) {

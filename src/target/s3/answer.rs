@@ -5,6 +5,7 @@ use std::time::Duration;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use crate::date::Utc;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::retry::Failed;
 use crate::target::{ObjectName, http};
@@ -56,6 +57,61 @@ pub(super) fn page(xml: &str, prefix: &str) -> Result<Page, String> {
         (_, Some(true), token) => Ok(Page { next: token, ..page }),
         (_, Some(false), _) => Ok(page),
     }
+}
+
+/// The id of an upload in parts that was begun.
+pub(super) fn upload_id(xml: &str) -> Option<String> {
+    let mut id = None;
+    let read = elements(xml, |path, text| {
+        if path == ["InitiateMultipartUploadResult", "UploadId"] {
+            id = Some(text.to_owned());
+        }
+        Ok(())
+    });
+    read.ok().and(id).filter(|id| !id.is_empty())
+}
+
+/// Whether an upload in parts is said to be complete, or what is said instead.
+pub(super) fn completed(xml: &str) -> Result<bool, Refusal> {
+    let (mut is_completed, mut refusal) = (false, Refusal::of(200));
+    let read = elements(xml, |path, text| {
+        is_completed |= path == ["CompleteMultipartUploadResult"];
+        refusal.element(path, text);
+        Ok(())
+    });
+    match read {
+        Ok(()) if !refusal.code.is_empty() => Err(refusal),
+        read => Ok(read.is_ok() && is_completed),
+    }
+}
+
+/// Uploads of objects of ours that began before a time: the object's name, the upload's id.
+pub(super) fn uploads(xml: &str, prefix: &str, before: Utc) -> Vec<(String, String)> {
+    let (mut key, mut id, mut began) = (None, None, None);
+    let mut found = Vec::new();
+    let read = elements(xml, |path, text| {
+        match path {
+            ["ListMultipartUploadsResult", "Upload", "Key"] => key = Some(text.to_owned()),
+            ["ListMultipartUploadsResult", "Upload", "UploadId"] => id = Some(text.to_owned()),
+            ["ListMultipartUploadsResult", "Upload", "Initiated"] => {
+                // Fractions of a second follow a dot.
+                began = Utc::parse(text.split('.').next().unwrap_or_default().trim_end_matches('Z'));
+            }
+            ["ListMultipartUploadsResult", "Upload"] => {
+                let (key, id, began) = (key.take(), id.take(), began.take());
+                let name = key.as_deref().and_then(|key| key.strip_prefix(prefix)).filter(|name| is_ours(name));
+                let is_old = began.is_some_and(|began| began < before);
+                found.extend(name.map(str::to_owned).zip(id).filter(|_| is_old));
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    if read.is_ok() { found } else { Vec::new() }
+}
+
+fn is_ours(name: &str) -> bool {
+    ObjectName::parse(name).is_some()
 }
 
 /// Calls back at the end of each element, with the path to it and its text.
@@ -116,23 +172,25 @@ impl Refusal {
         let retry_after = http::retry_after(&response);
         let region = http::header(&response, "x-amz-bucket-region").map(str::to_owned);
         let xml = http::text(&mut response).unwrap_or_default();
-        let mut refusal = Self {
-            status: response.status().as_u16(),
-            code: String::new(),
-            message: String::new(),
-            region,
-            retry_after,
-        };
+        let mut refusal = Self { region, retry_after, ..Self::of(response.status().as_u16()) };
         let _ = elements(&xml, |path, text| {
-            match path {
-                ["Error", "Code"] => text.clone_into(&mut refusal.code),
-                ["Error", "Message"] => text.clone_into(&mut refusal.message),
-                ["Error", "Region"] => refusal.region = Some(text.to_owned()),
-                _ => {}
-            }
+            refusal.element(path, text);
             Ok(())
         });
         refusal
+    }
+
+    fn of(status: u16) -> Self {
+        Self { status, code: String::new(), message: String::new(), region: None, retry_after: None }
+    }
+
+    fn element(&mut self, path: &[&str], text: &str) {
+        match path {
+            ["Error", "Code"] => text.clone_into(&mut self.code),
+            ["Error", "Message"] => text.clone_into(&mut self.message),
+            ["Error", "Region"] => self.region = Some(text.to_owned()),
+            _ => {}
+        }
     }
 
     /// That the object is not there, in so many words. A 404 of anything else, such as a proxy, is none.
@@ -229,5 +287,39 @@ mod tests {
         }
         assert!(page("<html><IsTruncated>false</IsTruncated></html>", "").is_err());
         assert!(page(&"<a>".repeat(100_000), "").is_err());
+    }
+
+    #[test]
+    fn uploads_of_ours_that_are_old_are_given_up_and_no_others() {
+        let upload = |key: &str, began: &str| {
+            format!(
+                "<Upload><Key>{key}</Key><UploadId>id of {began}</UploadId><Initiator><ID>7</ID></Initiator><Initiated>{began}</Initiated></Upload>"
+            )
+        };
+        let (ours, old) = (format!("nas/{CHUNK}"), "2026-11-01T10:00:00.000Z");
+        let listed = [
+            upload(&ours, old),
+            upload(&ours, "2026-11-02T10:00:00Z"),
+            upload(&ours, "yesterday"),
+            upload("nas/film.mp4", old),
+            upload(CHUNK, old),
+        ];
+        let xml = format!("<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>", listed.concat());
+        let before = Utc::parse("2026-11-02").unwrap();
+        assert_eq!(uploads(&xml, "nas/", before), [(CHUNK.to_owned(), format!("id of {old}"))]);
+        assert_eq!(uploads(&xml[..xml.len() - 1], "nas/", before), [], "half a listing is none");
+    }
+
+    #[test]
+    fn an_upload_in_parts_is_complete_when_it_is_said_to_be() {
+        let done = "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>";
+        assert!(completed(done).unwrap());
+        assert!(
+            !completed("").unwrap() && !completed(&done[..done.len() - 1]).unwrap() && !completed("<html/>").unwrap()
+        );
+        // What AWS sends behind a 200 that it began too early.
+        let refusal = completed("\n\n<Error><Code>InternalError</Code><Message>m</Message></Error>").unwrap_err();
+        assert_eq!(refusal.code, "InternalError");
+        assert!(matches!(refusal.failed("x"), Failed::ForNow(..)));
     }
 }

@@ -5,61 +5,44 @@
 //! request says so (`If-None-Match`), and before a metafile it is asked, because some servers don't look at that.
 
 mod answer;
+mod client;
+mod parts;
 mod sign;
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
+use std::sync::{Arc, Once};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sha2::Digest as _;
 
-use crate::date::Utc;
-use crate::digest::{Sha1Hasher, hex};
+use crate::digest::Sha1Hasher;
 use crate::provider::{AccessKey, Bucket};
 use crate::target::body::{self, Body, Ranged};
 use crate::target::error::{Error, ErrorKind};
-use crate::target::http::{self, Answer, Http, header};
+use crate::target::http::{self, Answer, header};
 use crate::target::id::{self, ID_BYTES_MAX, ID_FILE};
 use crate::target::retry::{Failed, Retry};
 use crate::target::spool::Spool;
 use crate::target::stage::{Finished, Stage};
-use crate::target::upload::{Upload, read_through};
+use crate::target::upload::{Payload, read_through};
 use crate::target::{ObjectName, Target};
-use answer::Refusal;
-use sign::{Parts, UNSIGNED_PAYLOAD, authorization, encode, query};
+use client::{Ask, Client};
 
 /// A bucket, or what lies below a prefix of it.
 #[derive(Debug)]
 pub struct S3 {
-    bucket: Bucket,
-    access_key: AccessKey,
+    client: Client,
     spool: Spool,
-    http: Http,
     retry: Retry,
-    host: String,
-    base: String,
+    /// Uploads in parts that were abandoned are looked for before the first one.
+    is_swept: Once,
 }
 
 /// Names of a page: with all that is said of them, far below what an answer may have.
 const PAGE_NAMES: &str = "500";
-/// From this length on the server is asked before a body is sent.
-const EXPECT_BYTES_MIN: u64 = 256 * 1024;
-
-/// What goes with a request.
-#[derive(Default)]
-struct Ask<'a> {
-    method: &'static str,
-    /// Of an object; empty: the bucket.
-    name: &'a str,
-    query: &'a [(&'a str, &'a str)],
-    headers: Vec<(&'a str, String)>,
-    body: Option<&'a Finished>,
-}
 
 impl S3 {
     /// The bucket. Nothing is asked yet. Objects wait in `spool_dir`; waiting for a second try ends when `stop` is set.
@@ -69,73 +52,8 @@ impl S3 {
         spool_dir: PathBuf,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, Error> {
-        let not_usable = |why: String, advice: &str| Error::new(ErrorKind::Unreachable, why).advise(advice);
-        if !Bucket::is_name(&bucket.name) {
-            let why = format!("{:?} is no name of a bucket", bucket.name);
-            return Err(not_usable(why, "a bucket's name has letters, digits, dots and hyphens"));
-        }
-        if !bucket.endpoint.is_tls() && access_key.session_token.is_some() {
-            let why = format!("the endpoint {} has no TLS, and a session token is sent as it is", bucket.endpoint);
-            return Err(not_usable(why, "write it like endpoint = https://s3.example.com"));
-        }
-        let http = Http::new(bucket.endpoint.is_tls(), bucket.ca_file.as_deref())?;
-        let authority = bucket.endpoint.authority();
-        let (host, base) = if bucket.path_style {
-            (authority.to_owned(), format!("/{}", encode(&bucket.name)))
-        } else {
-            (format!("{}.{authority}", bucket.name), String::new())
-        };
-        let spool = Spool::in_folder(spool_dir);
-        Ok(Self { bucket, access_key, spool, http, retry: Retry::new(stop), host, base })
-    }
-
-    /// One request, once. Every status but those in `good` is a refusal.
-    fn ask(&self, ask: &Ask<'_>, good: &[u16], what: &str) -> Result<Result<Answer, Refusal>, Failed> {
-        let now = Utc::from_system(SystemTime::now());
-        // TLS protects a body, and the file need not be read twice.
-        let is_tls = self.bucket.endpoint.is_tls();
-        let payload = if is_tls { UNSIGNED_PAYLOAD.into() } else { sha256(ask.body, what)? };
-        let mut path = format!("{}/", self.base);
-        if !ask.name.is_empty() {
-            for segment in self.bucket.prefix.split_inclusive('/') {
-                let name = segment.trim_end_matches('/');
-                path.push_str(&encode(name));
-                path.push_str(&segment[name.len()..]);
-            }
-            path.push_str(&encode(ask.name));
-        }
-        let date = now.basic();
-        let token = self.access_key.session_token.as_ref().map(|token| token.as_str());
-        let mut headers = vec![("host", self.host.as_str()), ("x-amz-date", &date), ("x-amz-content-sha256", &payload)];
-        headers.extend(token.map(|token| ("x-amz-security-token", token)));
-        headers.extend(ask.headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let parts = Parts { method: ask.method, path: &path, query: ask.query, headers: &headers, payload: &payload };
-        let authorization = authorization(&self.access_key, &self.bucket.region, now, &parts);
-
-        let scheme = if is_tls { "https" } else { "http" };
-        let mut uri = format!("{scheme}://{}{path}", self.host);
-        if !ask.query.is_empty() {
-            let _ = write!(uri, "?{}", query(ask.query));
-        }
-        let mut request = ureq::http::Request::builder().method(ask.method).uri(uri);
-        for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
-            request = request.header(*name, *value);
-        }
-        if let Some(body) = ask.body {
-            request = request.header("content-length", body.length());
-            // A refusal then comes before the body is on its way, and not instead of an answer.
-            if body.length() >= EXPECT_BYTES_MIN {
-                request = request.header("expect", "100-continue");
-            }
-        }
-        let request = request.header("authorization", authorization).body(());
-        let request = request.map_err(|error| {
-            Error::new(ErrorKind::Unreachable, format!("{what}: {error}")).advise("is the target's address right?")
-        })?;
-        let mut reader = ask.body.map(Upload::of);
-        let body = reader.as_mut().map(|reader| reader as &mut dyn Read);
-        let answer = self.http.send(request, body, what)?;
-        if good.contains(&answer.status().as_u16()) { Ok(Ok(answer)) } else { Ok(Err(Refusal::read(answer))) }
+        let client = Client::new(bucket, access_key)?;
+        Ok(Self { client, spool: Spool::in_folder(spool_dir), retry: Retry::new(stop), is_swept: Once::new() })
     }
 
     fn read_id(&self) -> Result<Option<String>, Error> {
@@ -143,7 +61,7 @@ impl S3 {
         let failed = |error| Failed::ForNow(Error::io(what.clone(), error), None);
         self.retry.run(|_| {
             let ask = Ask { method: "GET", name: ID_FILE, ..Ask::default() };
-            match self.ask(&ask, &[200], &what)? {
+            match self.client.ask(&ask, &[200], &what)? {
                 Ok(mut answer) => {
                     let mut bytes = Vec::new();
                     answer.body_mut().as_reader().take(ID_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
@@ -157,15 +75,14 @@ impl S3 {
 
     /// Stores a file under a name that has none. False: it has one.
     fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
-        let mut headers = vec![
-            ("if-none-match", "*".to_owned()),
-            ("x-amz-checksum-sha1", BASE64.encode(finished.sha1().0)),
-            ("content-type", "application/octet-stream".to_owned()),
-        ];
-        headers.extend(self.bucket.storage_class.iter().map(|class| ("x-amz-storage-class", class.clone())));
-        headers.extend(self.bucket.encryption.iter().map(|kind| ("x-amz-server-side-encryption", kind.clone())));
-        let ask = Ask { method: "PUT", name, headers, body: Some(finished), ..Ask::default() };
-        self.retry.run(|tried| match self.ask(&ask, &[200, 201], what)? {
+        if finished.length() > self.client.bucket.part_bytes {
+            return self.store_in_parts(name, finished, what);
+        }
+        let mut headers = self.kept_with_the_object();
+        headers.push(("if-none-match", "*".into()));
+        headers.push(("x-amz-checksum-sha1", BASE64.encode(finished.sha1().0)));
+        let ask = Ask { method: "PUT", name, headers, body: Some(Payload::of(finished)), ..Ask::default() };
+        self.retry.run(|tried| match self.client.ask(&ask, &[200, 201], what)? {
             Ok(answer) => {
                 let is_s3 = header(&answer, "etag").is_some();
                 http::drain(answer);
@@ -176,6 +93,14 @@ impl S3 {
             Err(refusal) if refusal.status == 412 => Ok(tried > 0 && self.holds(name, finished)?),
             Err(refusal) => Err(refusal.failed(what)),
         })
+    }
+
+    fn kept_with_the_object(&self) -> Vec<(&'static str, String)> {
+        let Bucket { storage_class, encryption, .. } = &self.client.bucket;
+        let mut headers = vec![("content-type", "application/octet-stream".to_owned())];
+        headers.extend(storage_class.iter().map(|class| ("x-amz-storage-class", class.clone())));
+        headers.extend(encryption.iter().map(|kind| ("x-amz-server-side-encryption", kind.clone())));
+        headers
     }
 
     /// Whether the object there is this one.
@@ -197,7 +122,7 @@ impl S3 {
         let not_told = || Error::new(ErrorKind::Io, format!("{what}: the server does not tell its length"));
         self.retry.run(|_| {
             let ask = Ask { method: "GET", name, headers: vec![("range", "bytes=0-0".into())], ..Ask::default() };
-            match self.ask(&ask, &[206], &what)? {
+            match self.client.ask(&ask, &[206], &what)? {
                 Ok(answer) => {
                     let total = body::total(&answer);
                     http::drain(answer);
@@ -212,23 +137,13 @@ impl S3 {
     }
 }
 
-/// The SHA-256 of a body, or of none, in hexadecimal digits.
-fn sha256(body: Option<&Finished>, what: &str) -> Result<String, Error> {
-    let mut hasher = sha2::Sha256::new();
-    if let Some(body) = body {
-        read_through(&mut Upload::of(body), |bytes| hasher.update(bytes))
-            .map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-    }
-    Ok(hex(&hasher.finalize()))
-}
-
 impl Ranged for S3 {
     fn part(&self, name: &str, offset: u64, length: u64, etag: Option<&str>) -> Result<Option<Answer>, Failed> {
         let what = self.what("read", &name);
         let mut headers = vec![("range", body::range(offset, length))];
         headers.extend(etag.map(|etag| ("if-match", etag.to_owned())));
         let ask = Ask { method: "GET", name, headers, ..Ask::default() };
-        match self.ask(&ask, &[206, 200], &what)? {
+        match self.client.ask(&ask, &[206, 200], &what)? {
             Ok(answer) if body::begins_at(&answer, offset) => Ok(Some(answer)),
             Ok(_) => Err(Error::new(ErrorKind::Corrupt, format!("{what}: the server sent another part")).into()),
             Err(refusal) if refusal.status == 416 => Ok(None),
@@ -278,15 +193,15 @@ impl Target for S3 {
         let mut next: Option<String> = None;
         let mut last = String::new();
         loop {
-            let mut pairs = vec![("list-type", "2"), ("prefix", &self.bucket.prefix), ("max-keys", PAGE_NAMES)];
+            let mut pairs = vec![("list-type", "2"), ("prefix", &self.client.bucket.prefix), ("max-keys", PAGE_NAMES)];
             pairs.extend(next.as_deref().map(|token| ("continuation-token", token)));
             let page = self.retry.run(|_| {
                 let ask = Ask { method: "GET", query: &pairs, ..Ask::default() };
-                let mut answer = self.ask(&ask, &[200], &what)?.map_err(|refusal| refusal.failed(&what))?;
+                let mut answer = self.client.ask(&ask, &[200], &what)?.map_err(|refusal| refusal.failed(&what))?;
                 let xml =
                     http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
                 let malformed = |why| Failed::ForNow(Error::new(ErrorKind::Io, format!("{what}: {why}")), None);
-                answer::page(&xml, &self.bucket.prefix).map_err(malformed)
+                answer::page(&xml, &self.client.bucket.prefix).map_err(malformed)
             })?;
             // Sorted by key, page by page: one that goes back would come for ever.
             if let Some((first, end)) = page.keys {
@@ -308,7 +223,7 @@ impl Target for S3 {
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
         let (text, what) = (name.to_string(), self.what("delete", name));
         let ask = Ask { method: "DELETE", name: &text, ..Ask::default() };
-        self.retry.run(|_| match self.ask(&ask, &[200, 202, 204], &what)? {
+        self.retry.run(|_| match self.client.ask(&ask, &[200, 202, 204], &what)? {
             Err(refusal) if !refusal.is_no_such_object() => Err(refusal.failed(&what)),
             _ => Ok(()),
         })
@@ -327,7 +242,7 @@ impl Target for S3 {
     }
 
     fn describe(&self) -> String {
-        let Bucket { endpoint, name, prefix, .. } = &self.bucket;
+        let Bucket { endpoint, name, prefix, .. } = &self.client.bucket;
         format!("s3://{}/{name}/{prefix}", endpoint.authority())
     }
 }

@@ -116,6 +116,16 @@ impl Weed {
         Bucket { weed: self, name, prefix }
     }
 
+    /// How many uploads in parts are under way in a bucket.
+    pub(crate) fn uploads(&self, bucket: &str) -> usize {
+        let folder = format!("/buckets/{bucket}/.uploads/");
+        let (status, page) = self.ask("GET", self.filer, &folder, b"").unwrap();
+        assert!(matches!(status, 200 | 404), "{status}");
+        let page = String::from_utf8_lossy(&page);
+        let link = format!("href=\"{folder}");
+        page.split(&link).skip(1).filter(|rest| !rest.starts_with('"')).count()
+    }
+
     fn shell(&self, command: &str) {
         let mut shell = Command::new(&self.program)
             .args(["shell", &format!("-master=127.0.0.1:{}", self.master)])

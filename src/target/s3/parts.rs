@@ -1,0 +1,153 @@
+//! A large object goes in parts, so that a cut costs one of them (S3 API, "Uploading and copying objects using multipart upload").
+//!
+//! It has its name only when all parts are there: the last request names them, and is refused like a PUT if the name is taken.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use quick_xml::escape::escape;
+
+use super::answer::{self, Refusal};
+use super::client::Ask;
+use super::{PAGE_NAMES, S3};
+use crate::date::Utc;
+use crate::digest::Sha1Hasher;
+use crate::target::body::Ranged as _;
+use crate::target::error::{Error, ErrorKind};
+use crate::target::http::{self, header};
+use crate::target::retry::Failed;
+use crate::target::stage::Finished;
+use crate::target::upload::{Payload, read_through};
+
+/// As many as there can be.
+const PARTS_MAX: u64 = 10_000;
+/// An upload that began so long ago is nobody's any more.
+const ABANDONED_SECONDS: i64 = 86_400;
+
+/// An upload under way.
+struct Upload<'a> {
+    name: &'a str,
+    id: String,
+}
+
+impl S3 {
+    /// Stores a file under a name that has none. False: it has one.
+    pub(super) fn store_in_parts(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
+        // What is left of others costs space, not safety: an error there is none of this object.
+        self.is_swept.call_once(|| drop(self.sweep()));
+        let upload = Upload { name, id: self.begin(name, what)? };
+        let stored =
+            self.send(&upload, finished, what).and_then(|parts| self.complete(&upload, &parts, finished, what));
+        if !matches!(stored, Ok(true)) {
+            let _ = self.abandon(&upload);
+        }
+        stored
+    }
+
+    fn begin(&self, name: &str, what: &str) -> Result<String, Error> {
+        let mut headers = self.kept_with_the_object();
+        headers.push(("x-amz-checksum-algorithm", "SHA1".into()));
+        let ask = Ask { method: "POST", name, query: &[("uploads", "")], headers, body: Some(Payload::Text("")) };
+        self.retry.run(|_| {
+            let mut answer = self.client.ask(&ask, &[200], what)?.map_err(|refusal| refusal.failed(what))?;
+            let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
+            answer::upload_id(&xml).ok_or_else(|| no_answer(what))
+        })
+    }
+
+    /// The parts, as the last request names them.
+    fn send(&self, upload: &Upload<'_>, finished: &Finished, what: &str) -> Result<String, Error> {
+        let part_bytes = self.client.bucket.part_bytes.max(finished.length().div_ceil(PARTS_MAX));
+        let mut parts = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+        let (mut offset, mut number) = (0, 0);
+        while offset < finished.length() {
+            let length = part_bytes.min(finished.length() - offset);
+            number += 1;
+            let payload = Payload::File { finished, offset, length };
+            let mut sha1 = Sha1Hasher::default();
+            read_through(&mut *payload.reader(), |bytes| sha1.update(bytes))
+                .map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
+            let (text, checksum) = (number.to_string(), BASE64.encode(sha1.finish().0));
+            let ask = Ask {
+                method: "PUT",
+                name: upload.name,
+                query: &[("partNumber", &text), ("uploadId", &upload.id)],
+                headers: vec![("x-amz-checksum-sha1", checksum.clone())],
+                body: Some(payload),
+            };
+            let etag = self.retry.run(|_| {
+                let answer = self.client.ask(&ask, &[200], what)?.map_err(|refusal| refusal.failed(what))?;
+                let etag = header(&answer, "etag").map(str::to_owned);
+                http::drain(answer);
+                etag.ok_or_else(|| no_answer(what))
+            })?;
+            let etag = escape(etag.as_str());
+            parts.push_str(&format!(
+                "<Part><PartNumber>{text}</PartNumber><ETag>{etag}</ETag><ChecksumSHA1>{checksum}</ChecksumSHA1></Part>"
+            ));
+            offset += length;
+        }
+        parts.push_str("</CompleteMultipartUpload>");
+        Ok(parts)
+    }
+
+    /// Gives the object its name. False: another one has it.
+    fn complete(&self, upload: &Upload<'_>, parts: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
+        let ask = Ask {
+            method: "POST",
+            name: upload.name,
+            query: &[("uploadId", &upload.id)],
+            headers: vec![("if-none-match", "*".into()), ("content-type", "application/xml".into())],
+            body: Some(Payload::Text(parts)),
+        };
+        self.retry.run(|tried| {
+            // The first try may have done it, and its answer be lost.
+            let has_it = || Ok(tried > 0 && self.holds(upload.name, finished)?);
+            let refused = |refusal: Refusal| match (refusal.status, refusal.code.as_str()) {
+                (412, _) | (_, "PreconditionFailed") => has_it(),
+                (_, "NoSuchUpload") if has_it()? => Ok(true),
+                _ => Err(refusal.failed(what)),
+            };
+            let mut answer = match self.client.ask(&ask, &[200], what)? {
+                Ok(answer) => answer,
+                Err(refusal) => return refused(refusal),
+            };
+            // A server that takes long begins with 200 and says later that it failed.
+            let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
+            match answer::completed(&xml) {
+                Ok(true) => Ok(true),
+                Ok(false) => Err(no_answer(what)),
+                Err(refusal) => refused(refusal),
+            }
+        })
+    }
+
+    fn abandon(&self, upload: &Upload<'_>) -> Result<(), Error> {
+        let what = self.what("give up", &upload.name);
+        let ask = Ask { method: "DELETE", name: upload.name, query: &[("uploadId", &upload.id)], ..Ask::default() };
+        self.retry.run(|_| match self.client.ask(&ask, &[200, 204], &what)? {
+            Err(refusal) if refusal.code != "NoSuchUpload" => Err(refusal.failed(&what)),
+            _ => Ok(()),
+        })
+    }
+
+    /// Gives up uploads of ours that began long ago, as many as a page has: their parts are paid for, and nothing shows them.
+    fn sweep(&self) -> Result<(), Error> {
+        let what = self.what("list", &"uploads in parts");
+        let query = [("uploads", ""), ("prefix", &*self.client.bucket.prefix), ("max-uploads", PAGE_NAMES)];
+        let ask = Ask { method: "GET", query: &query, ..Ask::default() };
+        let Ok(Ok(mut answer)) = self.client.ask(&ask, &[200], &what) else { return Ok(()) };
+        let xml = http::text(&mut answer).map_err(|error| Error::io(what, error))?;
+        let before = Utc::from_unix(Utc::from_system(SystemTime::now()).to_unix() - ABANDONED_SECONDS);
+        for (name, id) in answer::uploads(&xml, &self.client.bucket.prefix, before) {
+            self.abandon(&Upload { name: &name, id })?;
+        }
+        Ok(())
+    }
+}
+
+/// A 200 of something that does not know what was asked.
+fn no_answer(what: &str) -> Failed {
+    Failed::ForNow(Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3")), None)
+}
