@@ -124,9 +124,13 @@ fn the_makefile_says_what_the_manifest_says() {
         assert!(profile.split(' ').any(|set| set == wanted), "{profile} has no {wanted}");
     }
     // No default feature is left out but the one that a box has no use for.
-    assert_eq!(manifest("features", "default"), "[\"manual\"]", "brackup.mk builds without default features");
-    assert_eq!(variable(&mk, "BRACKUP_CARGO_BUILD_OPTS"), "--no-default-features");
-    assert_eq!(variable(&mk, "BRACKUP_CARGO_INSTALL_OPTS"), "--no-default-features");
+    let defaults = manifest("features", "default");
+    let features: Vec<_> = defaults.split('"').skip(1).step_by(2).filter(|name| *name != "manual").collect();
+    let options = format!("--no-default-features --features {}", features.join(","));
+    assert_eq!(variable(&mk, "BRACKUP_CARGO_BUILD_OPTS"), options);
+    assert_eq!(variable(&mk, "BRACKUP_CARGO_INSTALL_OPTS"), options);
+    let openwrt = fs::read_to_string("dist/openwrt/Makefile").unwrap();
+    assert!(openwrt.contains(&format!("Build/Compile/Cargo,,{options})")), "{options}");
 }
 
 #[test]
