@@ -112,6 +112,9 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Run the jobs of the configuration every day, in the foreground
     Serve(ServeArgs),
+    /// Look at a target
+    #[command(subcommand)]
+    Target(TargetCommand),
     /// Check that what is stored is whole, without a key or with one
     Verify(VerifyArgs),
 }
@@ -128,6 +131,15 @@ pub(crate) enum KeyCommand {
     Show {
         /// The secret key file
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TargetCommand {
+    /// Try whether a target does what a backup relies on; what is stored for that is removed again
+    Check {
+        /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
+        target: Option<String>,
     },
 }
 

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod metafile;
 pub mod monitor;
 pub mod outcome;
+pub mod probe;
 pub mod provider;
 pub mod relpath;
 pub mod restore;

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use brackup::outcome::Outcome;
 use clap::Parser as _;
 
-use cli::{Cli, Command, ConfigCommand, KeyCommand};
+use cli::{Cli, Command, ConfigCommand, KeyCommand, TargetCommand};
 use term::Failure;
 
 fn main() -> ExitCode {
@@ -66,6 +66,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Quickstart(args)) => cmd::quickstart::run(&args, global, stop),
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
         Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
+        Some(Command::Target(TargetCommand::Check { target })) => cmd::target::check(target.as_deref(), global),
         Some(Command::Verify(args)) => cmd::verify::run(&args, global, stop),
     }
 }
@@ -73,8 +74,12 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
 impl Cli {
     /// Whether it looks at the flag that a signal sets. The others only read and print: a signal may end them where they are.
     fn is_stoppable(&self) -> bool {
-        use Command::{Backup, Bench, Quickstart, Restore, Serve, Verify};
-        matches!(self.command, None | Some(Backup(_) | Bench(_) | Quickstart(_) | Restore(_) | Serve(_) | Verify(_)))
+        use Command::{Backup, Bench, Quickstart, Restore, Serve, Target, Verify};
+        let command = self.command.as_ref();
+        matches!(
+            command,
+            None | Some(Backup(_) | Bench(_) | Quickstart(_) | Restore(_) | Serve(_) | Target(_) | Verify(_))
+        )
     }
 }
 

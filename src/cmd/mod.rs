@@ -14,4 +14,5 @@ mod provider;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
 pub(crate) mod serve;
+pub(crate) mod target;
 pub(crate) mod verify;

@@ -12,7 +12,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     ),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
-    (4, &["backup", "bench", "restore", "scheduler", "verify"]),
+    (4, &["backup", "bench", "probe", "restore", "scheduler", "verify"]),
     // The program: uses the library as `brackup::`.
     (6, &["cli", "cmd", "main", "progress", "syslog", "term"]),
 ];

@@ -184,6 +184,10 @@ fn the_program_backs_up_and_restores(weed: &Weed) {
         let output = program.backup();
         assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     }
+    let output = program.run(&["target", "check", "disk"]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 7, "{said}");
     let output = program.run(&["verify", "disk", "--no-key"]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
 

@@ -1,0 +1,54 @@
+//! Looks at targets.
+
+use std::io::Write as _;
+
+use brackup::outcome::Outcome;
+use brackup::probe::{self, Answer};
+
+use super::known_targets::KnownTargets;
+use super::open;
+use crate::cli::Global;
+use crate::term::{self, Failure};
+
+/// Whether a target does what a backup relies on.
+pub(crate) fn check(text: Option<&str>, global: &Global) -> Result<Outcome, Failure> {
+    let named = open::target(text, global)?;
+    // Without a configuration nothing is remembered.
+    let known = open::own(global).ok().map(|own| KnownTargets::of(&own.key_dir));
+    let expected = known.map_or(Ok(None), |known| known.id(&named.remembered_as()))?;
+    let (mut problems, mut asked) = (0, Vec::new());
+    let mut out = term::out();
+    probe::run(&*named.target, expected.as_deref(), &mut |question, answer| {
+        problems += u64::from(matches!(answer, Answer::Wrong(_)));
+        let (word, what) = match answer {
+            Answer::Fine => ("ok", String::new()),
+            Answer::Note(what) => ("note", what),
+            Answer::Wrong(what) => ("wrong", what),
+        };
+        if global.json {
+            asked.push(serde_json::json!({ "question": question, "answer": word, "what": what }));
+            return;
+        }
+        let what = if what.is_empty() { what } else { format!(": {what}") };
+        // A broken pipe is told by the flush.
+        let _ = writeln!(out, "{word:6} {question}{what}");
+        let _ = out.flush();
+    })?;
+    if global.json {
+        let place = named.target.describe();
+        let value =
+            serde_json::json!({ "command": "target check", "target": place, "asked": asked, "problems": problems });
+        writeln!(out, "{value}")?;
+    }
+    out.flush()?;
+    Ok(Outcome::of_problems(problems))
+}
+
+impl From<probe::Error> for Failure {
+    fn from(error: probe::Error) -> Self {
+        match error {
+            probe::Error::Seal(error) => error.into(),
+            probe::Error::Target(error) => error.into(),
+        }
+    }
+}
