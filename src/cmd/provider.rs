@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
 use brackup::config::{TargetKind, TargetOptions};
-use brackup::target::{Filesystem, Target};
+use brackup::date::Utc;
+use brackup::provider::Bandwidth;
+use brackup::scheduler::Zone;
+use brackup::target::{Filesystem, Target, Way};
 
 use crate::term::Failure;
 
@@ -31,19 +35,31 @@ pub(crate) fn open(
     spool_dir: impl FnOnce() -> PathBuf,
     stop: &Arc<AtomicBool>,
 ) -> Result<NamedTarget, Failure> {
+    let way = way(options.bandwidth, stop);
     let (target, folder): (Box<dyn Target>, _) = match options.kind {
         TargetKind::Filesystem { path } => (Box::new(Filesystem::at(&path)), Some(path)),
         #[cfg(feature = "s3")]
         TargetKind::S3(settings) => {
             let access_key = settings.find_access_key(&brackup::config::Surroundings::of_process())?;
             let bucket = settings.bucket;
-            (Box::new(brackup::target::S3::open(bucket, access_key, spool_dir(), stop.clone())?), None)
+            (Box::new(brackup::target::S3::open(bucket, access_key, spool_dir(), way)?), None)
         }
         // `Config::target` and `target_from_url` hand out none of them.
         kind => {
-            let _ = (spool_dir, stop, kind);
+            let _ = (spool_dir, way, kind);
             return Err(Failure::usage("this program can't store to targets of this type"));
         }
     };
     Ok(NamedTarget { name: options.name, target, folder })
+}
+
+/// As fast as the time of day allows, by the clock on the wall.
+fn way(bandwidth: Option<Bandwidth>, stop: &Arc<AtomicBool>) -> Way {
+    let way = Way::until(stop.clone());
+    let Some(bandwidth) = bandwidth else { return way };
+    let zone = Zone::of_process();
+    way.at_most(move || {
+        let now = Utc::from_system(SystemTime::now()).to_unix();
+        bandwidth.at(zone.minute_of_day(now))
+    })
 }

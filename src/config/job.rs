@@ -62,7 +62,7 @@ impl JobOptions {
 }
 
 impl TimeOfDay {
-    fn parse(value: &[u8]) -> Result<Self, String> {
+    pub(super) fn parse(value: &[u8]) -> Result<Self, String> {
         let parsed = || {
             let (hour, minute) = text(value).ok()?.split_once(':')?;
             // Rust's numbers may begin with a +.

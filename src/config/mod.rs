@@ -4,6 +4,7 @@
 //! pass found it. Nothing is defaulted silently: what is not known is an error, what does nothing is a note.
 //! Not done here: whether a folder exists, whose key a recipient is, opening a target.
 
+mod bandwidth;
 mod error;
 mod file;
 mod findings;

@@ -22,6 +22,7 @@ pub(super) const KEYS: &[Key] = &[
     once("region"),
     once("path_style"),
     once("part_size"),
+    once("bandwidth"),
     once("backup_prefix"),
     once("aws_access_key_id"),
     once("aws_secret_access_key"),

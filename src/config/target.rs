@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::bandwidth;
 use super::error::{Error, ErrorKind, listed, quoted};
 use super::findings::Findings;
 use super::nearest::did_you_mean;
 use super::s3::S3Settings;
 use super::surroundings::Surroundings;
 use super::values::{Key, Values, idle, later, once};
+use crate::provider::Bandwidth;
 
 const FILESYSTEM: &str = "Filesystem";
 /// Known by name, so that a configuration that has them can be read.
@@ -39,6 +41,8 @@ pub struct TargetOptions {
     pub line: usize,
     /// What it is and where.
     pub kind: TargetKind,
+    /// How fast the way there may be used.
+    pub bandwidth: Option<Bandwidth>,
 }
 
 /// The type of a target and what the type needs.
@@ -95,7 +99,7 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
         Ok(later) => Err(comes_later(later, text)),
         Err(error) => Err(error),
     };
-    let options = kind.map(|kind| TargetOptions { name: text.into(), line: 0, kind });
+    let options = kind.map(|kind| TargetOptions { name: text.into(), line: 0, kind, bandwidth: None });
     Some(options.and_then(|options| options.check_usable().map(|()| options)))
 }
 
@@ -134,7 +138,8 @@ impl TargetOptions {
                 return None;
             }
         };
-        Some(Self { name: values.name.into(), line: values.lines.0, kind })
+        let bandwidth = values.read("bandwidth", findings, bandwidth::parse);
+        Some(Self { name: values.name.into(), line: values.lines.0, kind, bandwidth })
     }
 
     /// An error if this version cannot store to it.
@@ -196,7 +201,7 @@ mod tests {
     }
 
     fn folder(name: &str, line: usize, path: &str) -> TargetOptions {
-        TargetOptions { name: name.into(), line, kind: TargetKind::Filesystem { path: path.into() } }
+        TargetOptions { name: name.into(), line, kind: TargetKind::Filesystem { path: path.into() }, bandwidth: None }
     }
 
     #[test]

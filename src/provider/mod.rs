@@ -1,9 +1,11 @@
 //! What the configuration says of a provider and its target needs: one plain noun each, without keys of a configuration and without requests.
 
 mod access_key;
+mod bandwidth;
 mod bucket;
 mod endpoint;
 
 pub use access_key::AccessKey;
+pub use bandwidth::{Bandwidth, Span};
 pub use bucket::Bucket;
 pub use endpoint::Endpoint;

@@ -110,6 +110,12 @@ impl Zone {
         Some(there.as_second())
     }
 
+    /// From 0 to 1439.
+    pub fn minute_of_day(&self, time: i64) -> u32 {
+        let there = self.rules.to_datetime(timestamp(time));
+        u32::from(there.hour().unsigned_abs()) * 60 + u32::from(there.minute().unsigned_abs())
+    }
+
     /// For people: `2026-11-25 02:30 CET`.
     pub fn shown(&self, time: i64) -> String {
         let time = timestamp(time);

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Read};
 
 use super::error::{Error, ErrorKind};
-use super::http::{Answer, header};
+use super::http::{Answer, Http, header};
 use super::retry::{Failed, Retry};
 
 /// What hands out parts of objects, over HTTP (RFC 9110, section 14).
@@ -14,6 +14,9 @@ pub(super) trait Ranged {
 
     /// When to try again.
     fn retry(&self) -> &Retry;
+
+    /// What asks.
+    fn http(&self) -> &Http;
 
     /// What is being done, for an error.
     fn what(&self, verb: &str, name: &dyn Display) -> String;
@@ -100,7 +103,7 @@ impl<'a> Body<'a> {
         }
         self.left = self.left.min(total.saturating_sub(self.offset));
         self.begun = Some(now);
-        self.answer = Some(Box::new(answer.into_body().into_with_config().limit(u64::MAX).reader()));
+        self.answer = Some(self.from.http().body(answer));
         Ok(())
     }
 }

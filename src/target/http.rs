@@ -14,6 +14,7 @@ use ureq::{Agent, Body, SendBody};
 
 use super::error::{Error, ErrorKind};
 use super::retry::Failed;
+use super::way::Way;
 use crate::fsutil;
 use crate::limits::{ANSWER_BYTES_MAX, CA_FILE_BYTES_MAX};
 
@@ -38,11 +39,12 @@ pub(super) type Answer = http::Response<Body>;
 /// A client for one provider.
 pub(super) struct Http {
     agent: Agent,
+    way: Way,
 }
 
 impl Http {
     /// With the certificates of a file, or of the system, if it needs any.
-    pub(super) fn new(is_tls: bool, ca_file: Option<&Path>) -> Result<Self, Error> {
+    pub(super) fn new(is_tls: bool, ca_file: Option<&Path>, way: Way) -> Result<Self, Error> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -66,7 +68,7 @@ impl Http {
                 .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
             config = config.tls_config(tls.build());
         }
-        Ok(Self { agent: config.build().new_agent() })
+        Ok(Self { agent: config.build().new_agent(), way })
     }
 
     /// Sends a request. What comes back may be an answer of any status.
@@ -77,11 +79,19 @@ impl Http {
         what: &str,
     ) -> Result<Answer, Failed> {
         // A body borrows; that there is none does not: two types.
-        let answer = match body {
+        let mut body = body.map(|body| self.way.carry(body));
+        let answer = match &mut body {
             Some(reader) => self.agent.run(request.map(|()| SendBody::from_reader(reader))),
             None => self.agent.run(request.map(|()| SendBody::none())),
         };
         answer.map_err(|error| failed(error, what))
+    }
+}
+
+impl Http {
+    /// The body of an answer, however long it is.
+    pub(super) fn body(&self, answer: Answer) -> Box<dyn Read> {
+        Box::new(self.way.carry(answer.into_body().into_with_config().limit(u64::MAX).reader()))
     }
 }
 
@@ -141,6 +151,10 @@ fn failed(error: ureq::Error, what: &str) -> Failed {
             Failed::ForNow(told(ErrorKind::Unreachable, "its host is not known", network), None)
         }
         ureq::Error::Timeout(_) => Failed::ForNow(told(ErrorKind::Unreachable, "no answer in time", network), None),
+        // Of the body that was to be sent.
+        ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Error>()) => {
+            Failed::ForGood(Error::io(what, error))
+        }
         ureq::Error::Io(error) => match tls_error(&error) {
             Some(why) => failed_tls(what, &why),
             None => {

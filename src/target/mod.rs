@@ -21,6 +21,7 @@ mod spool;
 mod stage;
 #[cfg(feature = "http")]
 mod upload;
+mod way;
 
 pub use dry_run::DryRun;
 pub use error::{Error, ErrorKind};
@@ -29,6 +30,7 @@ pub use name::{BackupName, ObjectName};
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use stage::{Finished, Stage};
+pub use way::Way;
 
 use std::io::Read;
 

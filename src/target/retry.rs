@@ -4,18 +4,15 @@
 //! Backoff And Jitter", the kind called equal jitter), a server's own wish (RFC 9110, Retry-After) within a bound, and a budget for the
 //! whole run, so that a provider that is down does not hold a box all night. What will not pass is not tried again.
 
-use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::error::Error;
+use super::way::Way;
 use crate::limits::{RETRY_AFTER_SECONDS_MAX, RETRY_BUDGET_SECONDS, RETRY_TRIES};
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How long a signal may have to wait.
-const SLICE: Duration = Duration::from_millis(50);
 
 /// What one try came to if it was not what was wanted.
 #[derive(Debug)]
@@ -37,13 +34,13 @@ impl From<Error> for Failed {
 pub(super) struct Retry {
     first_wait: Duration,
     budget: Mutex<Duration>,
-    stop: Arc<AtomicBool>,
+    way: Way,
 }
 
 impl Retry {
-    /// A new run. Waiting ends when `stop` is set.
-    pub(super) fn new(stop: Arc<AtomicBool>) -> Self {
-        Self { first_wait: FIRST_WAIT, budget: Mutex::new(Duration::from_secs(RETRY_BUDGET_SECONDS)), stop }
+    /// A new run.
+    pub(super) fn new(way: Way) -> Self {
+        Self { first_wait: FIRST_WAIT, budget: Mutex::new(Duration::from_secs(RETRY_BUDGET_SECONDS)), way }
     }
 
     /// Calls until it succeeds, fails for good, or there have been enough tries. The function is told how many came before.
@@ -72,17 +69,7 @@ impl Retry {
             let Some(left) = budget.checked_sub(wait) else { return false };
             *budget = left;
         }
-        let mut left = wait;
-        while !left.is_zero() && !self.is_stopped() {
-            let slice = left.min(SLICE);
-            std::thread::sleep(slice);
-            left -= slice;
-        }
-        !self.is_stopped()
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.way.wait(wait)
     }
 }
 
@@ -108,7 +95,7 @@ mod tests {
     use crate::target::ErrorKind;
 
     fn retry() -> Retry {
-        Retry { first_wait: Duration::from_micros(10), ..Retry::new(Arc::default()) }
+        Retry { first_wait: Duration::from_micros(10), ..Retry::new(Way::default()) }
     }
 
     fn error(what: &str) -> Error {
@@ -153,8 +140,8 @@ mod tests {
 
     #[test]
     fn a_signal_ends_the_waiting() {
-        let stop = Arc::new(AtomicBool::new(true));
-        let retry = Retry::new(stop);
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let retry = Retry::new(Way::until(stop));
         let mut calls = 0;
         let failed = retry.run(|_| {
             calls += 1;

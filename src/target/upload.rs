@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
+use super::error::Error;
 use super::stage::Finished;
 
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -45,7 +46,8 @@ struct FileReader<'a> {
 
 impl Read for FileReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.finished.file.read_at(buffer, self.offset)?;
+        let failed = |error| io::Error::other(Error::io("can't read the spool", error));
+        let read = self.finished.file.read_at(buffer, self.offset).map_err(failed)?;
         self.offset += read as u64;
         Ok(read)
     }

@@ -1,11 +1,10 @@
 //! S3, on a server that nobody here wrote.
 
 use std::fs;
-use std::sync::Arc;
 
 use brackup::digest::Sha1;
 use brackup::provider::{AccessKey, Bucket, Endpoint};
-use brackup::target::{ErrorKind, ObjectName, S3, Target as _};
+use brackup::target::{ErrorKind, ObjectName, S3, Target as _, Way};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, conforms, listed, meta_name, object, read};
@@ -36,7 +35,7 @@ pub(crate) fn access_key(id: &str, secret: &str) -> AccessKey {
 }
 
 fn open(bucket: Bucket, spool: &TempDir) -> S3 {
-    S3::open(bucket, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), Arc::default()).unwrap()
+    S3::open(bucket, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), Way::default()).unwrap()
 }
 
 /// One server for all of it: it takes seconds to start.
@@ -63,7 +62,7 @@ fn what_is_wrong_is_told(weed: &Weed) {
     let spool = TempDir::new().unwrap();
     weed.bucket("there", "");
     let told = |name: &str, id: &str, secret: &str| {
-        let s3 = S3::open(place(weed, name, ""), access_key(id, secret), spool.path().into(), Arc::default());
+        let s3 = S3::open(place(weed, name, ""), access_key(id, secret), spool.path().into(), Way::default());
         let error = s3.unwrap().identify(None).unwrap_err();
         assert!(!error.to_string().contains(SECRET_KEY), "{error}");
         (error.kind, error.hint().unwrap_or_default().to_owned())

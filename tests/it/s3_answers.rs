@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use brackup::target::{Error, ErrorKind, ObjectName, S3, Target as _};
+use brackup::target::{Error, ErrorKind, ObjectName, S3, Target as _, Way};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, object};
@@ -26,8 +26,8 @@ fn scripted(answers: &[String], waits: bool) -> (Scripted, S3, TempDir) {
     let spool = TempDir::new().unwrap();
     let server = Scripted::answering(answers);
     let place = bucket(&server.endpoint(), "b", "nas/");
-    let stop = Arc::new(AtomicBool::new(!waits));
-    let s3 = S3::open(place, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), stop).unwrap();
+    let way = Way::until(Arc::new(AtomicBool::new(!waits)));
+    let s3 = S3::open(place, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), way).unwrap();
     (server, s3, spool)
 }
 

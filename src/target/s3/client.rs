@@ -15,6 +15,7 @@ use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{Answer, Http};
 use crate::target::retry::Failed;
 use crate::target::upload::{Payload, read_through};
+use crate::target::way::Way;
 
 /// From this length on the server is asked before a body is sent.
 const EXPECT_BYTES_MIN: u64 = 256 * 1024;
@@ -24,7 +25,7 @@ const EXPECT_BYTES_MIN: u64 = 256 * 1024;
 pub(super) struct Client {
     pub(super) bucket: Bucket,
     access_key: AccessKey,
-    http: Http,
+    pub(super) http: Http,
     host: String,
     base: String,
 }
@@ -42,7 +43,7 @@ pub(super) struct Ask<'a> {
 
 impl Client {
     /// Nothing is asked yet.
-    pub(super) fn new(bucket: Bucket, access_key: AccessKey) -> Result<Self, Error> {
+    pub(super) fn new(bucket: Bucket, access_key: AccessKey, way: Way) -> Result<Self, Error> {
         let not_usable = |why: String, advice: &str| Error::new(ErrorKind::Unreachable, why).advise(advice);
         if !Bucket::is_name(&bucket.name) {
             let why = format!("{:?} is no name of a bucket", bucket.name);
@@ -52,7 +53,7 @@ impl Client {
             let why = format!("the endpoint {} has no TLS, and a session token is sent as it is", bucket.endpoint);
             return Err(not_usable(why, "write it like endpoint = https://s3.example.com"));
         }
-        let http = Http::new(bucket.endpoint.is_tls(), bucket.ca_file.as_deref())?;
+        let http = Http::new(bucket.endpoint.is_tls(), bucket.ca_file.as_deref(), way)?;
         let authority = bucket.endpoint.authority();
         let (host, base) = if bucket.path_style {
             (authority.to_owned(), format!("/{}", encode(&bucket.name)))

@@ -12,8 +12,7 @@ mod sign;
 use std::fmt::Display;
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Once};
+use std::sync::Once;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -22,12 +21,13 @@ use crate::digest::Sha1Hasher;
 use crate::provider::{AccessKey, Bucket};
 use crate::target::body::{self, Body, Ranged};
 use crate::target::error::{Error, ErrorKind};
-use crate::target::http::{self, Answer, header};
+use crate::target::http::{self, Answer, Http, header};
 use crate::target::id::{self, ID_BYTES_MAX, ID_FILE};
 use crate::target::retry::{Failed, Retry};
 use crate::target::spool::Spool;
 use crate::target::stage::{Finished, Stage};
 use crate::target::upload::{Payload, read_through};
+use crate::target::way::Way;
 use crate::target::{ObjectName, Target};
 use client::{Ask, Client};
 
@@ -45,15 +45,10 @@ pub struct S3 {
 const PAGE_NAMES: &str = "500";
 
 impl S3 {
-    /// The bucket. Nothing is asked yet. Objects wait in `spool_dir`; waiting for a second try ends when `stop` is set.
-    pub fn open(
-        bucket: Bucket,
-        access_key: AccessKey,
-        spool_dir: PathBuf,
-        stop: Arc<AtomicBool>,
-    ) -> Result<Self, Error> {
-        let client = Client::new(bucket, access_key)?;
-        Ok(Self { client, spool: Spool::in_folder(spool_dir), retry: Retry::new(stop), is_swept: Once::new() })
+    /// The bucket. Nothing is asked yet. Objects wait in `spool_dir`.
+    pub fn open(bucket: Bucket, access_key: AccessKey, spool_dir: PathBuf, way: Way) -> Result<Self, Error> {
+        let client = Client::new(bucket, access_key, way.clone())?;
+        Ok(Self { client, spool: Spool::in_folder(spool_dir), retry: Retry::new(way), is_swept: Once::new() })
     }
 
     fn read_id(&self) -> Result<Option<String>, Error> {
@@ -153,6 +148,10 @@ impl Ranged for S3 {
 
     fn retry(&self) -> &Retry {
         &self.retry
+    }
+
+    fn http(&self) -> &Http {
+        &self.client.http
     }
 
     fn what(&self, verb: &str, name: &dyn Display) -> String {
