@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use zstd::stream::raw::{DParameter, Decoder, Operation as _};
 
 use super::Error;
+use super::window::Windows;
 use crate::blob::{Codec, Item};
 use crate::digest::Key;
 use crate::limits::{HEADER_BYTES_MAX, SEGMENT_BYTES, ZSTD_WINDOW_LOG_MAX};
@@ -28,8 +29,15 @@ pub struct ChunkReader<'a> {
 impl<'a> ChunkReader<'a> {
     /// Reads from this target with these keys.
     pub fn new(target: &'a dyn Target, identities: &'a [Identity]) -> Self {
-        let segments =
-            Segments { target, identities, open: Vec::new(), at_hand: None, bytes: Zeroizing::default(), fetched: 0 };
+        let segments = Segments {
+            target,
+            windows: Windows::of(target),
+            identities,
+            open: Vec::new(),
+            at_hand: None,
+            bytes: Zeroizing::default(),
+            fetched: 0,
+        };
         Self { segments, inflater: Inflater::default() }
     }
 
@@ -41,6 +49,7 @@ impl<'a> ChunkReader<'a> {
 
 struct Segments<'a> {
     target: &'a dyn Target,
+    windows: Windows<'a>,
     identities: &'a [Identity],
     open: Vec<(Key, Opening)>,
     /// The segments that were fetched last: chunk, index of the first, opened bytes.
@@ -85,8 +94,8 @@ impl Segments<'_> {
             // Not grown: that would leave what was opened before where it was.
             self.bytes = Zeroizing::new(Vec::with_capacity(length as usize));
         }
-        let failed = |error| crate::target::Error::io(format!("can't read {name}"), error);
-        self.target.get(&name, from, length)?.take(length).read_to_end(&mut self.bytes).map_err(failed)?;
+        let (final_at, final_length) = opening.place(opening.segments() - 1);
+        self.windows.read(key, from, length, final_at + final_length as u64, &mut self.bytes)?;
         self.fetched += self.bytes.len() as u64;
         let damaged = |fault| Error::Object { name: name.to_string(), fault };
         if self.bytes.len() as u64 != length {

@@ -6,6 +6,7 @@
 mod backup;
 mod contents;
 mod error;
+mod window;
 
 pub use backup::{Documents, Fetched, OpenBackup, Trust, Verdict};
 pub use contents::{ChunkReader, FileReader, Span, slices};

@@ -1,0 +1,150 @@
+//! Sealed bytes of chunks, as they are asked for: one after the other, most of the time.
+
+use std::io::Read;
+
+use crate::digest::Key;
+use crate::target::{self, ObjectName, Target};
+
+/// Reads from one chunk after the other. While a chunk is read on and on, each request asks for twice as much as the one before: a whole chunk
+/// takes a dozen, and whoever turns away has asked for no more than he used.
+pub(super) struct Windows<'a> {
+    target: &'a dyn Target,
+    open: Option<Window<'a>>,
+}
+
+/// The answer to a request.
+struct Window<'a> {
+    key: Key,
+    /// Where in the chunk the next byte is, and where the answer ends.
+    at: u64,
+    end: u64,
+    bytes: u64,
+    reader: Box<dyn Read + 'a>,
+}
+
+impl<'a> Windows<'a> {
+    pub(super) fn of(target: &'a dyn Target) -> Self {
+        Self { target, open: None }
+    }
+
+    /// Appends bytes of a chunk that has so many in all; fewer if it ends early.
+    pub(super) fn read(
+        &mut self,
+        key: &Key,
+        from: u64,
+        length: u64,
+        chunk_bytes: u64,
+        into: &mut Vec<u8>,
+    ) -> Result<(), target::Error> {
+        let name = ObjectName::Chunk(*key);
+        let (mut at, end) = (from, from + length);
+        while at < end {
+            let mut window = match self.open.take() {
+                Some(window) if window.key == *key && window.at == at && at < window.end => window,
+                before => {
+                    // What ended here was read to its end.
+                    let goes_on = before.filter(|before| before.key == *key && before.at == at);
+                    let bytes = goes_on.map_or(end - at, |before| (end - at).max(before.bytes.saturating_mul(2)));
+                    let bytes = bytes.min(chunk_bytes.saturating_sub(at)).max(1);
+                    Window { key: *key, at, end: at + bytes, bytes, reader: self.target.get(&name, at, bytes)? }
+                }
+            };
+            let wanted = end.min(window.end) - at;
+            let failed = |error| target::Error::io(format!("can't read {name}"), error);
+            let got = window.reader.by_ref().take(wanted).read_to_end(into).map_err(failed)? as u64;
+            at += got;
+            window.at = at;
+            if got < wanted {
+                return Ok(());
+            }
+            self.open = Some(window);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::digest::Sha1;
+    use crate::target::{Finished, Stage};
+
+    /// One object of 100,000 bytes; writes down what was asked of it.
+    #[derive(Default)]
+    struct Numbers(Mutex<Vec<(u64, u64)>>);
+
+    fn byte(at: u64) -> u8 {
+        (at % 251) as u8
+    }
+
+    const BYTES: u64 = 100_000;
+
+    impl Target for Numbers {
+        fn get(&self, _: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, target::Error> {
+            self.0.lock().unwrap().push((offset, length));
+            let bytes: Vec<u8> = (offset..BYTES.min(offset + length)).map(byte).collect();
+            Ok(Box::new(std::io::Cursor::new(bytes)))
+        }
+
+        fn stage(&self) -> Result<Stage, target::Error> {
+            unreachable!()
+        }
+
+        fn put(&self, _: &ObjectName, _: Finished) -> Result<(), target::Error> {
+            unreachable!()
+        }
+
+        fn stat(&self, _: &ObjectName) -> Result<Option<u64>, target::Error> {
+            unreachable!()
+        }
+
+        fn list(&self, _: &mut dyn FnMut(ObjectName, u64) -> Result<(), target::Error>) -> Result<(), target::Error> {
+            unreachable!()
+        }
+
+        fn delete(&self, _: &ObjectName) -> Result<(), target::Error> {
+            unreachable!()
+        }
+
+        fn identify(&self, _: Option<&str>) -> Result<String, target::Error> {
+            unreachable!()
+        }
+
+        fn describe(&self) -> String {
+            unreachable!()
+        }
+    }
+
+    fn asked(reads: &[(u8, u64, u64)]) -> Vec<(u64, u64)> {
+        let numbers = Numbers::default();
+        let mut windows = Windows::of(&numbers);
+        for (chunk, from, length) in reads {
+            let mut bytes = Vec::new();
+            windows.read(&Sha1([*chunk; 20]), *from, *length, BYTES, &mut bytes).unwrap();
+            let expected: Vec<u8> = (*from..(from + length).min(BYTES)).map(byte).collect();
+            assert!(bytes == expected, "{from} {length}");
+        }
+        numbers.0.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn who_reads_on_asks_for_more_and_more() {
+        let reads: Vec<_> = (0..100).map(|number| (1, number * 1000, 1000)).collect();
+        let sizes: Vec<_> = asked(&reads).into_iter().map(|(_, length)| length).collect();
+        assert_eq!(sizes, [1000, 2000, 4000, 8000, 16_000, 32_000, 37_000]);
+    }
+
+    #[test]
+    fn who_jumps_asks_for_what_he_wants() {
+        let jumps = [(1, 5000, 10), (1, 9000, 10), (2, 9010, 10), (2, 0, 10), (2, 10, 10), (2, 20, 15), (2, 35, 50)];
+        let asked = asked(&jumps);
+        assert_eq!(asked, [(5000, 10), (9000, 10), (9010, 10), (0, 10), (10, 20), (30, 40), (70, 80)]);
+    }
+
+    #[test]
+    fn a_chunk_that_is_short_ends_early() {
+        assert_eq!(asked(&[(1, BYTES - 5, 10), (1, 0, 5)]), [(BYTES - 5, 5), (BYTES, 1), (0, 5)]);
+    }
+}
