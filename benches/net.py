@@ -1,0 +1,378 @@
+"""Backups to a bucket on this machine, over TLS: as fast as it goes, and through a line like a household's.
+
+The server is SeaweedFS (tests/servers). For each line and each tool: the first backup of `small`, an unchanged night, a restore of everything,
+a restore of one file. A B C, then A B C again with the next action.
+"""
+
+import os
+import pathlib
+import queue
+import random
+import re
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+
+import measure
+import report
+import tools
+import trees
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
+import weed  # noqa: E402 - found by the line above
+
+# Round trip and rate of the slow line.
+DELAY_S, BYTES_PER_S = 0.020, 50e6 / 8
+PIECE_BYTES = 16 * 1024
+# What a line holds before its sender has to wait: a tenth of a second.
+HELD_BYTES = int(BYTES_PER_S / 10)
+ACTIONS = ["first backup", "unchanged night", "restore of all", "restore of one file"]
+
+
+class Line:
+    """Passes connections on, each byte late and no more of them a second than the line carries, each way."""
+
+    def __init__(self, port):
+        self.to = port
+        self.server = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.server.getsockname()[1]
+        self.free_at = {"up": 0.0, "down": 0.0}
+        self.lock = threading.Lock()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near = self.server.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.connect, args=(near,), daemon=True).start()
+
+    def connect(self, near):
+        time.sleep(DELAY_S)  # the handshake of TCP
+        far = socket.create_connection(("127.0.0.1", self.to))
+        for one in (near, far):
+            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.pass_on(near, far, "up")
+        self.pass_on(far, near, "down")
+
+    def pass_on(self, source, sink, way):
+        pieces = queue.Queue(HELD_BYTES // PIECE_BYTES)
+
+        def read():
+            while True:
+                try:
+                    piece = source.recv(PIECE_BYTES)
+                except OSError:
+                    piece = b""
+                with self.lock:
+                    sent = max(self.free_at[way], time.monotonic()) + len(piece) / BYTES_PER_S
+                    self.free_at[way] = sent
+                pieces.put((sent + DELAY_S / 2, piece))
+                if not piece:
+                    return
+
+        def write():
+            while True:
+                at, piece = pieces.get()
+                time.sleep(max(0.0, at - time.monotonic()))
+                try:
+                    if piece:
+                        sink.sendall(piece)
+                    else:
+                        sink.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass
+                if not piece:
+                    return
+
+        for job in (read, write):
+            threading.Thread(target=job, daemon=True).start()
+
+    def close(self):
+        self.server.close()
+
+
+class Cut(Line):
+    """Passes on at once, and cuts all connections every second."""
+
+    def __init__(self, port):
+        self.open = []
+        super().__init__(port)
+        threading.Thread(target=self.cut, daemon=True).start()
+
+    def connect(self, near):
+        far = socket.create_connection(("127.0.0.1", self.to))
+        with self.lock:
+            self.open += [near, far]
+        for source, sink in ((near, far), (far, near)):
+            threading.Thread(target=pump, args=(source, sink), daemon=True).start()
+
+    def cut(self):
+        while True:
+            time.sleep(1)
+            with self.lock:
+                cut, self.open = self.open, []
+            for one in cut:
+                hang_up(one)
+
+
+class Flaky(Line):
+    """One request of twenty fails before or behind the server, in one of four ways. Plain HTTP, since it must be read."""
+
+    def __init__(self, port):
+        self.chance = random.Random(4)
+        super().__init__(port)
+
+    def connect(self, near):
+        far = socket.create_connection(("127.0.0.1", self.to))
+        above, below = near.makefile("rb"), far.makefile("rb")
+        try:
+            while head := read_head(above):
+                fault = self.chance.choice(["busy", "no answer", "half an answer", "half a request"]) if self.chance.random() < 0.05 else ""
+                if fault == "busy":
+                    near.sendall(b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    return
+                length = body_length(head)
+                expects = b"\r\nexpect: 100-continue" in head.lower()
+                far.sendall(head)
+                if expects:
+                    first = read_head(below)
+                    near.sendall(first)
+                    if b" 100 " not in first.split(b"\r\n")[0]:
+                        copy(below, near, body_length(first))
+                        continue
+                copy(above, far, length // 2 if fault == "half a request" else length)
+                if fault == "half a request":
+                    return
+                answer = read_head(below)
+                if fault == "no answer":
+                    return
+                near.sendall(answer[:20] if fault == "half an answer" else answer)
+                if fault == "half an answer":
+                    return
+                copy(below, near, 0 if head.startswith(b"HEAD ") else body_length(answer))
+        except OSError:
+            pass
+        finally:
+            hang_up(near)
+            hang_up(far)
+
+
+def read_head(file):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = file.readline()
+        if not line:
+            return b""
+        head += line
+    return head
+
+
+def body_length(head):
+    found = re.search(rb"\r\ncontent-length: *(\d+)", head.lower())
+    if not found and b"transfer-encoding" in head.lower():
+        raise OSError("chunked: not for this line")
+    return int(found[1]) if found else 0
+
+
+def copy(source, sink, length):
+    while length:
+        piece = source.read(min(length, PIECE_BYTES))
+        if not piece:
+            raise OSError("ended early")
+        sink.sendall(piece)
+        length -= len(piece)
+
+
+def pump(source, sink):
+    try:
+        while piece := source.recv(65536):
+            sink.sendall(piece)
+    except OSError:
+        pass
+    hang_up(sink)
+
+
+def hang_up(one):
+    try:
+        one.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
+LINES = {"loopback": (None, "Loopback"), "slow": (Line, f"Through {DELAY_S * 1000:.0f} ms and {BYTES_PER_S * 8 / 1e6:.0f} Mbit/s"),
+         "flaky": (Flaky, "One request of twenty fails; chunk_size 1 MB"), "cut": (Cut, "All connections are cut every second; chunk_size 1 MB")}
+
+
+class Bucket:
+    """What a tool needs to know of the place that it backs up to."""
+
+    def __init__(self, server, port, name, scheme="https"):
+        self.name = name
+        self.endpoint = f"{scheme}://127.0.0.1:{port}"
+        self.certificate = str(server.certificate)
+        server.shell(f"s3.bucket.create -name {name}")
+
+
+class Brackup(tools.Brackup):
+    def write_config(self, source=""):
+        super().write_config(source)
+        with open(self.within("config"), encoding="utf-8") as file:
+            config = file.read()
+        head = config[:config.index("[TARGET:bench]")]
+        bucket = (f"[TARGET:bench]\ntype = S3\nbucket = {self.bucket.name}\nendpoint = {self.bucket.endpoint}\ntls_ca = {self.bucket.certificate}\n"
+                  f"aws_access_key_id = {weed.ACCESS_KEY}\naws_secret_access_key = {weed.SECRET_KEY}\n")
+        with open(self.within("config"), "w", encoding="utf-8") as file:
+            file.write(head + bucket)
+
+    def restore_one(self, tree, path):
+        return [*self.restore(tree, ""), path]
+
+
+class Restic(tools.Restic):
+    def env(self):
+        return super().env() | {"RESTIC_REPOSITORY": f"s3:{self.bucket.endpoint}/{self.bucket.name}",
+                                "AWS_ACCESS_KEY_ID": weed.ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": weed.SECRET_KEY}
+
+    def command(self, *words):
+        return [*super().command(), "--cacert", self.bucket.certificate, *words]
+
+    def restore_one(self, tree, path):
+        return [*self.restore(tree, ""), "--include", f"{tree}/{path}"]
+
+
+class Rclone(tools.Tool):
+    """Copies files one by one, encrypted: no versions, no packing."""
+
+    name = program = "rclone"
+    version = ["version"]
+
+    def prepare(self, call, tree):
+        call([self.exe, "--config", self.within("config"), "config", "create", "far", "s3", "provider=Other", f"endpoint={self.bucket.endpoint}",
+              f"access_key_id={weed.ACCESS_KEY}", f"secret_access_key={weed.SECRET_KEY}"])
+        call([self.exe, "--config", self.within("config"), "config", "create", "bench", "crypt", f"remote=far:{self.bucket.name}",
+              f"password={tools.PASSWORD}", "--obscure"])
+
+    def copy(self, verb, source, to):
+        return [self.exe, "--config", self.within("config"), "--ca-cert", self.bucket.certificate, verb, source, to]
+
+    def backup(self, tree, step):
+        return self.copy("copy", tree, "bench:")
+
+    def restore(self, tree, step):
+        return self.copy("copy", "bench:", self.into)
+
+    def restore_one(self, tree, path):
+        return self.copy("copyto", f"bench:{path}", f"{self.into}/{path}")
+
+    def restored(self, tree):
+        return self.into
+
+
+KINDS = {"brackup": Brackup, "restic": Restic, "rclone": Rclone}
+
+
+class Net:
+    def __init__(self, options, say):
+        self.options = options
+        self.say = say
+        self.records = []
+        self.place = tempfile.mkdtemp(prefix="brackup-bench-net-", dir=options.work or os.environ.get("TMPDIR") or "/var/tmp")
+        self.within = lambda *names: os.path.join(self.place, *names)
+
+    def run(self):
+        if not weed.program():
+            sys.exit("bench: there is no server to back up to: run tests/servers")
+        tree = trees.KINDS["small"](self.within("trees"), self.options.scale)
+        # A measured command is waited for with all that this process adopts: the server must be nobody's child by then.
+        server = weed.Weed(self.within("weed"))
+        measure.adopt_orphans()
+        try:
+            tree.make()
+            tree.settle()
+            self.exes = {name: tools.find(kind.program, self.options.brackup) for name, kind in KINDS.items() if name in self.options.tools or name == "rclone"}
+            print(f"## To a bucket over TLS: `benches/run {' '.join(sys.argv[1:])}`\n\n{report.machine(self.place)}\n", flush=True)
+            for name, exe in self.exes.items():
+                print(f"- {name}: {tools.describe(exe, KINDS[name].version) if exe else '**missing**'}")
+            for line in self.options.lines:
+                for run in range(self.options.runs):
+                    self.bench(server, tree, line, run)
+                self.print_table(line)
+        finally:
+            server.stop()
+            measure.stop_all()
+            shutil.rmtree(self.place, ignore_errors=True)
+        return int(any(record["problem"] for record in self.records))
+
+    def bench(self, server, tree, line, run):
+        kind = LINES[line][0]
+        is_plain = kind is Flaky
+        way = kind(server.http if is_plain else server.port) if kind else None
+        cells = []
+        for name, exe in self.exes.items():
+            if not exe:
+                continue
+            tool = KINDS[name](exe, self.within(f"{name}-{line}-{run}"))
+            tool.bucket = Bucket(server, way.port if way else server.port, f"{name}-{line}-{run}", "http" if is_plain else "https")
+            if kind in (Flaky, Cut):
+                tool.chunk_size = "1MB"
+            tool.log = self.within(f"{name}-{line}-{run}.log")
+            os.mkdir(tool.home)
+            tool.start()
+            tool.prepare(lambda command, tool=tool: self.call(tool, command, tool.home), tree.path)
+            cells.append(tool)
+        expected = trees.manifest(tree.path)
+        one = sorted(path for path in expected if os.path.isfile(os.path.join(tree.path, path)))[len(expected) // 2]
+        for action in ACTIONS:
+            for tool in cells:
+                self.measure(server, tool, tree, line, action, expected, one)
+        for tool in cells:
+            shutil.rmtree(tool.home, ignore_errors=True)
+            server.shell(f"s3.bucket.delete -name {tool.bucket.name}")
+        if way:
+            way.close()
+
+    def measure(self, server, tool, tree, line, action, expected, one):
+        tree.warm()
+        os.makedirs(tool.into, exist_ok=True)
+        command = {"first backup": lambda: tool.backup(tree.path, "first"), "unchanged night": lambda: tool.backup(tree.path, "second"),
+                   "restore of all": lambda: tool.restore(tree.path, ""), "restore of one file": lambda: tool.restore_one(tree.path, one)}[action]()
+        record = {"line": line, "action": action, "tool": tool.name, "problem": ""}
+        before = server.requests()
+        result = self.call(tool, command, tool.into)
+        record |= {"wall_s": result.wall_s, "cpu_s": result.cpu_s, "rss_kib": result.rss_kib, "requests": server.requests() - before}
+        if not result.ok:
+            with open(tool.log, errors="replace") as log:
+                record["problem"] = result.why() + ": " + " ".join(log.read().split()[-40:])
+        elif action.startswith("restore"):
+            wanted = {one: expected[one]} if action.endswith("file") else expected
+            back = trees.manifest(tool.restored(tree.path))
+            if any(back.get(path) != contents for path, contents in wanted.items()):
+                record["problem"] = "what was restored is not what was backed up"
+        shutil.rmtree(tool.into, ignore_errors=True)
+        self.records.append(record)
+        self.say(f"{line} {action} {tool.name}: {record['problem'] or '%.2f s, %.2f s CPU, %d KiB, %d requests' % tuple(record[name] for name in ('wall_s', 'cpu_s', 'rss_kib', 'requests'))}")
+
+    def call(self, tool, command, cwd):
+        return measure.run(command, tool.env(), cwd, tool.log, self.options.timeout)
+
+    def print_table(self, line):
+        rows = []
+        for action in ACTIONS:
+            for name in KINDS:
+                runs = [record for record in self.records if (record["line"], record["action"], record["tool"]) == (line, action, name)]
+                good = [record for record in runs if not record["problem"]]
+                problem = next((record["problem"] for record in runs if record["problem"]), "" if runs else "missing")
+                rows.append([action, name, *([middle(good, "wall_s", 1), middle(good, "cpu_s", 1), middle(good, "rss_kib", 1 / 1024), middle(good, "requests", 1, 0)] if good else [problem[:80], "", "", ""])])
+        print(f"\n### {LINES[line][1]}\n")
+        print("\n".join(report.markdown(["", "tool", "wall s", "CPU s", "peak RSS MiB", "requests"], rows)), flush=True)
+
+
+def middle(runs, name, factor, digits=2):
+    values = sorted(record[name] * factor for record in runs)
+    return f"{values[len(values) // 2]:.{digits}f}"
