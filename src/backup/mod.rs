@@ -23,7 +23,7 @@ use crate::fsutil;
 use crate::monitor::{Counts, Tally};
 use crate::seal::{BoxKey, Recipient, Suite};
 use crate::source::{self, Contents, Walk, WalkAhead, WalkOptions};
-use crate::target::{BackupName, Target};
+use crate::target::{BackupName, ErrorKind, Target};
 
 use draft::Draft;
 use intake::Intake;
@@ -123,12 +123,17 @@ pub fn run(
     let mut draft = Draft::create(options.spool_dir).map_err(|error| spool(options, error))?;
 
     let excluded = options.excluded_directories();
-    std::thread::scope(|scope| {
+    let stored = std::thread::scope(|scope| {
         let line = Line::start(scope, options, target)?;
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
         let walked = take_in(scope, &mut intake, options, &excluded, tally, stop);
         intake.finish(walked)
-    })?;
+    });
+    match stored {
+        // In the middle of a transfer: as if the walk had ended there.
+        Err(Error::Target(error)) if error.kind == ErrorKind::Stopped => {}
+        stored => stored?,
+    }
 
     let interrupted = stop.load(Ordering::Relaxed);
     let report = |backup| Report { backup, counts: tally.sums(), interrupted };

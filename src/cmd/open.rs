@@ -330,8 +330,12 @@ impl From<verify::Error> for Failure {
 }
 
 fn target_outcome(error: &target::Error) -> Outcome {
-    use target::ErrorKind::{OtherTarget, Unreachable};
-    if matches!(error.kind, OtherTarget | Unreachable) { Outcome::NoSuchTarget } else { Outcome::Failed }
+    use target::ErrorKind::{OtherTarget, Stopped, Unreachable};
+    match error.kind {
+        OtherTarget | Unreachable => Outcome::NoSuchTarget,
+        Stopped => Outcome::Interrupted,
+        _ => Outcome::Failed,
+    }
 }
 
 #[cfg(test)]

@@ -323,6 +323,8 @@ impl Restoring<'_> {
     fn told<T>(&self, path: &RelPath, result: Result<T, Error>) -> Result<Option<T>, Error> {
         match result {
             Ok(value) => Ok(Some(value)),
+            // What it was doing then is no problem of the backup.
+            Err(_) if self.stop.load(Ordering::Relaxed) => Err(Error::Interrupted),
             Err(error) if error.is_fatal() => Err(error.at(|| self.shown(path))),
             Err(error) => {
                 self.tally.problem(path.escaped(), one_line(&error));

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     NotFound,
     /// The target has another id than the one that this box remembers, or none.
     OtherTarget,
+    /// The run was told to stop.
+    Stopped,
     /// Not there, not mounted, not answering.
     Unreachable,
     /// Anything else.
@@ -57,6 +59,13 @@ impl Error {
         Self { kind, what: what.into(), source: None, advice: None }
     }
 
+    /// Another kind than what the system said.
+    #[must_use]
+    pub fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// With what to do about it.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
@@ -81,7 +90,7 @@ impl Error {
                 "is the right disk mounted? if the target was replaced on purpose, give it another name in the configuration; if only its brackup-target.id is gone, put that back"
             }
             ErrorKind::Unreachable => "is the disk mounted? is the path right?",
-            ErrorKind::Exists | ErrorKind::NotFound | ErrorKind::Io => return None,
+            ErrorKind::Exists | ErrorKind::NotFound | ErrorKind::Stopped | ErrorKind::Io => return None,
         })
     }
 }

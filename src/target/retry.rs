@@ -7,7 +7,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::way::Way;
 use crate::limits::{RETRY_AFTER_SECONDS_MAX, RETRY_BUDGET_SECONDS, RETRY_TRIES};
 
@@ -46,6 +46,8 @@ impl Retry {
     /// Calls until it succeeds, fails for good, or there have been enough tries. The function is told how many came before.
     pub(super) fn run<T>(&self, mut attempt: impl FnMut(u32) -> Result<T, Failed>) -> Result<T, Error> {
         let mut tried = 0;
+        // What is begun after that has one try, and is told what came of it.
+        let was_stopped = self.way.is_stopped();
         loop {
             let (error, wish) = match attempt(tried) {
                 Ok(done) => return Ok(done),
@@ -54,7 +56,9 @@ impl Retry {
             };
             tried += 1;
             if tried >= RETRY_TRIES || !self.wait(tried, wish) {
-                return Err(error.after_tries(tried));
+                let error = error.after_tries(tried);
+                let is_stopped = !was_stopped && self.way.is_stopped();
+                return Err(if is_stopped { error.of_kind(ErrorKind::Stopped) } else { error });
             }
         }
     }
@@ -92,7 +96,6 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::ErrorKind;
 
     fn retry() -> Retry {
         Retry { first_wait: Duration::from_micros(10), ..Retry::new(Way::default()) }
@@ -140,13 +143,16 @@ mod tests {
 
     #[test]
     fn a_signal_ends_the_waiting() {
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let retry = Retry::new(Way::until(stop));
-        let mut calls = 0;
-        let failed = retry.run(|_| {
-            calls += 1;
-            Err::<(), _>(Failed::ForNow(error("no answer"), Some(Duration::from_secs(100))))
-        });
-        assert_eq!((failed.is_err(), calls), (true, 1));
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let retry = Retry::new(Way::until(stop.clone()));
+        for kind in [ErrorKind::Stopped, ErrorKind::Io] {
+            let mut calls = 0;
+            let failed = retry.run(|_| {
+                calls += 1;
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                Err::<(), _>(Failed::ForNow(error("no answer"), Some(Duration::from_secs(100))))
+            });
+            assert_eq!((failed.unwrap_err().kind, calls), (kind, 1));
+        }
     }
 }

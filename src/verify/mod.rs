@@ -108,7 +108,8 @@ pub fn objects(
             }
         };
         if let Err(error) = checked {
-            failed = Some(error);
+            // What was being read when it was to stop is not known.
+            failed = Some(error).filter(|_| !stop.load(Ordering::Relaxed));
         }
         tally.count(Counter::Chunks, 1);
         Ok(())
@@ -133,12 +134,12 @@ fn chunk(
     let mut sha1 = Sha1Hasher::default();
     let mut source = match target.get(name, 0, length) {
         Ok(source) => source,
+        Err(error) if is_of_the_way(&error) => return Err(error.into()),
         // This one can't be read; others may be.
-        Err(error) if error.kind != ErrorKind::Unreachable => {
+        Err(error) => {
             tally.problem(name.to_string(), one_line(&error));
             return Ok(false);
         }
-        Err(error) => return Err(error.into()),
     };
     loop {
         match source.read(buffer) {
@@ -150,7 +151,7 @@ fn chunk(
             Err(error) => {
                 // Damage in one object is told; that nothing comes any more says nothing of what is there.
                 let error = target::Error::io("can't be read", error);
-                if error.kind == ErrorKind::Unreachable {
+                if is_of_the_way(&error) {
                     return Err(error.into());
                 }
                 tally.problem(name.to_string(), one_line(&error));
@@ -179,12 +180,17 @@ fn metafile(
             tally.problem(format!("{backup}.meta"), error.to_string());
             Ok(())
         }
-        Err(catalog::Error::Target(error)) if error.kind != ErrorKind::Unreachable => {
+        Err(catalog::Error::Target(error)) if !is_of_the_way(&error) => {
             tally.problem(format!("{backup}.meta"), one_line(&error));
             Ok(())
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether it says nothing of what was to be read.
+fn is_of_the_way(error: &target::Error) -> bool {
+    matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped)
 }
 
 fn missing(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<'_>) -> Result<(), Error> {
