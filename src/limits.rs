@@ -53,6 +53,12 @@ pub const ZONE_FILE_BYTES_MAX: u64 = 64 * 1024;
 pub const CA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// An answer of a server that is read as a whole: a page of 1,000 names, an error.
 pub const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
+/// A packet of SFTP (OpenSSH: SFTP_MAX_MSG_LENGTH).
+pub const SFTP_PACKET_BYTES_MAX: usize = 256 * 1024;
+/// The end of what ssh says.
+pub const SSH_WORDS_BYTES_MAX: usize = 4096;
+/// Names in a folder on a server that are read before it is given up.
+pub const LISTED_NAMES_MAX: usize = 10_000_000;
 /// Tries of one request.
 pub const RETRY_TRIES: u32 = 7;
 /// What a run waits in all before second tries.

@@ -9,7 +9,7 @@ use brackup::config::{TargetKind, TargetOptions};
 use brackup::date::Utc;
 use brackup::provider::Bandwidth;
 use brackup::scheduler::Zone;
-use brackup::target::{Filesystem, Target, Way};
+use brackup::target::{Filesystem, Sftp, Target, Way};
 
 use crate::term::Failure;
 
@@ -44,6 +44,7 @@ pub(crate) fn open(
             let bucket = settings.bucket;
             (Box::new(brackup::target::S3::open(bucket, access_key, spool_dir(), way)?), None)
         }
+        TargetKind::Sftp(folder) => (Box::new(Sftp::open(*folder, spool_dir(), way)?), None),
         // `Config::target` and `target_from_url` hand out none of them.
         kind => {
             let _ = (spool_dir, way, kind);

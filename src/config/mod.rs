@@ -16,6 +16,7 @@ mod nearest;
 mod own;
 mod rules;
 mod s3;
+mod sftp;
 mod size;
 mod source;
 mod surroundings;
@@ -343,7 +344,7 @@ mod tests {
             ),
             (
                 "to=dav",
-                "target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon or S3",
+                "target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp",
                 "",
             ),
         ] {
@@ -363,7 +364,7 @@ mod tests {
         assert_eq!((error.kind(), error.is_no_such_target()), (ErrorKind::LaterType, false));
         assert_eq!(
             error.to_string(),
-            "~/.brackup.conf:2: target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon or S3"
+            "~/.brackup.conf:2: target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp"
         );
     }
 

@@ -8,17 +8,19 @@ use super::error::{Error, ErrorKind, listed, quoted};
 use super::findings::Findings;
 use super::nearest::did_you_mean;
 use super::s3::S3Settings;
+use super::sftp;
 use super::surroundings::Surroundings;
 use super::values::{Key, Values, idle, later, once};
-use crate::provider::Bandwidth;
+use crate::provider::{Bandwidth, SshFolder};
 
 const FILESYSTEM: &str = "Filesystem";
 /// Known by name, so that a configuration that has them can be read.
-const LATER: [&str; 4] = ["WebDAV", "GoogleDrive", "Sftp", "Brackup"];
+const LATER: [&str; 3] = ["WebDAV", "GoogleDrive", "Brackup"];
 const AMAZON: &str = "Amazon";
 /// The same under a name that says whom it is for.
 const S3: &str = "S3";
-const NOW: [&str; 3] = [FILESYSTEM, AMAZON, S3];
+const SFTP: &str = "Sftp";
+const NOW: [&str; 4] = [FILESYSTEM, AMAZON, S3, SFTP];
 const GONE: [&str; 3] = ["CloudFiles", "Riak", "GoogleAppEngine"];
 
 pub(super) const KEYS: &[Key] = &[
@@ -55,6 +57,8 @@ pub enum TargetKind {
     },
     /// A bucket.
     S3(Box<S3Settings>),
+    /// A folder on a server.
+    Sftp(Box<SshFolder>),
     /// A type that a later version will know. `Config::target` never hands it out.
     Later {
         /// As the documentation spells it.
@@ -67,6 +71,7 @@ impl fmt::Display for TargetKind {
         match self {
             Self::Filesystem { path } => write!(f, "the folder {}", path.display()),
             Self::S3(settings) => write!(f, "the bucket {} at {}", settings.bucket.name, settings.bucket.endpoint),
+            Self::Sftp(folder) => write!(f, "the folder {} on {}", folder.path.display(), folder.host),
             Self::Later { type_name } => write!(f, "of type {type_name}, which comes in a later version"),
         }
     }
@@ -93,9 +98,15 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
         let expected = |expected: String| Error::value("the target", text.as_bytes(), expected);
         Ok(TargetKind::S3(Box::new(S3Settings::from_url(rest, around).map_err(expected)?)))
     };
+    let server = || {
+        sftp::refuse_password(rest)?;
+        let expected = |expected: String| Error::value("the target", text.as_bytes(), expected);
+        Ok(TargetKind::Sftp(Box::new(sftp::from_url(rest, around).map_err(expected)?)))
+    };
     let kind = match known_type(type_name) {
         Ok(FILESYSTEM) => path(),
         Ok(AMAZON | S3) => bucket(),
+        Ok(SFTP) => server(),
         Ok(later) => Err(comes_later(later, text)),
         Err(error) => Err(error),
     };
@@ -128,6 +139,7 @@ impl TargetOptions {
                 TargetKind::Filesystem { path: path? }
             }
             Ok(AMAZON | S3) => TargetKind::S3(Box::new(S3Settings::read(values, is_parent, around, findings)?)),
+            Ok(SFTP) => TargetKind::Sftp(Box::new(sftp::read(values, is_parent, around, findings)?)),
             Ok(later) => {
                 let text = format!("{} is not read: type {later} comes in a later version", values.title);
                 findings.note(values.lines.0, &text);
@@ -153,7 +165,7 @@ impl TargetOptions {
                 let hint = "`cargo build --release --features s3` makes one with it; docs/TARGETS.md has more";
                 Err(Error::new(ErrorKind::LaterType, found).with_hint(Some(hint.into())))
             }
-            TargetKind::Filesystem { .. } | TargetKind::S3(_) => Ok(()),
+            TargetKind::Filesystem { .. } | TargetKind::S3(_) | TargetKind::Sftp(_) => Ok(()),
             TargetKind::Later { type_name } => Err(comes_later(type_name, &self.name)),
         }
     }
@@ -171,7 +183,7 @@ fn known_type(text: &str) -> Result<&'static str, Error> {
     }
     if is(&"Ftp") {
         let error = wrong("type Ftp sends passwords and names in clear text".into());
-        let hint = "Sftp and WebDAV do what Ftp did and come in a later version";
+        let hint = "type = Sftp does what Ftp did, and so will WebDAV in a later version";
         return Err(error.with_hint(Some(hint.into())));
     }
     let hint = did_you_mean(text, NOW.into_iter().chain(LATER));
@@ -226,7 +238,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon or S3"
+                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp"
                 )
             );
         }
@@ -255,27 +267,27 @@ mod tests {
             ),
             (
                 "ftp_host = x\ntype = Ftp",
-                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon or S3",
-                Some("Sftp and WebDAV do what Ftp did and come in a later version"),
+                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3 or Sftp",
+                Some("type = Sftp does what Ftp did, and so will WebDAV in a later version"),
             ),
             (
                 "type = CloudFiles",
-                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon or S3",
+                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon, S3 or Sftp",
                 None,
             ),
             (
                 "type = riak",
-                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon or S3",
+                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon, S3 or Sftp",
                 None,
             ),
             (
                 "type = GoogleAppEngine",
-                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon or S3",
+                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon, S3 or Sftp",
                 None,
             ),
             (
                 "type = Filesytem",
-                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon or S3; WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
+                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon, S3 or Sftp; WebDAV, GoogleDrive and Brackup come in a later version",
                 Some("did you mean \"Filesystem\"?"),
             ),
         ] {
@@ -335,17 +347,21 @@ mod tests {
             ),
             ("filesystem://nas/b", "the target is \"filesystem://nas/b\", expected filesystem: and a path and no host"),
             (
-                "sftp:x",
-                "target \"sftp:x\" is of type Sftp, which comes in a later version, expected Filesystem, Amazon or S3",
+                "webdav:x",
+                "target \"webdav:x\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp",
             ),
             (
                 "s3:bucket",
                 "the target is \"s3:bucket\", expected s3://host/bucket or s3://host/bucket/prefix; s3:http://host/bucket without TLS",
             ),
-            ("ftp:x", "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon or S3"),
+            (
+                "sftp:x",
+                "the target is \"sftp:x\", expected sftp://user@host:port/path, without a password; /~/path is a path below home",
+            ),
+            ("ftp:x", "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3 or Sftp"),
             (
                 "nas:/x",
-                "unknown type \"nas\", expected Filesystem, Amazon or S3; WebDAV, GoogleDrive, Sftp and Brackup come in a later version",
+                "unknown type \"nas\", expected Filesystem, Amazon, S3 or Sftp; WebDAV, GoogleDrive and Brackup come in a later version",
             ),
         ] {
             assert_eq!(url(text).unwrap().unwrap_err().to_string(), told);

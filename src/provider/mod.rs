@@ -4,8 +4,10 @@ mod access_key;
 mod bandwidth;
 mod bucket;
 mod endpoint;
+mod ssh_folder;
 
 pub use access_key::AccessKey;
 pub use bandwidth::{Bandwidth, Span};
 pub use bucket::Bucket;
 pub use endpoint::Endpoint;
+pub use ssh_folder::SshFolder;

@@ -12,11 +12,10 @@ mod filesystem;
 mod http;
 mod id;
 mod name;
-#[cfg(feature = "http")]
 mod retry;
 #[cfg(feature = "s3")]
 mod s3;
-#[cfg(feature = "http")]
+mod sftp;
 mod spool;
 mod stage;
 #[cfg(feature = "http")]
@@ -29,6 +28,7 @@ pub use filesystem::Filesystem;
 pub use name::{BackupName, ObjectName};
 #[cfg(feature = "s3")]
 pub use s3::S3;
+pub use sftp::{Pace, Sftp};
 pub use stage::{Finished, Stage};
 pub use way::Way;
 

@@ -43,9 +43,23 @@ impl Retry {
         Self { first_wait: FIRST_WAIT, budget: Mutex::new(Duration::from_secs(RETRY_BUDGET_SECONDS)), way }
     }
 
+    /// Another wait before the second try.
+    pub(super) fn beginning_with(self, first_wait: Duration) -> Self {
+        Self { first_wait, ..self }
+    }
+
     /// Calls until it succeeds, fails for good, or there have been enough tries. The function is told how many came before.
-    pub(super) fn run<T>(&self, mut attempt: impl FnMut(u32) -> Result<T, Failed>) -> Result<T, Error> {
-        let mut tried = 0;
+    pub(super) fn run<T>(&self, attempt: impl FnMut(u32) -> Result<T, Failed>) -> Result<T, Error> {
+        self.go_on(|| 0, attempt)
+    }
+
+    /// The same for what goes on where it was: tries are counted from the last one that got farther than those before.
+    pub(super) fn go_on<T>(
+        &self,
+        so_far: impl Fn() -> u64,
+        mut attempt: impl FnMut(u32) -> Result<T, Failed>,
+    ) -> Result<T, Error> {
+        let (mut tried, mut farthest) = (0, so_far());
         // What is begun after that has one try, and is told what came of it.
         let was_stopped = self.way.is_stopped();
         loop {
@@ -54,6 +68,9 @@ impl Retry {
                 Err(Failed::ForGood(error)) => return Err(error),
                 Err(Failed::ForNow(error, wish)) => (error, wish),
             };
+            if so_far() > farthest {
+                (tried, farthest) = (0, so_far());
+            }
             tried += 1;
             if tried >= RETRY_TRIES || !self.wait(tried, wish) {
                 let error = error.after_tries(tried);
@@ -95,6 +112,8 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn retry() -> Retry {
@@ -130,6 +149,20 @@ mod tests {
         });
         assert_eq!(calls, RETRY_TRIES);
         assert_eq!(failed.unwrap_err().to_string(), format!("no answer, {RETRY_TRIES} times"));
+    }
+
+    #[test]
+    fn what_gets_farther_begins_to_count_anew() {
+        let (calls, reached) = (Cell::new(0), Cell::new(0));
+        let attempt = |_| {
+            calls.set(calls.get() + 1);
+            // Stands still from the tenth call on.
+            reached.set(calls.get().min(10));
+            Err::<(), _>(Failed::ForNow(error("cut"), None))
+        };
+        let failed = retry().go_on(|| u64::from(reached.get()), attempt);
+        assert!(failed.is_err());
+        assert_eq!(calls.get(), 10 + RETRY_TRIES - 1);
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Spool {
         Ok(Finished::of_file(file, bytes.len() as u64, Sha1::of(bytes)))
     }
 
-    fn file(&self) -> Result<File, Error> {
+    /// A file without a name.
+    pub(super) fn file(&self) -> Result<File, Error> {
         let file = fsutil::create_private_directory(&self.folder).and_then(|()| fsutil::unnamed_file(&self.folder));
         file.map_err(|error| self.failed(error))
     }

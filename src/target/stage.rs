@@ -97,7 +97,6 @@ pub struct Finished {
 
 impl Finished {
     /// A file that is complete already.
-    #[cfg(feature = "http")]
     pub(super) fn of_file(file: File, length: u64, sha1: Sha1) -> Self {
         Self { file, path: None, length, sha1 }
     }

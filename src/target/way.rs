@@ -1,5 +1,6 @@
 //! The way to a server: how fast it may be used, and whether there is still time for it. All bytes of a body pass here.
 
+#[cfg(feature = "http")]
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -7,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a transfer that is under way may go on when the run is to stop: on a fast line it ends, on a slow one it is given up.
+#[cfg(feature = "http")]
 const GRACE: Duration = Duration::from_secs(5);
 /// The rate is asked for again after this.
 const RATE_FOR: Duration = Duration::from_secs(1);
 /// How long a signal may have to wait.
 const SLICE: Duration = Duration::from_millis(50);
 /// The most that is read at once, so that a slow line is used evenly.
+#[cfg(feature = "http")]
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// Bytes a second now; nothing: as fast as it goes.
@@ -54,7 +57,15 @@ impl Way {
         !self.is_stopped()
     }
 
+    /// So many bytes have gone this way: waits as long as the rate asks for.
+    pub(super) fn passed(&self, bytes: usize) {
+        if let Some(throttle) = &self.throttle {
+            self.wait(throttle.take(bytes, Instant::now()));
+        }
+    }
+
     /// A body that goes this way.
+    #[cfg(feature = "http")]
     pub(super) fn carry<R: Read>(&self, body: R) -> Carried<R> {
         Carried { body, way: self.clone(), stop_seen: None }
     }
@@ -67,21 +78,22 @@ impl std::fmt::Debug for Way {
 }
 
 /// See [`Way::carry`].
+#[cfg(feature = "http")]
 pub(super) struct Carried<R> {
     body: R,
     way: Way,
     stop_seen: Option<Instant>,
 }
 
+#[cfg(feature = "http")]
 impl<R: Read> Read for Carried<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.way.is_stopped() && self.stop_seen.get_or_insert_with(Instant::now).elapsed() > GRACE {
             return Err(io::Error::other("interrupted"));
         }
-        let Some(throttle) = &self.way.throttle else { return self.body.read(buffer) };
-        let most = buffer.len().min(PIECE_BYTES);
+        let most = if self.way.throttle.is_some() { buffer.len().min(PIECE_BYTES) } else { buffer.len() };
         let read = self.body.read(&mut buffer[..most])?;
-        self.way.wait(throttle.take(read, Instant::now()));
+        self.way.passed(read);
         Ok(read)
     }
 }
@@ -165,6 +177,7 @@ mod tests {
         assert_eq!(calls.load(Ordering::Relaxed), 2);
     }
 
+    #[cfg(feature = "http")]
     #[test]
     fn a_body_is_whole_and_ends_some_time_after_a_stop() {
         let stop = Arc::new(AtomicBool::new(false));

@@ -41,6 +41,8 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("aes_gcm::", &["src/seal/"], "as hpke"),
     ("chacha20poly1305::", &["src/seal/"], "as hpke"),
     ("Sealed::by_the_envelope", &["src/seal/"], "I5: only the envelope makes sealed bytes"),
+    ("Command::new(", &["src/target/sftp/ssh.rs"], "no other program is started"),
+    ("nix::poll::", &["src/target/sftp/ssh.rs"], "its pipes are waited for there"),
     ("println!", &[], "stdout is data and stderr talk: src/term.rs has both"),
     ("eprintln!", &[], "as println!"),
     ("print!", &[], "as println!"),

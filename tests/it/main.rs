@@ -62,6 +62,12 @@ mod s3_answers;
 mod serve;
 /// What packages make a service of.
 mod service;
+/// SFTP.
+mod sftp;
+/// What a server of SFTP, or ssh, might answer and should not.
+mod sftp_answers;
+/// The program with a target on a server of SFTP.
+mod sftp_program;
 /// Trees, boxes, targets and programs to test with.
 mod support;
 /// A small tree, as text.

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Which way, and after how many bytes.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,10 @@ pub(crate) enum Cut {
     Request(usize),
     /// On the way back: the server has done what was asked.
     Answer(usize),
+    /// Not cut: after so many bytes on the way to the server no more pass, and nobody is told.
+    Hold(usize),
+    /// Not cut: what goes to the server goes slowly.
+    Slow,
 }
 
 /// Until it is dropped, connections to its port go on to another.
@@ -37,9 +42,8 @@ impl Cutter {
                     let cut = shared.lock().unwrap().pop();
                     let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                     let (to, back) = match cut {
-                        Some(Cut::Request(bytes)) => (bytes, usize::MAX),
-                        Some(Cut::Answer(bytes)) => (usize::MAX, bytes),
-                        None => (usize::MAX, usize::MAX),
+                        Some(to @ (Cut::Request(_) | Cut::Hold(_) | Cut::Slow)) => (Some(to), None),
+                        back => (None, back),
                     };
                     pass(client.try_clone().unwrap(), server.try_clone().unwrap(), to);
                     pass(server, client, back);
@@ -49,6 +53,11 @@ impl Cutter {
         Self { port, cuts }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    #[cfg(feature = "s3")]
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -73,7 +82,11 @@ impl Drop for Cutter {
 }
 
 /// Passes on what comes, up to so many bytes; then both ends are cut.
-fn pass(mut from: TcpStream, mut to: TcpStream, most: usize) {
+fn pass(mut from: TcpStream, mut to: TcpStream, cut: Option<Cut>) {
+    let most = match cut {
+        Some(Cut::Request(bytes) | Cut::Answer(bytes) | Cut::Hold(bytes)) => bytes,
+        Some(Cut::Slow) | None => usize::MAX,
+    };
     std::thread::Builder::new()
         .spawn(move || {
             let (mut left, mut buffer) = (most, vec![0; 16 * 1024]);
@@ -84,8 +97,14 @@ fn pass(mut from: TcpStream, mut to: TcpStream, most: usize) {
                     break;
                 }
                 left -= read;
+                if matches!(cut, Some(Cut::Slow)) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
             }
-            if left == 0 {
+            if matches!(cut, Some(Cut::Hold(_))) && left == 0 {
+                // Until the client gives up.
+                while from.read(&mut buffer).is_ok_and(|read| read > 0) {}
+            } else if left == 0 {
                 let _ = from.shutdown(Shutdown::Both);
                 let _ = to.shutdown(Shutdown::Both);
             } else {

@@ -2,8 +2,8 @@
 //! binary, and targets that count, fail or stop.
 
 mod box_root;
-#[cfg(feature = "s3")]
 mod cutter;
+pub(crate) mod fake_ssh;
 mod mount;
 mod nas;
 mod place;
@@ -12,13 +12,13 @@ mod program;
 mod scripted;
 mod sealed;
 mod service;
+mod sshd;
 mod targets;
 mod tree;
 #[cfg(feature = "s3")]
 mod weed;
 
 pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
-#[cfg(feature = "s3")]
 pub(crate) use cutter::{Cut, Cutter};
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
@@ -28,6 +28,7 @@ pub(crate) use program::{Program, code, stderr};
 pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
+pub(crate) use sshd::{Sshd, free_port, known, new_key, quick};
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 #[cfg(feature = "s3")]
