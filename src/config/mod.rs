@@ -21,6 +21,7 @@ mod size;
 mod source;
 mod surroundings;
 mod target;
+mod trust;
 mod values;
 
 use std::path::{Path, PathBuf};

@@ -8,10 +8,11 @@ use super::error::{Error, ErrorKind, quoted};
 use super::findings::Findings;
 use super::size::parse_size_within;
 use super::surroundings::Surroundings;
+use super::trust;
 use super::values::{Key, Values, flag, idle, later, once, text};
 use crate::fsutil;
 use crate::limits::KEY_FILE_BYTES_MAX;
-use crate::provider::{AccessKey, Bucket, Endpoint};
+use crate::provider::{AccessKey, Bucket, Endpoint, Trust};
 
 const AMAZON_REGION: &str = "us-east-1";
 
@@ -31,6 +32,7 @@ pub(super) const KEYS: &[Key] = &[
     once("storage_class"),
     once("server_side_encryption"),
     once("tls_ca"),
+    once("tls_pin"),
     once("inherit"),
     later("keep_backups", "it comes with prune"),
     idle("inventorydb_file", "what is stored is remembered in state_dir"),
@@ -70,7 +72,7 @@ impl S3Settings {
             parse_size_within(text(value)?, Bucket::PART_BYTES_MIN, Bucket::PART_BYTES_MAX)
         });
         let part_bytes = part_bytes.unwrap_or(Bucket::PART_BYTES);
-        let ca_file = values.path("tls_ca", around, findings);
+        let trust = trust::read(values, around, findings);
         let access_key = Self::of_the_section(values, findings);
         if name.is_none() && !is_parent && !values.has("bucket") {
             values.missing("bucket", "bucket = the name of a bucket that is there", findings);
@@ -82,7 +84,7 @@ impl S3Settings {
         let path_style = path_style.unwrap_or_else(|| endpoint.is_some() || name.contains('.'));
         let endpoint = endpoint.unwrap_or_else(|| Endpoint::https(format!("s3.{region}.amazonaws.com")));
         let bucket =
-            Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, part_bytes, ca_file };
+            Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, part_bytes, trust };
         Some(Self { bucket, access_key })
     }
 
@@ -132,7 +134,7 @@ impl S3Settings {
             storage_class: None,
             encryption: None,
             part_bytes: Bucket::PART_BYTES,
-            ca_file: None,
+            trust: Trust::System,
         };
         Ok(Self { bucket, access_key: None })
     }

@@ -1,8 +1,6 @@
 //! A bucket of S3, and what is asked of it.
 
-use std::path::PathBuf;
-
-use super::Endpoint;
+use super::{Endpoint, Trust};
 
 const NAME_BYTES_MAX: usize = 255;
 const PREFIX_BYTES_MAX: usize = 256;
@@ -26,8 +24,8 @@ pub struct Bucket {
     pub encryption: Option<String>,
     /// An object that is longer goes in parts of this length.
     pub part_bytes: u64,
-    /// Certificates that are trusted, in place of the system's.
-    pub ca_file: Option<PathBuf>,
+    /// Whose certificates are.
+    pub trust: Trust,
 }
 
 impl Bucket {

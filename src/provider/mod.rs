@@ -5,9 +5,11 @@ mod bandwidth;
 mod bucket;
 mod endpoint;
 mod ssh_folder;
+mod trust;
 
 pub use access_key::AccessKey;
 pub use bandwidth::{Bandwidth, Span};
 pub use bucket::Bucket;
 pub use endpoint::Endpoint;
 pub use ssh_folder::SshFolder;
+pub use trust::{Pin, Trust};

@@ -19,6 +19,8 @@ mod sftp;
 mod spool;
 mod stage;
 #[cfg(feature = "http")]
+mod tls;
+#[cfg(feature = "http")]
 mod upload;
 // Without providers over a network nothing waits and nothing is sent.
 #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "there is the type only"))]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use brackup::digest::Sha1;
-use brackup::provider::{AccessKey, Bucket, Endpoint};
+use brackup::provider::{AccessKey, Bucket, Endpoint, Trust};
 use brackup::target::{ErrorKind, ObjectName, S3, Target as _, Way};
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ pub(crate) fn bucket(endpoint: &str, name: &str, prefix: &str) -> Bucket {
         storage_class: None,
         encryption: None,
         part_bytes: Bucket::PART_BYTES_MIN,
-        ca_file: None,
+        trust: Trust::System,
     }
 }
 

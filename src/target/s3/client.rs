@@ -53,7 +53,7 @@ impl Client {
             let why = format!("the endpoint {} has no TLS, and a session token is sent as it is", bucket.endpoint);
             return Err(not_usable(why, "write it like endpoint = https://s3.example.com"));
         }
-        let http = Http::new(bucket.endpoint.is_tls(), bucket.ca_file.as_deref(), way)?;
+        let http = Http::new(bucket.endpoint.is_tls(), &bucket.trust, way)?;
         let authority = bucket.endpoint.authority();
         let (host, base) = if bucket.path_style {
             (authority.to_owned(), format!("/{}", encode(&bucket.name)))
