@@ -50,6 +50,7 @@ pub(super) fn total(answer: &Answer) -> Option<u64> {
 
 #[derive(PartialEq, Eq)]
 struct Begun {
+    /// Without its mark if it was weak.
     etag: Option<String>,
     total: u64,
 }
@@ -62,6 +63,8 @@ pub(super) struct Body<'a> {
     left: u64,
     /// Of the object that was begun: another one would not fit on.
     begun: Option<Begun>,
+    /// Its tag, if that may be asked for.
+    strong: Option<String>,
     answer: Option<Box<dyn Read>>,
     /// Cuts since the last byte came.
     cuts: u32,
@@ -70,7 +73,7 @@ pub(super) struct Body<'a> {
 impl<'a> Body<'a> {
     /// Asks at the first read.
     pub(super) fn new(from: &'a dyn Ranged, name: String, offset: u64, length: u64) -> Self {
-        Self { from, name, offset, left: length, begun: None, answer: None, cuts: 0 }
+        Self { from, name, offset, left: length, begun: None, strong: None, answer: None, cuts: 0 }
     }
 
     /// Asks at once, so that an object that is not there is told.
@@ -83,8 +86,8 @@ impl<'a> Body<'a> {
     }
 
     fn connect(&mut self) -> Result<(), Error> {
-        let etag = self.begun.as_ref().and_then(|begun| begun.etag.as_deref()).filter(|etag| !etag.starts_with("W/"));
-        let answer = self.from.retry().run(|_| self.from.part(&self.name, self.offset, self.left, etag))?;
+        let strong = self.strong.as_deref();
+        let answer = self.from.retry().run(|_| self.from.part(&self.name, self.offset, self.left, strong))?;
         let other = |why: &str| {
             let what = self.from.what("read", &self.name);
             Error::new(ErrorKind::Corrupt, format!("{what}: {why}"))
@@ -97,7 +100,11 @@ impl<'a> Body<'a> {
             return Ok(());
         };
         let total = total(&answer).ok_or_else(|| other("the server does not tell its length"))?;
-        let now = Begun { etag: header(&answer, "etag").map(str::to_owned), total };
+        // A tag that was weak, as Apache's are for a second, may be strong when it is asked for again (RFC 9110, 8.8.3.2).
+        let etag = header(&answer, "etag");
+        let opaque = etag.map(|etag| etag.strip_prefix("W/").unwrap_or(etag).to_owned());
+        let now = Begun { etag: opaque, total };
+        self.strong = etag.filter(|etag| !etag.starts_with("W/")).map(str::to_owned);
         if self.begun.as_ref().is_some_and(|begun| *begun != now) {
             return Err(other("it became another one while it was read"));
         }
