@@ -86,7 +86,7 @@ fn a_wire_that_is_cut_costs_time_only(weed: &Weed) {
         &[Cut::Request(100)][..],
         &[Cut::Request(1_000_000), Cut::Request(2_500_000)],
         // Stored, and nobody heard of it: the second try finds it there.
-        &[Cut::Answer(1)],
+        &[Cut::AnswerTo("PUT ")],
         &[Cut::Answer(20), Cut::Answer(20)],
     ]
     .iter()

@@ -2,8 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Which way, and after how many bytes.
@@ -13,6 +13,8 @@ pub(crate) enum Cut {
     Request(usize),
     /// On the way back: the server has done what was asked.
     Answer(usize),
+    /// Before the answer to the first request that begins so: it was done, and nobody heard of it.
+    AnswerTo(&'static str),
     /// Not cut: after so many bytes on the way to the server no more pass, and nobody is told.
     Hold(usize),
     /// Not cut: what goes to the server goes slowly.
@@ -45,8 +47,17 @@ impl Cutter {
                         Some(to @ (Cut::Request(_) | Cut::Hold(_) | Cut::Slow)) => (Some(to), None),
                         back => (None, back),
                     };
-                    pass(client.try_clone().unwrap(), server.try_clone().unwrap(), to);
-                    pass(server, client, back);
+                    let word = if let Some(Cut::AnswerTo(word)) = cut { word } else { "" };
+                    let heard = Arc::<AtomicBool>::default();
+                    let tells = heard.clone();
+                    // A head comes in one piece: it was written in one.
+                    let hear = move |bytes: &[u8]| {
+                        let is_it = !word.is_empty() && bytes.windows(word.len()).any(|part| part == word.as_bytes());
+                        tells.fetch_or(is_it, Ordering::SeqCst);
+                        false
+                    };
+                    pass(client.try_clone().unwrap(), server.try_clone().unwrap(), to, hear);
+                    pass(server, client, back, move |_| heard.load(Ordering::SeqCst));
                 }
             })
             .unwrap();
@@ -57,7 +68,7 @@ impl Cutter {
         self.port
     }
 
-    #[cfg(feature = "s3")]
+    #[cfg(feature = "http")]
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -81,11 +92,11 @@ impl Drop for Cutter {
     }
 }
 
-/// Passes on what comes, up to so many bytes; then both ends are cut.
-fn pass(mut from: TcpStream, mut to: TcpStream, cut: Option<Cut>) {
+/// Passes on what comes, up to so many bytes, or to where it is to end; then both ends are cut.
+fn pass(mut from: TcpStream, mut to: TcpStream, cut: Option<Cut>, ends: impl Fn(&[u8]) -> bool + Send + 'static) {
     let most = match cut {
         Some(Cut::Request(bytes) | Cut::Answer(bytes) | Cut::Hold(bytes)) => bytes,
-        Some(Cut::Slow) | None => usize::MAX,
+        Some(Cut::AnswerTo(_) | Cut::Slow) | None => usize::MAX,
     };
     std::thread::Builder::new()
         .spawn(move || {
@@ -93,6 +104,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, cut: Option<Cut>) {
             while left > 0 {
                 let Ok(read @ 1..) = from.read(&mut buffer) else { break };
                 let read = read.min(left);
+                if ends(&buffer[..read]) {
+                    left = 0;
+                    break;
+                }
                 if to.write_all(&buffer[..read]).is_err() {
                     break;
                 }

@@ -2,13 +2,17 @@
 //! binary, and targets that count, fail or stop.
 
 mod box_root;
+#[cfg(feature = "http")]
+mod certificate;
 mod cutter;
 pub(crate) mod fake_ssh;
 mod mount;
 mod nas;
 mod place;
+#[cfg(feature = "http")]
+mod ports;
 mod program;
-#[cfg(feature = "s3")]
+#[cfg(feature = "http")]
 mod scripted;
 mod sealed;
 mod service;
@@ -24,7 +28,7 @@ pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;
 pub(crate) use program::{Program, code, stderr};
-#[cfg(feature = "s3")]
+#[cfg(feature = "http")]
 pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;

@@ -1,7 +1,7 @@
 //! SeaweedFS, a server of S3 that nobody here wrote. `tests/servers` installs it.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::Place;
+use super::certificate::Certificate;
+use super::ports::free_ports;
 
 /// Keys of this server, which is gone when the test is.
 pub(crate) const ACCESS_KEY: &str = "AKTESTTESTTEST";
@@ -49,17 +51,7 @@ impl Weed {
         }
         let folder = TempDir::new().unwrap();
         let [s3, https, master, volume, filer] = free_ports();
-        let (certificate, key) = (folder.path().join("server.pem"), folder.path().join("server.key"));
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-            .args(["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
-            .arg(&key)
-            .arg("-out")
-            .arg(&certificate)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let Certificate { certificate, key } = Certificate::of_its_own(folder.path());
         let identities = format!(
             r#"{{"identities":[{{"name":"admin","credentials":[{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
         );
@@ -189,23 +181,4 @@ impl Place for Bucket<'_> {
     fn vanish(&self) {
         self.weed.shell(&format!("s3.bucket.delete -name {}", self.name));
     }
-}
-
-/// Ports that are free, with the port 10,000 above each, where the server has its other protocol. All are below those that the kernel
-/// gives to connections.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let mut taken = Vec::new();
-    let ports = std::array::from_fn(|_| {
-        let mut port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() % 10_000 + 12_000;
-        loop {
-            let both = [port, port + 10_000].map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
-            if let [Some(one), Some(other)] = both {
-                taken.extend([one, other]);
-                return port;
-            }
-            port = (port + 7) % 10_000 + 12_000;
-        }
-    });
-    drop(taken);
-    ports
 }
