@@ -76,6 +76,15 @@ impl Utc {
         (valid && Self::from_unix(date.to_unix()) == date).then_some(date)
     }
 
+    /// Parses `Thu, 26 Nov 2026 02:49:18 GMT`, as HTTP has it (RFC 9110, IMF-fixdate). The name of the day is not looked at.
+    pub fn parse_http(text: &str) -> Option<Self> {
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (_, rest) = text.split_once(", ")?;
+        let [day, month, year, time, "GMT"] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let month = MONTHS.iter().position(|name| *name == month)? + 1;
+        Self::parse(&format!("{year}-{month:02}-{day}T{time}"))
+    }
+
     /// `20261123`, as in the name of a backup.
     pub fn yyyymmdd(self) -> String {
         format!("{:04}{:02}{:02}", self.year, self.month, self.day)
@@ -109,6 +118,15 @@ mod tests {
         ] {
             assert_eq!(Utc::from_unix(unix).to_string(), text);
             assert_eq!(Utc::parse(text).map(Utc::to_unix), Some(unix));
+        }
+    }
+
+    #[test]
+    fn days_of_http() {
+        let text = "Thu, 26 Nov 2026 02:49:18 GMT";
+        assert_eq!(Utc::parse_http(text).map(|utc| utc.to_string()).as_deref(), Some("2026-11-26T02:49:18Z"));
+        for wrong in ["", "26 Nov 2026 02:49:18 GMT", "Thu, 26 Nov 2026 02:49:18 CET", "Thu, 26-Nov-26 02:49:18 GMT"] {
+            assert_eq!(Utc::parse_http(wrong), None, "{wrong}");
         }
     }
 

@@ -59,6 +59,12 @@ pub const SFTP_PACKET_BYTES_MAX: usize = 256 * 1024;
 pub const SSH_WORDS_BYTES_MAX: usize = 4096;
 /// Names in a folder on a server that are read before it is given up.
 pub const LISTED_NAMES_MAX: usize = 10_000_000;
+/// One listing of a WebDAV server, which has no pages: ten million names.
+pub const LISTING_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// Bytes of one tag or one text of it, which are in memory together.
+pub const XML_EVENT_BYTES_MAX: usize = 64 * 1024;
+/// The text of one element: a name, percent-encoded.
+pub const XML_TEXT_BYTES_MAX: usize = 8 * 1024;
 /// Tries of one request.
 pub const RETRY_TRIES: u32 = 7;
 /// What a run waits in all before second tries.

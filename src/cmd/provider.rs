@@ -45,6 +45,12 @@ pub(crate) fn open(
             (Box::new(brackup::target::S3::open(bucket, access_key, spool_dir(), way)?), None)
         }
         TargetKind::Sftp(folder) => (Box::new(Sftp::open(*folder, spool_dir(), way)?), None),
+        #[cfg(feature = "webdav")]
+        TargetKind::WebDav(settings) => {
+            let login = settings.find_login(&brackup::config::Surroundings::of_process())?;
+            let collection = settings.collection;
+            (Box::new(brackup::target::WebDav::open(collection, login, spool_dir(), way)?), None)
+        }
         // `Config::target` and `target_from_url` hand out none of them.
         kind => {
             let _ = (spool_dir, way, kind);

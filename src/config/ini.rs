@@ -168,7 +168,8 @@ fn without_comment(line: &[u8]) -> &[u8] {
 
 fn bogus(line: &[u8]) -> Error {
     // `aws_secret_access_key: …` is a line that has the wrong sign and the right secret.
-    let is_secret = line.windows(6).any(|word| word.eq_ignore_ascii_case(b"secret"));
+    let has = |what: &[u8]| line.windows(what.len()).any(|word| word.eq_ignore_ascii_case(what));
+    let is_secret = has(b"secret") || has(b"password");
     let shown = if is_secret { "that has a secret".into() } else { quoted(line) };
     Error::new(ErrorKind::Syntax, format!("the line {shown}"))
 }

@@ -23,6 +23,7 @@ mod surroundings;
 mod target;
 mod trust;
 mod values;
+mod webdav;
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,7 @@ pub use self::size::parse_size;
 pub use self::source::{Compress, Padding, SourceOptions};
 pub use self::surroundings::Surroundings;
 pub use self::target::{TargetKind, TargetOptions, target_from_url};
+pub use self::webdav::WebDavSettings;
 
 /// One configuration file, read and checked.
 #[derive(Clone, Debug)]
@@ -328,14 +330,14 @@ mod tests {
         let text = "[JOB:nightly]\nfrom=proj\nto=raidbackups\nat=02:30\n";
         let config = parse(&format!("{text}{ORIGINAL}")).unwrap();
         assert_eq!(config.jobs[0].pairs().collect::<Vec<_>>(), [("proj", "raidbackups")]);
-        let later = "[TARGET:dav]\ntype=WebDAV\n";
+        let later = "[TARGET:drive]\ntype=GoogleDrive\n";
         for (line, told, hint) in [
             ("from=prj", "there is no source \"prj\", expected proj or bradfitz", "did you mean \"proj\"?"),
             ("from=music", "there is no source \"music\", expected proj or bradfitz", "add a section [SOURCE:music]"),
-            ("to=usb", "there is no target \"usb\", expected dav or raidbackups", "add a section [TARGET:usb]"),
+            ("to=usb", "there is no target \"usb\", expected drive or raidbackups", "add a section [TARGET:usb]"),
             (
                 "to=filesystem:/raid",
-                "there is no target \"filesystem:/raid\", expected dav or raidbackups",
+                "there is no target \"filesystem:/raid\", expected drive or raidbackups",
                 "a folder needs a section [TARGET:name] of its own",
             ),
             (
@@ -344,8 +346,8 @@ mod tests {
                 "`brackup keygen` makes a secret key and prints its recipient",
             ),
             (
-                "to=dav",
-                "target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp",
+                "to=drive",
+                "target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp",
                 "",
             ),
         ] {
@@ -359,13 +361,13 @@ mod tests {
 
     #[test]
     fn a_later_target_is_read_but_not_handed_out() {
-        let config = parse("\n[TARGET:dav]\ntype=WebDAV\nurl=x").unwrap();
+        let config = parse("\n[TARGET:drive]\ntype=GoogleDrive\nfolder=x").unwrap();
         assert_eq!(config.targets.len(), 1);
-        let error = config.target("dav").unwrap_err();
+        let error = config.target("drive").unwrap_err();
         assert_eq!((error.kind(), error.is_no_such_target()), (ErrorKind::LaterType, false));
         assert_eq!(
             error.to_string(),
-            "~/.brackup.conf:2: target \"dav\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp"
+            "~/.brackup.conf:2: target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp"
         );
     }
 

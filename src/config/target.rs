@@ -11,16 +11,20 @@ use super::s3::S3Settings;
 use super::sftp;
 use super::surroundings::Surroundings;
 use super::values::{Key, Values, idle, later, once};
+use super::webdav::WebDavSettings;
 use crate::provider::{Bandwidth, SshFolder};
 
 const FILESYSTEM: &str = "Filesystem";
 /// Known by name, so that a configuration that has them can be read.
-const LATER: [&str; 3] = ["WebDAV", "GoogleDrive", "Brackup"];
+const LATER: [&str; 2] = ["GoogleDrive", "Brackup"];
 const AMAZON: &str = "Amazon";
 /// The same under a name that says whom it is for.
 const S3: &str = "S3";
+const WEBDAV: &str = "WebDAV";
+/// An address of WebDAV over TLS, as its clients know it; no type.
+const WEBDAVS: &str = "webdavs";
 const SFTP: &str = "Sftp";
-const NOW: [&str; 4] = [FILESYSTEM, AMAZON, S3, SFTP];
+const NOW: [&str; 5] = [FILESYSTEM, AMAZON, S3, WEBDAV, SFTP];
 const GONE: [&str; 3] = ["CloudFiles", "Riak", "GoogleAppEngine"];
 
 pub(super) const KEYS: &[Key] = &[
@@ -59,6 +63,8 @@ pub enum TargetKind {
     S3(Box<S3Settings>),
     /// A folder on a server.
     Sftp(Box<SshFolder>),
+    /// A folder of a server.
+    WebDav(Box<WebDavSettings>),
     /// A type that a later version will know. `Config::target` never hands it out.
     Later {
         /// As the documentation spells it.
@@ -72,6 +78,7 @@ impl fmt::Display for TargetKind {
             Self::Filesystem { path } => write!(f, "the folder {}", path.display()),
             Self::S3(settings) => write!(f, "the bucket {} at {}", settings.bucket.name, settings.bucket.endpoint),
             Self::Sftp(folder) => write!(f, "the folder {} on {}", folder.path.display(), folder.host),
+            Self::WebDav(settings) => write!(f, "the folder {}", settings.collection),
             Self::Later { type_name } => write!(f, "of type {type_name}, which comes in a later version"),
         }
     }
@@ -103,10 +110,13 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
         let expected = |expected: String| Error::value("the target", text.as_bytes(), expected);
         Ok(TargetKind::Sftp(Box::new(sftp::from_url(rest, around).map_err(expected)?)))
     };
+    let folder = |is_tls| Ok(TargetKind::WebDav(Box::new(WebDavSettings::from_url(is_tls, rest)?)));
     let kind = match known_type(type_name) {
+        _ if type_name.eq_ignore_ascii_case(WEBDAVS) => folder(true),
         Ok(FILESYSTEM) => path(),
         Ok(AMAZON | S3) => bucket(),
         Ok(SFTP) => server(),
+        Ok(WEBDAV) => folder(false),
         Ok(later) => Err(comes_later(later, text)),
         Err(error) => Err(error),
     };
@@ -140,6 +150,7 @@ impl TargetOptions {
             }
             Ok(AMAZON | S3) => TargetKind::S3(Box::new(S3Settings::read(values, is_parent, around, findings)?)),
             Ok(SFTP) => TargetKind::Sftp(Box::new(sftp::read(values, is_parent, around, findings)?)),
+            Ok(WEBDAV) => TargetKind::WebDav(Box::new(WebDavSettings::read(values, is_parent, around, findings)?)),
             Ok(later) => {
                 let text = format!("{} is not read: type {later} comes in a later version", values.title);
                 findings.note(values.lines.0, &text);
@@ -156,16 +167,17 @@ impl TargetOptions {
 
     /// An error if this version cannot store to it.
     pub(super) fn check_usable(&self) -> Result<(), Error> {
+        let built_without = |what: &str, feature: &str| {
+            let name = quoted(self.name.as_bytes());
+            let found = format!("target {name} is {what}, and this program was built without that");
+            let hint =
+                format!("`cargo build --release --features {feature}` makes one with it; docs/TARGETS.md has more");
+            Err(Error::new(ErrorKind::LaterType, found).with_hint(Some(hint)))
+        };
         match &self.kind {
-            TargetKind::S3(_) if !cfg!(feature = "s3") => {
-                let found = format!(
-                    "target {} is a bucket, and this program was built without S3",
-                    quoted(self.name.as_bytes())
-                );
-                let hint = "`cargo build --release --features s3` makes one with it; docs/TARGETS.md has more";
-                Err(Error::new(ErrorKind::LaterType, found).with_hint(Some(hint.into())))
-            }
-            TargetKind::Filesystem { .. } | TargetKind::S3(_) | TargetKind::Sftp(_) => Ok(()),
+            TargetKind::S3(_) if !cfg!(feature = "s3") => built_without("a bucket of S3", "s3"),
+            TargetKind::WebDav(_) if !cfg!(feature = "webdav") => built_without("a folder of WebDAV", "webdav"),
+            TargetKind::Filesystem { .. } | TargetKind::S3(_) | TargetKind::WebDav(_) | TargetKind::Sftp(_) => Ok(()),
             TargetKind::Later { type_name } => Err(comes_later(type_name, &self.name)),
         }
     }
@@ -183,7 +195,7 @@ fn known_type(text: &str) -> Result<&'static str, Error> {
     }
     if is(&"Ftp") {
         let error = wrong("type Ftp sends passwords and names in clear text".into());
-        let hint = "type = Sftp does what Ftp did, and so will WebDAV in a later version";
+        let hint = "Sftp and WebDAV do what Ftp did";
         return Err(error.with_hint(Some(hint.into())));
     }
     let hint = did_you_mean(text, NOW.into_iter().chain(LATER));
@@ -238,7 +250,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp"
+                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp"
                 )
             );
         }
@@ -267,27 +279,27 @@ mod tests {
             ),
             (
                 "ftp_host = x\ntype = Ftp",
-                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3 or Sftp",
-                Some("type = Sftp does what Ftp did, and so will WebDAV in a later version"),
+                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+                Some("Sftp and WebDAV do what Ftp did"),
             ),
             (
                 "type = CloudFiles",
-                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon, S3 or Sftp",
+                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV or Sftp",
                 None,
             ),
             (
                 "type = riak",
-                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon, S3 or Sftp",
+                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV or Sftp",
                 None,
             ),
             (
                 "type = GoogleAppEngine",
-                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon, S3 or Sftp",
+                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV or Sftp",
                 None,
             ),
             (
                 "type = Filesytem",
-                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon, S3 or Sftp; WebDAV, GoogleDrive and Brackup come in a later version",
+                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon, S3, WebDAV or Sftp; GoogleDrive and Brackup come in a later version",
                 Some("did you mean \"Filesystem\"?"),
             ),
         ] {
@@ -347,8 +359,8 @@ mod tests {
             ),
             ("filesystem://nas/b", "the target is \"filesystem://nas/b\", expected filesystem: and a path and no host"),
             (
-                "webdav:x",
-                "target \"webdav:x\" is of type WebDAV, which comes in a later version, expected Filesystem, Amazon, S3 or Sftp",
+                "brackup:x",
+                "target \"brackup:x\" is of type Brackup, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp",
             ),
             (
                 "s3:bucket",
@@ -358,10 +370,13 @@ mod tests {
                 "sftp:x",
                 "the target is \"sftp:x\", expected sftp://user@host:port/path, without a password; /~/path is a path below home",
             ),
-            ("ftp:x", "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3 or Sftp"),
+            (
+                "ftp:x",
+                "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+            ),
             (
                 "nas:/x",
-                "unknown type \"nas\", expected Filesystem, Amazon, S3 or Sftp; WebDAV, GoogleDrive and Brackup come in a later version",
+                "unknown type \"nas\", expected Filesystem, Amazon, S3, WebDAV or Sftp; GoogleDrive and Brackup come in a later version",
             ),
         ] {
             assert_eq!(url(text).unwrap().unwrap_err().to_string(), told);

@@ -42,6 +42,14 @@ impl Endpoint {
         self.is_tls
     }
 
+    /// Whether what is said to it does not leave this machine: an address of its own, or the name that goes without saying (RFC 6761).
+    pub fn is_this_machine(&self) -> bool {
+        let port = self.authority.rfind(':').filter(|at| !self.authority[*at..].contains(']'));
+        let host = &self.authority[..port.unwrap_or(self.authority.len())];
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+        address.map_or(host == "localhost", |address| address.is_loopback())
+    }
+
     /// The host, with the port if it is not the usual one: the header `host`.
     pub fn authority(&self) -> &str {
         &self.authority
@@ -75,6 +83,18 @@ mod tests {
             ["", "host", "ftp://host", "https://", "https:///a", "https://user:word@host", "https://a b", "HTTPS:host"]
         {
             assert_eq!(Endpoint::split(text), None, "{text}");
+        }
+        for (text, is_here) in [
+            ("http://localhost:80", true),
+            ("http://127.0.0.2:8080", true),
+            ("http://[::1]:8080", true),
+            ("http://[::1]", true),
+            ("http://[fd00::1]:8080", false),
+            ("http://localhost.example.com", false),
+            ("http://127.0.0.1.example.com", false),
+            ("http://192.168.1.2", false),
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap().is_this_machine(), is_here, "{text}");
         }
         assert!(Endpoint::parse("https://host/").is_some());
         assert_eq!(Endpoint::parse("https://host/path"), None);

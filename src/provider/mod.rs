@@ -3,13 +3,17 @@
 mod access_key;
 mod bandwidth;
 mod bucket;
+mod collection;
 mod endpoint;
+mod percent;
 mod ssh_folder;
 mod trust;
 
 pub use access_key::AccessKey;
 pub use bandwidth::{Bandwidth, Span};
 pub use bucket::Bucket;
+pub use collection::{Collection, Login};
 pub use endpoint::Endpoint;
+pub use percent::{percent_decode, percent_encode};
 pub use ssh_folder::SshFolder;
 pub use trust::{Pin, Trust};

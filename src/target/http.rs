@@ -43,6 +43,8 @@ impl Http {
             // That of the environment is for people: it would see what goes over http.
             .proxy(None)
             .max_redirects_will_error(false)
+            // Those of WebDAV.
+            .allow_non_standard_methods(true)
             .user_agent(concat!("brackup/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(CONNECT))
             .timeout_connect(Some(CONNECT))

@@ -22,9 +22,12 @@ mod stage;
 mod tls;
 #[cfg(feature = "http")]
 mod upload;
+
 // Without providers over a network nothing waits and nothing is sent.
 #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "there is the type only"))]
 mod way;
+#[cfg(feature = "webdav")]
+mod webdav;
 
 pub use dry_run::DryRun;
 pub use error::{Error, ErrorKind};
@@ -34,7 +37,10 @@ pub use name::{BackupName, ObjectName};
 pub use s3::S3;
 pub use sftp::{Pace, Sftp};
 pub use stage::{Finished, Stage};
+
 pub use way::Way;
+#[cfg(feature = "webdav")]
+pub use webdav::WebDav;
 
 use std::io::Read;
 

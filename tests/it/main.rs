@@ -74,3 +74,9 @@ mod support;
 mod tree;
 /// The format, held to bytes that other code made.
 mod vectors;
+/// WebDAV.
+#[cfg(feature = "webdav")]
+mod webdav;
+/// What WebDAV might answer and should not.
+#[cfg(feature = "webdav")]
+mod webdav_answers;

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use sha2::Digest as _;
 
 use super::answer::Refusal;
-use super::sign::{Parts, UNSIGNED_PAYLOAD, authorization, encode, query};
+use super::sign::{Parts, UNSIGNED_PAYLOAD, authorization, query};
 use crate::date::Utc;
 use crate::digest::hex;
-use crate::provider::{AccessKey, Bucket};
+use crate::provider::{AccessKey, Bucket, percent_encode};
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{Answer, Http};
 use crate::target::retry::Failed;
@@ -56,7 +56,7 @@ impl Client {
         let http = Http::new(bucket.endpoint.is_tls(), &bucket.trust, way)?;
         let authority = bucket.endpoint.authority();
         let (host, base) = if bucket.path_style {
-            (authority.to_owned(), format!("/{}", encode(&bucket.name)))
+            (authority.to_owned(), format!("/{}", percent_encode(&bucket.name)))
         } else {
             (format!("{}.{authority}", bucket.name), String::new())
         };
@@ -73,10 +73,10 @@ impl Client {
         if !ask.name.is_empty() {
             for segment in self.bucket.prefix.split_inclusive('/') {
                 let name = segment.trim_end_matches('/');
-                path.push_str(&encode(name));
+                path.push_str(&percent_encode(name));
                 path.push_str(&segment[name.len()..]);
             }
-            path.push_str(&encode(ask.name));
+            path.push_str(&percent_encode(ask.name));
         }
         let date = now.basic();
         let token = self.access_key.session_token.as_ref().map(|token| token.as_str());

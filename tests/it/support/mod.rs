@@ -5,6 +5,8 @@ mod box_root;
 #[cfg(feature = "http")]
 mod certificate;
 mod cutter;
+#[cfg(feature = "webdav")]
+mod dav;
 pub(crate) mod fake_ssh;
 mod mount;
 mod nas;
@@ -24,6 +26,8 @@ mod weed;
 
 pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
 pub(crate) use cutter::{Cut, Cutter};
+#[cfg(feature = "webdav")]
+pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;

@@ -1,0 +1,109 @@
+//! Looking at the folder: whether it is there, and what is in it.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
+
+use super::WebDav;
+use super::ask::Ask;
+use super::multistatus::{self, Entry, Malformed};
+use super::refusal::Refusal;
+use crate::date::Utc;
+use crate::provider::Collection;
+use crate::target::ObjectName;
+use crate::target::error::{Error, ErrorKind};
+use crate::target::http::{Answer, Http, header};
+use crate::target::retry::Failed;
+use crate::target::upload::Payload;
+
+/// A temporary file that nobody wrote to for so long is one of a run that was cut off.
+const STALE_SECONDS: i64 = 24 * 3600;
+/// Left-overs that are remembered; more go with the next run.
+const LEFT_OVER_MAX: usize = 100;
+const PROPERTIES: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
+    <propfind xmlns=\"DAV:\"><prop><resourcetype/><getcontentlength/><getlastmodified/></prop></propfind>";
+
+impl WebDav {
+    /// Asks for what is in the folder, or for the folder alone.
+    pub(super) fn propfind(&self, path: &str, depth: &str, what: &str) -> Result<Result<Answer, Refusal>, Failed> {
+        let headers = vec![("depth", depth.to_owned()), ("content-type", "application/xml; charset=utf-8".to_owned())];
+        let ask = Ask { method: "PROPFIND", headers, body: Some(Payload::Text(PROPERTIES)), ..Ask::default() };
+        self.ask_at(path, &ask, &[207], what)
+    }
+
+    /// Whether this is a folder that is there; everything but yes and 404 is an error.
+    pub(super) fn is_folder(&self, folder: &Collection) -> Result<bool, Error> {
+        let what = format!("can't look at {}", self.place());
+        self.retry.run(|_| match self.propfind(&folder.path_of(""), "0", &what)? {
+            Ok(answer) => {
+                read_listing(&self.http, answer, folder.path(), &what, &mut |_| Ok(()))?;
+                Ok(true)
+            }
+            Err(refusal) if refusal.is_not_found() => Ok(false),
+            Err(refusal) => Err(refusal.failed(&what)),
+        })
+    }
+
+    /// Nothing of a name is there: that is so if the folder is.
+    pub(super) fn surely_absent(&self) -> Result<(), Error> {
+        if self.is_folder(&self.collection)? { Ok(()) } else { Err(self.folder_is_gone()) }
+    }
+
+    /// Names and lengths of our objects, as lines in the spool: an answer that is cut off in the middle is asked for again, and nobody has
+    /// acted on half of it.
+    pub(super) fn listing(&self, what: &str) -> Result<File, Failed> {
+        let answer = match self.propfind(&self.collection.path_of(""), "1", what)? {
+            Ok(answer) => answer,
+            Err(refusal) if refusal.is_not_found() => return Err(self.folder_is_gone().into()),
+            Err(refusal) => return Err(refusal.failed(what)),
+        };
+        let now = header(&answer, "date").and_then(Utc::parse_http);
+        let (mut lines, mut left_over) = (BufWriter::new(self.spool.file()?), Vec::new());
+        read_listing(&self.http, answer, self.collection.path(), what, &mut |entry| {
+            if is_left_over(&entry, now) && left_over.len() < LEFT_OVER_MAX {
+                left_over.push(entry.name);
+            } else if !entry.is_folder && ObjectName::parse(&entry.name).is_some() {
+                let why = || entry.failed.clone().unwrap_or_else(|| "no length is told".into());
+                let Some(length) = entry.length.filter(|_| entry.failed.is_none()) else {
+                    return Err(format!("of {}: {}", entry.name, why()).into());
+                };
+                writeln!(lines, "{length} {}", entry.name).map_err(Malformed::Io)?;
+            }
+            Ok(())
+        })?;
+        if let Ok(mut known) = self.left_over.lock() {
+            *known = left_over;
+        }
+        let file = lines.into_inner().map_err(io::IntoInnerError::into_error);
+        let file = file.and_then(|mut file| file.rewind().map(|()| file));
+        file.map_err(|error| Error::io(format!("{what}: can't write to the spool"), error).into())
+    }
+}
+
+fn read_listing(
+    http: &Http,
+    answer: Answer,
+    folder: &str,
+    what: &str,
+    each: &mut dyn FnMut(Entry) -> Result<(), Malformed>,
+) -> Result<(), Failed> {
+    multistatus::read(BufReader::new(http.body(answer)), folder, each).map_err(|malformed| {
+        let told = |kind, why: &str| Error::new(kind, format!("{what}: {why}"));
+        match malformed {
+            Malformed::Io(error) => Failed::ForNow(Error::io(what, error), None),
+            Malformed::Xml(why) => Failed::ForNow(told(ErrorKind::Io, &why), None),
+            Malformed::NoFolder => {
+                let error = told(ErrorKind::Unreachable, "it is a file and no folder");
+                Failed::ForGood(error.advise("is the path in `url` right?"))
+            }
+        }
+    })
+}
+
+/// By the clock of the server, which may not be ours.
+fn is_left_over(entry: &Entry, now: Option<Utc>) -> bool {
+    let is_ours = (entry.name.starts_with(".stage-") || entry.name.starts_with(".probe-"))
+        && entry.name.ends_with(".partial")
+        && !entry.is_folder;
+    let modified = entry.modified.as_deref().filter(|_| is_ours).and_then(Utc::parse_http);
+    now.zip(modified).is_some_and(|(now, modified)| now.to_unix() - modified.to_unix() > STALE_SECONDS)
+}

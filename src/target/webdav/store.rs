@@ -1,0 +1,113 @@
+//! Storing: under a temporary name, and then under its own.
+
+use super::ask::Ask;
+use super::{WebDav, probe};
+use crate::digest::{Sha1Hasher, hex};
+use crate::target::body::Body;
+use crate::target::error::{Error, ErrorKind};
+use crate::target::http;
+use crate::target::retry::Failed;
+use crate::target::stage::Finished;
+use crate::target::upload::{Payload, read_through};
+
+/// What servers say to PUT and to MOVE when it is done: nginx says 204 to what is new, too.
+pub(super) const STORED: &[u16] = &[200, 201, 204];
+pub(super) const MOVED: &[u16] = STORED;
+
+impl WebDav {
+    /// Before the first object is stored.
+    pub(super) fn try_out(&self) -> Result<(), Error> {
+        let Ok(mut is_tried) = self.is_tried.lock() else {
+            return Err(Error::new(ErrorKind::Io, "another thread failed while it tried out the server"));
+        };
+        if !*is_tried {
+            probe::run(self)?;
+            *is_tried = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn renaming<'a>(&self, from: &'a str, to: &str) -> Ask<'a> {
+        let destination = format!("{}{}", self.collection.endpoint, self.collection.path_of(to));
+        let headers = vec![("destination", destination), ("overwrite", "F".to_owned())];
+        Ask { method: "MOVE", name: from, headers, ..Ask::default() }
+    }
+
+    /// Stores a file under a name that has none. False: it has one.
+    pub(super) fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
+        let stage = temporary_name("stage")?;
+        let stored = self.upload(&stage, finished, what).and_then(|()| self.give_name(&stage, name, finished, what));
+        if !matches!(stored, Ok(true)) {
+            self.remove(&stage);
+        }
+        stored
+    }
+
+    fn upload(&self, stage: &str, finished: &Finished, what: &str) -> Result<(), Error> {
+        let headers = || {
+            // Nextcloud and ownCloud hold what they store against it; others don't know it.
+            vec![
+                ("oc-checksum", format!("SHA1:{}", finished.sha1())),
+                ("content-type", "application/octet-stream".to_owned()),
+            ]
+        };
+        self.retry.run(|_| {
+            let ask = Ask { method: "PUT", name: stage, headers: headers(), body: Some(Payload::of(finished)) };
+            http::drain(self.ask(&ask, STORED, what)?.map_err(|refusal| self.refused(refusal, what))?);
+            match self.length(stage)? {
+                Some(length) if length == finished.length() => Ok(()),
+                there => {
+                    let (there, length) = (there.unwrap_or_default(), finished.length());
+                    let why = format!("{what}: the server says that it is stored, and has {there} bytes of {length}");
+                    Err(Failed::ForNow(Error::new(ErrorKind::Io, why), None))
+                }
+            }
+        })
+    }
+
+    fn give_name(&self, stage: &str, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
+        self.retry.run(|tried| match self.ask(&self.renaming(stage, name), MOVED, what)? {
+            Ok(answer) => {
+                http::drain(answer);
+                Ok(true)
+            }
+            // The first try may have been done and its answer lost.
+            Err(refusal) if tried > 0 && refusal.status < 500 && self.holds(name, finished)? => Ok(true),
+            Err(refusal) if refusal.status == 412 => Ok(false),
+            Err(refusal) => Err(self.refused(refusal, what)),
+        })
+    }
+
+    /// Whether the object there is this one.
+    pub(super) fn holds(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
+        if self.length(name)? != Some(finished.length()) {
+            return Ok(false);
+        }
+        let mut hasher = Sha1Hasher::default();
+        let mut reader = Body::new(self, name.to_owned(), 0, finished.length());
+        read_through(&mut reader, |bytes| hasher.update(bytes))
+            .map_err(|error| Error::io(self.what_of("read", &name), error))?;
+        Ok(hasher.finish() == finished.sha1())
+    }
+
+    /// Removes a file that is no object, if it can be.
+    pub(super) fn remove(&self, name: &str) {
+        let ask = Ask { method: "DELETE", name, ..Ask::default() };
+        if let Ok(Ok(answer)) = self.ask(&ask, &[200, 202, 204], "") {
+            http::drain(answer);
+        }
+    }
+
+    /// By the listing that was last read.
+    pub(super) fn sweep(&self) {
+        let names = self.left_over.lock().map(|mut names| std::mem::take(&mut *names)).unwrap_or_default();
+        names.iter().for_each(|name| self.remove(name));
+    }
+}
+
+/// Of a file that is no object yet; no other box has it.
+pub(super) fn temporary_name(what: &str) -> Result<String, Error> {
+    let mut bytes = [0; 12];
+    getrandom::fill(&mut bytes).map_err(|_| Error::new(ErrorKind::Io, "no random numbers for a temporary name"))?;
+    Ok(format!(".{what}-{}.partial", hex(&bytes)))
+}
