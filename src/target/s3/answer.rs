@@ -243,7 +243,8 @@ impl Refusal {
         }
         // 409: two requests at one name at a time. 408: the connection was too slow.
         let may_pass = matches!(self.status, 408 | 409 | 429 | 500 | 502..=504 | 520..=530)
-            || (self.status == 404 && self.code.is_empty())
+            // Of something in between, which took another's bytes for the beginning of this.
+            || (matches!(self.status, 400 | 404) && self.code.is_empty())
             || matches!(self.code.as_str(), "SlowDown" | "RequestTimeout" | "InternalError" | "BadDigest");
         if may_pass && kind != Full { Failed::ForNow(error, self.retry_after) } else { Failed::ForGood(error) }
     }

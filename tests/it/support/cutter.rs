@@ -14,6 +14,7 @@ pub(crate) enum Cut {
     /// On the way back: the server has done what was asked.
     Answer(usize),
     /// Before the answer to the first request that begins so: it was done, and nobody heard of it.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "of HTTP"))]
     AnswerTo(&'static str),
     /// Not cut: after so many bytes on the way to the server no more pass, and nobody is told.
     Hold(usize),
