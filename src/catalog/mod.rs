@@ -103,7 +103,14 @@ pub fn chain_head(
         let newest = newest_backups(target, root, below.as_ref())?;
         // From the newest name backwards, to the first that this box has signed.
         for (name, length) in newest.iter().rev() {
-            let Ok((footer, digest)) = footer(target, name, *length) else { continue };
+            let (footer, digest) = match footer(target, name, *length) {
+                Ok(found) => found,
+                // Nobody knows what it is, and an older one would make a fork of the chain.
+                Err(Error::Target(error)) if remembered.is_none() && error.kind != target::ErrorKind::NotFound => {
+                    return Err(error);
+                }
+                Err(_) => continue,
+            };
             if footer.signer == *signer && footer.root == root {
                 let found = ChainHead { backup: footer.backup, sequence: footer.sequence, footer: digest };
                 let is_newer = remembered.as_ref().is_none_or(|remembered| remembered.sequence < found.sequence);

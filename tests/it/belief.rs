@@ -176,6 +176,32 @@ fn backups_that_are_gone_are_a_problem_if_they_were_the_newest() {
     told(0, ", with the key that it had before");
 }
 
+/// A box that has lost its memory signs on what it finds at the target: what it can't read there it must not pass over.
+#[test]
+fn a_box_without_memory_makes_no_fork_of_its_chain() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    tree.file("a", "a");
+    settle();
+    for text in ["b", "c"] {
+        nas.backup(&tree);
+        tree.file("a", text);
+    }
+    let night = |at: usize, how: How| {
+        let copy = nas.copy();
+        fs::remove_file(copy.state.join("brackup.db")).unwrap();
+        let target = copy.target();
+        let fault = Fault::over(&target, at, how);
+        let done = copy.try_backup(&tree.root, &fault, &Quiet::default());
+        assert_eq!(copy.verify_with_key().unwrap(), [], "call {at}: {done:?}");
+        (fault.calls(), done.is_ok())
+    };
+    let (calls, is_done) = night(0, How::Never);
+    assert!(is_done && calls > 5);
+    for at in 1..=calls {
+        night(at, How::Once(std::io::ErrorKind::PermissionDenied));
+    }
+}
+
 /// A network that goes away in the middle is the network's failure and none of what is stored.
 #[test]
 fn a_server_that_goes_away_ends_a_verification_and_a_restore_and_is_no_damage() {
