@@ -131,7 +131,7 @@ pub fn run(
     });
     match stored {
         // In the middle of a transfer: as if the walk had ended there.
-        Err(Error::Target(error)) if error.kind == ErrorKind::Stopped => {}
+        Err(Error::Target(error)) if error.kind == ErrorKind::Stopped && stop.load(Ordering::Relaxed) => {}
         stored => stored?,
     }
 

@@ -110,8 +110,14 @@ fn expected_identity(db: &Db, target: &NamedTarget) -> Result<Option<String>, Fa
         target.target.identify(Some(&identity))?;
         return Ok(Some(identity));
     }
-    let is_this = |identity: &String| target.target.identify(Some(identity)).is_ok();
-    Ok(db.target_identities()?.into_iter().find(is_this))
+    for identity in db.target_identities()? {
+        match target.target.identify(Some(&identity)) {
+            Ok(_) => return Ok(Some(identity)),
+            Err(error) if error.kind == brackup::target::ErrorKind::OtherTarget => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
 }
 
 /// Everything opens, every file's digest agrees.

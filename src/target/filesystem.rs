@@ -100,6 +100,12 @@ impl Filesystem {
     }
 }
 
+impl Filesystem {
+    fn is_gone(&self) -> Error {
+        Error::new(ErrorKind::Unreachable, format!("the target's folder {} is not there", self.folder.display()))
+    }
+}
+
 impl Target for Filesystem {
     fn stage(&self) -> Result<Stage, Error> {
         let (file, path) = fsutil::named_temporary(&self.folder, "stage")
@@ -134,7 +140,10 @@ impl Target for Filesystem {
     }
 
     fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
-        let failed = |error| self.error("read", name, error);
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound if !self.folder.is_dir() => self.is_gone(),
+            _ => self.error("read", name, error),
+        };
         let mut file = File::open(self.path(name)).map_err(failed)?;
         if offset > 0 {
             file.seek(SeekFrom::Start(offset)).map_err(failed)?;
@@ -153,10 +162,7 @@ impl Target for Filesystem {
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::NotADirectory => self.is_no_folder(),
-            io::ErrorKind::NotFound => {
-                let what = format!("the target's folder {} is not there", self.folder.display());
-                Error::new(ErrorKind::Unreachable, what)
-            }
+            io::ErrorKind::NotFound => self.is_gone(),
             _ => Error::io(format!("can't list {}", self.folder.display()), error),
         };
         for entry in fs::read_dir(&self.folder).map_err(failed)? {

@@ -123,6 +123,7 @@ pub fn objects(
     }
 }
 
+/// Whether nothing is known to be wrong with it.
 fn chunk(
     target: &dyn Target,
     name: &ObjectName,
@@ -135,10 +136,10 @@ fn chunk(
     let mut source = match target.get(name, 0, length) {
         Ok(source) => source,
         Err(error) if is_of_the_way(&error) => return Err(error.into()),
-        // This one can't be read; others may be.
+        // This one can't be read; others may be. Who may not read it does not know what it is.
         Err(error) => {
             tally.problem(name.to_string(), one_line(&error));
-            return Ok(false);
+            return Ok(error.kind == ErrorKind::Denied);
         }
     };
     loop {
@@ -155,7 +156,7 @@ fn chunk(
                     return Err(error.into());
                 }
                 tally.problem(name.to_string(), one_line(&error));
-                return Ok(false);
+                return Ok(error.kind == ErrorKind::Denied);
             }
         }
     }

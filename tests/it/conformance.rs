@@ -55,6 +55,8 @@ pub(crate) fn conforms(target: &dyn Target, place: &(impl Place + ?Sized)) {
     place.vanish();
     let gone = chunk_name(&object(&Filesystem::at(temporary.path()), 1));
     assert!(target.stat(&gone).is_err(), "a target that is gone does not say that an object is not there");
+    let kind = target.get(&gone, 0, 1).err().map(|error| error.kind);
+    assert_eq!(kind, Some(ErrorKind::Unreachable), "nor when it is read");
     assert!(target.list(&mut |_, _| Ok(())).is_err());
     let kind = target.identify(Some(&"0".repeat(32))).unwrap_err().kind;
     assert!(matches!(kind, ErrorKind::OtherTarget | ErrorKind::Unreachable), "{kind:?}");
