@@ -83,8 +83,13 @@ pub(super) fn from_url(rest: &str, around: &Surroundings) -> Result<SshFolder, S
 
 /// An address with a password in it, which is not shown again.
 pub(super) fn refuse_password(rest: &str) -> Result<(), Error> {
-    let authority = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
-    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+    let rest = rest.trim_start_matches('/');
+    let (authority, behind) = rest.split_once('/').unwrap_or((rest, ""));
+    let has_password = authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+    // A password with a slash in it looks like a port that is no number.
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']');
+    let is_cut = !authority.contains('@') && authority.rsplit_once(':').is_some_and(|(_, port)| !is_number(port));
+    if has_password || (is_cut && behind.contains('@')) {
         let what = "the target's address has a password in it, which everybody on this machine can see";
         let hint = "an sftp server is logged in to with a key: sftp://user@host:port/path";
         return Err(Error::new(super::ErrorKind::BadValue, what).with_hint(Some(hint.into())));

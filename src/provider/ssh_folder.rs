@@ -41,9 +41,16 @@ impl SshFolder {
 
     /// Whether it may be called so: not if it is told to trust whatever host it meets.
     pub fn is_command(text: &str) -> bool {
-        let is_trusting = |word: &str| word.to_ascii_lowercase().contains("stricthostkeychecking");
+        const OURS: [&str; 5] =
+            ["stricthostkeychecking", "verifyhostkeydns", "nohostauthentication", "batchmode", "controlpath"];
+        let is_trusting = |word: &str| OURS.iter().any(|option| word.to_ascii_lowercase().contains(option));
+        // Letters of several options may stand together.
+        let says_yes = |word: &str| {
+            word.strip_prefix('-')
+                .is_some_and(|letters| letters.contains('y') && letters.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        };
         let mut words = text.split_ascii_whitespace();
-        words.clone().next().is_some() && !words.any(|word| is_trusting(word) || matches!(word, "-y" | "-yy"))
+        words.clone().next().is_some() && !words.any(|word| is_trusting(word) || says_yes(word))
     }
 
     /// The user, the host, the port and the path of `//user@host:port/path`; `/~/` is where a session begins. Nothing if it is none.
@@ -115,9 +122,15 @@ mod tests {
         for text in ["ssh", "ssh -F /etc/x", "setsid dbclient"] {
             assert!(SshFolder::is_command(text), "{text}");
         }
-        for text in
-            ["", " ", "ssh -oStrictHostKeyChecking=no", "ssh -o stricthostkeychecking=accept-new", "dbclient -y"]
-        {
+        for text in [
+            "",
+            " ",
+            "ssh -oStrictHostKeyChecking=no",
+            "ssh -o stricthostkeychecking=accept-new",
+            "dbclient -y",
+            "dbclient -Ty",
+            "ssh -oVerifyHostKeyDNS=yes",
+        ] {
             assert!(!SshFolder::is_command(text), "{text}");
         }
         assert!(SshFolder::is_file(Path::new("/a b/%h/$x")));

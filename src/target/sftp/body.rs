@@ -14,6 +14,8 @@ use crate::target::retry::Failed;
 const READ_BYTES: u32 = 32 * 1024;
 /// Answers that are waited for at once: 256 KiB.
 const READS_IN_FLIGHT: usize = 8;
+/// Of those, with what servers gave less than was asked for.
+const PARTS_MAX: usize = 64;
 
 /// A part that was asked for, in the order of the bytes.
 struct Part {
@@ -75,8 +77,12 @@ impl<'a> Body<'a> {
             match begin(&mut session, &path) {
                 Ok((handle, found)) => Ok((Open { session, handle, parts: VecDeque::new(), asked: offset }, found)),
                 Err(fail) => {
+                    // It is not there if its folder is.
+                    let is_absent = matches!(&fail, Fail::Refused(status) if status.code == Code::NoSuchFile);
+                    let folder =
+                        if is_absent { sftp.length(&mut session, &self.name, &what).map(drop) } else { Ok(()) };
                     sftp.give_back(session);
-                    Err(sftp.failed(fail, &what))
+                    folder.and_then(|()| Err(sftp.failed(fail, &what)))
                 }
             }
         })?;
@@ -175,6 +181,9 @@ impl Open {
             // A server may give less than it was asked for.
             if rest > 0 {
                 let id = self.session.ask(&Ask::Read(&self.handle, behind, rest))?;
+                if self.parts.len() >= PARTS_MAX {
+                    return Err(self.session.odd().into());
+                }
                 self.parts.insert(at + 1, Part { id, offset: behind, length: rest, bytes: None });
             }
         }

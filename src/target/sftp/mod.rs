@@ -144,7 +144,11 @@ impl Sftp {
             Answer::Status(status) => Err(Fail::Refused(status)),
             _ => Err(session.odd().into()),
         };
-        let (found, above) = (stat(one), stat(other));
+        let found = match stat(one) {
+            Err(broken @ Fail::Broken(_)) => return Err(failed(broken)),
+            found => found,
+        };
+        let above = stat(other);
         match found.map_err(failed)? {
             Some(Attributes { length: Some(length), .. }) => Ok(Some(length)),
             Some(_) => Err(Error::new(ErrorKind::Io, format!("{what}: the server does not tell its length")).into()),

@@ -204,7 +204,7 @@ impl Extensions {
     /// Of the first packet behind its length; nothing if it is none, or of another version.
     pub(super) fn parse(packet: &[u8]) -> Option<Self> {
         let mut fields = Fields(packet);
-        if fields.byte()? != PACKET_VERSION || fields.number()? < VERSION {
+        if fields.byte()? != PACKET_VERSION || fields.number()? != VERSION {
             return None;
         }
         let mut found = Self::default();

@@ -28,10 +28,12 @@ const SLICE: Duration = Duration::from_millis(10);
 /// What of our environment is ssh's business. No passphrase of ours is.
 const ENVIRONMENT: [&str; 7] = ["HOME", "PATH", "USER", "LOGNAME", "SHELL", "TMPDIR", "SSH_AUTH_SOCK"];
 /// Whatever the user's own configuration of ssh says.
-const OPENSSH: [&str; 17] = [
+const OPENSSH: [&str; 19] = [
     // No question, no host key on trust, no banner, nothing forwarded.
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
+    "VerifyHostKeyDNS=no",
+    "NoHostAuthenticationForLocalhost=no",
     "LogLevel=ERROR",
     "ForwardAgent=no",
     "ForwardX11=no",
@@ -242,7 +244,9 @@ fn command(at: &SshFolder) -> Result<(PathBuf, Vec<OsString>), Broken> {
             add(&["-i".as_ref(), file.as_os_str()]);
         } else {
             // Not the keys of an agent: a server has enough after a few.
-            add(&["-o".as_ref(), "IdentitiesOnly=yes".as_ref(), "-i".as_ref(), &as_it_is(file)]);
+            add(&["-o".as_ref(), "IdentitiesOnly=yes".as_ref(), "-o".as_ref()]);
+            // Of -i it would say that there is no file with two %.
+            add(&[&joined(b"IdentityFile=\"", &as_it_is(file), b"\"")]);
         }
     }
     if let Some(port) = at.port {
@@ -270,7 +274,11 @@ fn is_dropbear(program: &Path, words: &[OsString]) -> bool {
         name.is_some_and(|name| name.as_bytes().starts_with(b"dropbear") || name.as_bytes() == b"dbclient")
     };
     let real = program.canonicalize().unwrap_or_default();
-    is(program.file_name()) || is(real.file_name()) || words.iter().any(|word| is(Path::new(word).file_name()))
+    let is_option = |word: &OsString| word.as_bytes().starts_with(b"-");
+    // Not what stands behind an option: a key may be called so.
+    let is_of_one = |at: usize| is_option(&words[at]) || (at > 0 && is_option(&words[at - 1]));
+    let is_called = |at: usize| !is_of_one(at) && is(Path::new(&words[at]).file_name());
+    is(program.file_name()) || is(real.file_name()) || (0..words.len()).any(is_called)
 }
 
 /// ssh looks for `%` and what follows it in names of files.
@@ -299,7 +307,7 @@ mod tests {
         let mut at = SshFolder { ssh_command: "/bin/sh -F x".into(), ..of_test() };
         let text = called(&at);
         assert!(
-            text.starts_with("-F x -x -a -T -o BatchMode=yes -o StrictHostKeyChecking=yes -o LogLevel=ERROR"),
+            text.starts_with("-F x -x -a -T -o BatchMode=yes -o StrictHostKeyChecking=yes -o VerifyHostKeyDNS=no"),
             "{text}"
         );
         assert!(text.ends_with("-o TCPKeepAlive=yes -s nas.lan sftp"), "{text}");
@@ -307,7 +315,7 @@ mod tests {
         at.identity_file = Some("/k%h".into());
         (at.port, at.user) = (Some(8022), Some("me".into()));
         let text = called(&at);
-        let end = "-o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=\"/a b/100%%\" -o IdentitiesOnly=yes -i /k%%h -p 8022 -l me -s nas.lan sftp";
+        let end = "-o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile=\"/a b/100%%\" -o IdentitiesOnly=yes -o IdentityFile=\"/k%%h\" -p 8022 -l me -s nas.lan sftp";
         assert!(text.ends_with(end), "{text}");
     }
 
@@ -323,5 +331,8 @@ mod tests {
         assert_eq!(called(&at), "-T -K 15 -o BatchMode=yes -i /k% -s nas.lan sftp");
         at.known_hosts = Some("/k".into());
         assert!(command(&at).is_err());
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert!(is_dropbear(Path::new("/usr/bin/nice"), &words("-n 5 dbclient")));
+        assert!(!is_dropbear(Path::new("/bin/sh"), &words("-i /root/.ssh/dropbear_key")), "a key");
     }
 }

@@ -91,7 +91,12 @@ impl Sftp {
         let sent = upload.send(session);
         sent.map_err(|fail| self.write_failed(session, fail, upload.finished.length(), what))?;
         match self.give_name(session, &upload.partial, &self.path(name), tells_contents) {
-            Ok(()) => {}
+            Ok(false) => {
+                // Renamed by a server that may replace: whose is there now is seen by what it holds.
+                self.sync_folder(session).map_err(|broken| broken.failed(what))?;
+                return Ok(if tells_contents { Placed::Here } else { Placed::Perhaps });
+            }
+            Ok(true) => {}
             Err(Fail::Broken(broken)) => return Err(broken.failed(what)),
             // Some say no more than that it does not go.
             Err(fail) => return there(session, upload)?.ok_or_else(|| self.lost_or_failed(fail, what)),
@@ -100,27 +105,34 @@ impl Sftp {
         Ok(Placed::Here)
     }
 
-    /// Gives a complete file its name. One that must not be taken is linked where that goes: there are servers whose rename replaces.
-    fn give_name(&self, session: &mut Session, partial: &[u8], path: &[u8], tells_contents: bool) -> Result<(), Fail> {
+    /// Gives a complete file its name. One that must not be taken is linked where that goes: there are servers whose rename replaces. Whether
+    /// it was linked.
+    fn give_name(
+        &self,
+        session: &mut Session,
+        partial: &[u8],
+        path: &[u8],
+        tells_contents: bool,
+    ) -> Result<bool, Fail> {
         if session.extensions.link && !tells_contents {
             match session.done(&Ask::Link(partial, path)) {
                 Ok(()) => {
                     return match session.done(&Ask::Remove(partial)) {
                         Err(Fail::Broken(broken)) => Err(broken.into()),
                         // It is swept some day.
-                        _ => Ok(()),
+                        _ => Ok(true),
                     };
                 }
                 Err(Fail::Broken(broken)) => return Err(broken.into()),
                 // No links on vfat, exfat, some shares, or the name is taken.
-                Err(Fail::Refused(_)) => {
-                    if let Ok(Answer::Attributes(_)) = session.call(&Ask::Stat(path)) {
-                        return Err(Fail::Refused(Status { code: Code::Failure, message: "it is there".into() }));
-                    }
-                }
+                Err(Fail::Refused(_)) => match session.call(&Ask::Stat(path)) {
+                    Err(Fail::Refused(Status { code: Code::NoSuchFile, .. })) => {}
+                    Err(fail) => return Err(fail),
+                    Ok(_) => return Err(Fail::Refused(Status { code: Code::Failure, message: "it is there".into() })),
+                },
             }
         }
-        session.done(&Ask::Rename(partial, path))
+        session.done(&Ask::Rename(partial, path)).map(|()| false)
     }
 
     /// Makes the names in the folder durable, where a server can do that to a folder.

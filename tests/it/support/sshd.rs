@@ -115,7 +115,7 @@ impl Sshd {
 
     /// Processes that have logged in here with its key and go on.
     pub(crate) fn clients(&self) -> usize {
-        let key = self.file("client").into_os_string().into_string().unwrap() + "\0";
+        let key = self.file("client").into_os_string().into_string().unwrap() + "\"\0";
         let processes =
             fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
         processes.filter(|line| String::from_utf8_lossy(line).contains(&key)).count()
