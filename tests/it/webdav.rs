@@ -180,7 +180,12 @@ fn leftovers_of_a_day_ago_go(dav: &Dav) {
     let spool = TempDir::new().unwrap();
     let (target, folder) = (open(collection(&format!("{}/digest/swept", dav.url())), &spool), dav.data().join("swept"));
     target.identify(None).unwrap();
-    let names = [".stage-1.partial", ".probe-1.partial", ".stage-2.partial", "my.partial"];
+    let names = [
+        &format!(".stage-{}.partial", "1a".repeat(12)),
+        &format!(".probe-{}.partial", "2b".repeat(12)),
+        &format!(".stage-{}.partial", "3c".repeat(12)),
+        ".stage-my.partial",
+    ];
     names.iter().for_each(|name| folder.write(name, b"left over"));
     let there = || names.map(|name| folder.join(name).exists());
     for name in [names[0], names[1], names[3]] {

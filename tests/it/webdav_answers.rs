@@ -241,7 +241,8 @@ fn a_server_that_can_not_be_counted_on_is_found_out_before_anything_is_stored() 
         let error = done.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
         assert!(error.hint().unwrap().contains("docs/TARGETS.md"));
-        assert!(!asked.concat().contains(".chunk"), "{asked:?}");
+        let asked = asked.concat();
+        assert!(!asked.contains(".chunk") && !asked.contains(".stage-"), "{asked}");
     }
 }
 
@@ -252,7 +253,7 @@ fn what_is_not_stored_whole_is_not_stored() {
     let spool = TempDir::new().unwrap();
     let length = object(&brackup::target::Filesystem::at(spool.path()), 1_000_000).length();
     let with = |answers: &[String]| [&probe, answers].concat();
-    let (done, asked) = put(&with(&[stored.clone(), expected(length), stored.clone()]), false);
+    let (done, asked) = put(&with(&[stored.clone(), expected(length), stored.clone(), expected(length)]), false);
     done.unwrap();
     let head = asked[probe.len()].to_lowercase();
     for line in ["put /nas/.stage-", "oc-checksum: sha1:", "expect: 100-continue", &format!("content-length: {length}")]
@@ -266,11 +267,21 @@ fn what_is_not_stored_whole_is_not_stored() {
     let half = [stored.clone(), expected(5)];
     let (done, _) = put(&with(&half), false);
     assert!(done.unwrap_err().to_string().contains("has 5 bytes of"));
-    let (done, _) = put(&with(&[&half[..], &[stored.clone(), expected(length), stored.clone()]].concat()), true);
+    let whole = [status("204 No Content"), stored.clone(), expected(length), stored.clone(), expected(length)];
+    let (done, asked) = put(&with(&[&half[..], &whole].concat()), true);
     done.unwrap();
+    let stage = |at: usize| asked[probe.len() + at].lines().next().unwrap().to_owned();
+    assert_ne!(stage(0), stage(3), "what a proxy may still hold of the first try does not come over the second");
+    // A page to log in on says yes to everything.
+    let page = answer("200 OK", "", "<html>Who are you?</html>");
+    let gone = [status("404 Not Found"), multistatus("")];
+    let (done, _) = put(&with(&[&[stored.clone(), expected(length), page][..], &gone].concat()), false);
+    assert!(done.unwrap_err().to_string().contains("says that it is renamed"));
     // It does not know Expect.
-    let (done, asked) =
-        put(&with(&[status("417 Expectation Failed"), stored.clone(), expected(length), stored.clone()]), false);
+    let (done, asked) = put(
+        &with(&[status("417 Expectation Failed"), stored.clone(), expected(length), stored.clone(), expected(length)]),
+        false,
+    );
     done.unwrap();
     assert!(!asked[probe.len() + 1].to_lowercase().contains("expect:"));
     // Somebody else stored one of another length, and one of the same, meanwhile.
@@ -308,7 +319,8 @@ fn a_metafile_of_another_box_is_told_before_and_after() {
     assert_eq!((done, asked.contains("MOVE")), (Err(ErrorKind::Exists), true));
     let other = "x".repeat(usize::try_from(length).unwrap());
     let (done, _) =
-        put(&[&before[..], &[there(length), part(&format!("0-{}/{length}", length - 1), "", &other)]].concat());
+        put(&[&before[..], &[there(length), there(length), part(&format!("0-{}/{length}", length - 1), "", &other)]]
+            .concat());
     assert_eq!(done, Err(ErrorKind::Exists), "of the same length");
 }
 

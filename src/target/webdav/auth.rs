@@ -37,12 +37,11 @@ impl Challenge {
         self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn algorithm(&self) -> Option<(Algorithm, bool)> {
-        let name = self.parameter("algorithm").unwrap_or("MD5").to_ascii_lowercase();
-        let (name, is_session) = name.strip_suffix("-sess").map_or((name.as_str(), false), |name| (name, true));
-        match name {
-            "md5" => Some((Algorithm::Md5, is_session)),
-            "sha-256" => Some((Algorithm::Sha256, is_session)),
+    /// Those with `-sess` are not known: no server was found that asks for them.
+    fn algorithm(&self) -> Option<Algorithm> {
+        match self.parameter("algorithm").unwrap_or("MD5").to_ascii_lowercase().as_str() {
+            "md5" => Some(Algorithm::Md5),
+            "sha-256" => Some(Algorithm::Sha256),
             _ => None,
         }
     }
@@ -55,7 +54,7 @@ impl Challenge {
         let is_known = self.scheme.eq_ignore_ascii_case("digest")
             && self.parameter("nonce").is_some()
             && self.parameter("qop").is_none_or(|qop| qop.split(',').any(|qop| qop.trim() == "auth"));
-        match self.algorithm().filter(|_| is_known)?.0 {
+        match self.algorithm().filter(|_| is_known)? {
             Algorithm::Md5 => Some(1),
             Algorithm::Sha256 => Some(2),
         }
@@ -159,7 +158,7 @@ fn cnonce() -> String {
 
 /// RFC 7616, section 3.4.
 fn digest(login: &Login, challenge: &Challenge, method: &str, uri: &str, count: u32, cnonce: &str) -> String {
-    let (algorithm, is_session) = challenge.algorithm().unwrap_or((Algorithm::Md5, false));
+    let algorithm = challenge.algorithm().unwrap_or(Algorithm::Md5);
     let hash = |text: &str| match algorithm {
         Algorithm::Md5 => hex(&Md5::digest(text.as_bytes())),
         Algorithm::Sha256 => hex(&Sha256::digest(text.as_bytes())),
@@ -167,10 +166,7 @@ fn digest(login: &Login, challenge: &Challenge, method: &str, uri: &str, count: 
     let parameter = |name| challenge.parameter(name).unwrap_or_default();
     let (realm, nonce) = (parameter("realm"), parameter("nonce"));
     let secret = Zeroizing::new(format!("{}:{realm}:{}", login.user, login.password.as_str()));
-    let mut one = Zeroizing::new(hash(&secret));
-    if is_session {
-        one = Zeroizing::new(hash(&format!("{}:{nonce}:{cnonce}", one.as_str())));
-    }
+    let one = Zeroizing::new(hash(&secret));
     let two = hash(&format!("{method}:{uri}"));
     let has_qop = challenge.parameter("qop").is_some();
     let middle = if has_qop { format!("{nonce}:{count:08x}:{cnonce}:auth") } else { nonce.to_owned() };
@@ -189,7 +185,7 @@ fn digest(login: &Login, challenge: &Challenge, method: &str, uri: &str, count: 
     if let Some(opaque) = challenge.parameter("opaque") {
         let _ = write!(header, ", opaque={}", quoted(opaque));
     }
-    if has_qop || is_session {
+    if has_qop {
         let _ = write!(header, ", cnonce=\"{cnonce}\"");
     }
     if has_qop {

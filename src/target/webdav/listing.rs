@@ -8,6 +8,7 @@ use super::ask::Ask;
 use super::multistatus::{self, Entry, Malformed};
 use super::refusal::Refusal;
 use crate::date::Utc;
+use crate::digest::unhex;
 use crate::provider::Collection;
 use crate::target::ObjectName;
 use crate::target::error::{Error, ErrorKind};
@@ -101,9 +102,9 @@ fn read_listing(
 
 /// By the clock of the server, which may not be ours.
 fn is_left_over(entry: &Entry, now: Option<Utc>) -> bool {
-    let is_ours = (entry.name.starts_with(".stage-") || entry.name.starts_with(".probe-"))
-        && entry.name.ends_with(".partial")
-        && !entry.is_folder;
+    let inside =
+        [".stage-", ".probe-"].iter().find_map(|begin| entry.name.strip_prefix(begin)?.strip_suffix(".partial"));
+    let is_ours = !entry.is_folder && inside.is_some_and(|digits| unhex::<12>(digits).is_some());
     let modified = entry.modified.as_deref().filter(|_| is_ours).and_then(Utc::parse_http);
     now.zip(modified).is_some_and(|(now, modified)| now.to_unix() - modified.to_unix() > STALE_SECONDS)
 }

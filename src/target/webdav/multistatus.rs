@@ -182,6 +182,10 @@ impl Parser<'_> {
         let text = self.text.trim();
         let now = &mut self.now;
         match self.path[..] {
+            // RFC 4918, section 14.24, has them for what is not asked here.
+            [Multistatus, Response, Href] if now.href.is_some() => {
+                return Err("an entry has two hrefs".to_owned().into());
+            }
             [Multistatus, Response, Href] => now.href = Some(text.to_owned()),
             [Multistatus, Response, Status] => now.status = Some(text.to_owned()),
             [Multistatus, Response, Propstat, Status] => now.part_status = Some(text.to_owned()),

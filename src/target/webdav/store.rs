@@ -35,15 +35,16 @@ impl WebDav {
 
     /// Stores a file under a name that has none. False: it has one.
     pub(super) fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
-        let stage = temporary_name("stage")?;
-        let stored = self.upload(&stage, finished, what).and_then(|()| self.give_name(&stage, name, finished, what));
+        let stage = self.upload(finished, what)?;
+        let stored = self.give_name(&stage, name, finished, what);
         if !matches!(stored, Ok(true)) {
             self.remove(&stage);
         }
         stored
     }
 
-    fn upload(&self, stage: &str, finished: &Finished, what: &str) -> Result<(), Error> {
+    /// The name that it has for now. Each try has its own: what a proxy still holds of the one before must not come over it.
+    fn upload(&self, finished: &Finished, what: &str) -> Result<String, Error> {
         let headers = || {
             // Nextcloud and ownCloud hold what they store against it; others don't know it.
             vec![
@@ -52,10 +53,17 @@ impl WebDav {
             ]
         };
         self.retry.run(|_| {
-            let ask = Ask { method: "PUT", name: stage, headers: headers(), body: Some(Payload::of(finished)) };
-            http::drain(self.ask(&ask, STORED, what)?.map_err(|refusal| self.refused(refusal, what))?);
-            match self.length(stage)? {
-                Some(length) if length == finished.length() => Ok(()),
+            let stage = temporary_name("stage")?;
+            let ask = Ask { method: "PUT", name: &stage, headers: headers(), body: Some(Payload::of(finished)) };
+            let stored = self.ask(&ask, STORED, what).and_then(|answer| {
+                http::drain(answer.map_err(|refusal| self.refused(refusal, what))?);
+                Ok(self.length(&stage)?)
+            });
+            if !matches!(stored, Ok(Some(length)) if length == finished.length()) {
+                self.remove(&stage);
+            }
+            match stored? {
+                Some(length) if length == finished.length() => Ok(stage),
                 there => {
                     let (there, length) = (there.unwrap_or_default(), finished.length());
                     let why = format!("{what}: the server says that it is stored, and has {there} bytes of {length}");
@@ -69,7 +77,15 @@ impl WebDav {
         self.retry.run(|tried| match self.ask(&self.renaming(stage, name), MOVED, what)? {
             Ok(answer) => {
                 http::drain(answer);
-                Ok(true)
+                match self.length(name)? {
+                    // Another box came between, or not: who stores a metafile reads it back.
+                    Some(there) => Ok(there == finished.length()),
+                    // A page to log in on says 200 to this, too.
+                    None => {
+                        let why = format!("{what}: the server says that it is renamed, and it is not there");
+                        Err(Failed::ForNow(Error::new(ErrorKind::Io, why), None))
+                    }
+                }
             }
             // The first try may have been done and its answer lost.
             Err(refusal) if tried > 0 && refusal.status < 500 && self.holds(name, finished)? => Ok(true),
