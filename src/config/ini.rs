@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
             _ => return Err(bogus(line).expected("a key before the =")),
         };
         if value.is_empty() {
-            let found = format!("{} has no value", quoted(key.as_bytes()));
+            let found = format!("{} has no value", shown_key(key));
             return Err(Error::new(ErrorKind::Syntax, found).expected("key = value"));
         }
         match (&self.now, self.sections.last_mut()) {
@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             _ => {
-                let found = format!("{} is before any section", quoted(key.as_bytes()));
+                let found = format!("{} is before any section", shown_key(key));
                 Err(Error::new(ErrorKind::Syntax, found).expected(format!("{HEADERS} first")))
             }
         }
@@ -167,11 +167,23 @@ fn without_comment(line: &[u8]) -> &[u8] {
 }
 
 fn bogus(line: &[u8]) -> Error {
-    // `aws_secret_access_key: …` is a line that has the wrong sign and the right secret.
-    let has = |what: &[u8]| line.windows(what.len()).any(|word| word.eq_ignore_ascii_case(what));
-    let is_secret = has(b"secret") || has(b"password");
-    let shown = if is_secret { "that has a secret".into() } else { quoted(line) };
+    let shown = if has_secret(line) { "that has a secret".into() } else { quoted(line) };
     Error::new(ErrorKind::Syntax, format!("the line {shown}"))
+}
+
+/// `aws_secret_access_key: …` has the wrong sign and the right secret, and so has an address with a login.
+fn has_secret(line: &[u8]) -> bool {
+    let has = |what: &[u8]| line.windows(what.len()).any(|word| word.eq_ignore_ascii_case(what));
+    has(b"secret") || has(b"password") || (has(b"://") && has(b"@"))
+}
+
+/// A key as it is shown where it is wrong: without what a wrong sign made part of it.
+pub(super) fn shown_key(key: &str) -> String {
+    match key.split_once(':') {
+        Some((key, _)) if has_secret(key.as_bytes()) => format!("{} and a colon", quoted(key.as_bytes())),
+        Some(_) if has_secret(key.as_bytes()) => "a key with an address".into(),
+        _ => quoted(key.as_bytes()),
+    }
 }
 
 /// What stands between the brackets.

@@ -73,6 +73,7 @@ impl S3Settings {
         });
         let part_bytes = part_bytes.unwrap_or(Bucket::PART_BYTES);
         let trust = trust::read(values, around, findings);
+        endpoint.iter().for_each(|endpoint| trust::check(values, endpoint, findings));
         let access_key = Self::of_the_section(values, findings);
         if name.is_none() && !is_parent && !values.has("bucket") {
             values.missing("bucket", "bucket = the name of a bucket that is there", findings);
@@ -280,6 +281,20 @@ mod tests {
             ),
         ] {
             assert_eq!(read(lines).unwrap_err().to_string(), told);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_whatever_its_line_has_become() {
+        for line in [
+            "aws_secret_access_key: HUSH=",
+            "aws_secret_access_key: HUSH==",
+            "aws_secret_access_key: HU=SH",
+            "url: https://me:HUSH@host/a=b",
+        ] {
+            let error = read(&format!("bucket = b\n{line}")).unwrap_err().to_string();
+            assert!(!error.contains("HU"), "{error}");
+            assert!(error.starts_with("f:4: "), "{error}");
         }
     }
 

@@ -4,7 +4,17 @@ use super::error::{Error, ErrorKind};
 use super::findings::Findings;
 use super::surroundings::Surroundings;
 use super::values::{Values, text};
-use crate::provider::{Pin, Trust};
+use crate::provider::{Endpoint, Pin, Trust};
+
+/// Both are of TLS: where there is none they would be a promise that nobody keeps.
+pub(super) fn check(values: &Values<'_>, endpoint: &Endpoint, findings: &mut Findings) {
+    for key in ["tls_ca", "tls_pin"] {
+        if let Some(entry) = values.all(key).next().filter(|_| !endpoint.is_tls()) {
+            let error = Error::new(ErrorKind::BadValue, format!("{key} is there, and {endpoint} has no TLS"));
+            findings.wrong(entry.line, error.expected("https://, or neither tls_ca nor tls_pin"));
+        }
+    }
+}
 
 /// One of them or neither.
 pub(super) fn read(values: &Values<'_>, around: &Surroundings, findings: &mut Findings) -> Trust {

@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::error::{Error, ErrorKind, listed, quoted};
+use super::error::{Error, ErrorKind, listed};
 use super::findings::Findings;
+use super::ini::shown_key;
 use super::ini::{Entry, Section};
 use super::nearest::did_you_mean;
 use super::surroundings::Surroundings;
@@ -150,7 +151,7 @@ impl<'a> Values<'a> {
     fn unknown(&self, key: &str, keys: &[Key]) -> Error {
         let useful = keys.iter().filter(|key| !matches!(key.takes, Takes::Nothing(_) | Takes::NothingYet(_)));
         let useful: Vec<&str> = useful.map(|key| key.name).collect();
-        let found = format!("unknown key {} in {}", quoted(key.as_bytes()), self.title);
+        let found = format!("unknown key {} in {}", shown_key(key), self.title);
         Error::new(ErrorKind::UnknownKey, found)
             .expected(format!("one of {}", listed(&useful, "or")))
             .with_hint(did_you_mean(key, keys.iter().map(|key| key.name)))

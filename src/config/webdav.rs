@@ -59,6 +59,7 @@ impl WebDavSettings {
         values.check(KEYS, findings);
         let collection = address(values, findings);
         let trust = trust::read(values, around, findings);
+        collection.iter().for_each(|collection| trust::check(values, &collection.endpoint, findings));
         let is_clear_allowed = values.read("insecure_http", findings, flag).unwrap_or_default();
         let login = Self::of_the_section(values, is_parent, around, findings);
         if !is_parent && !values.has("url") {
@@ -172,10 +173,12 @@ fn address(values: &Values<'_>, findings: &mut Findings) -> Option<Collection> {
     })
 }
 
-/// Whether there is something before the host.
+/// Whether there is something before the host, or may be: a password with a slash in it looks like a port that is no number.
 fn has_login(url: &str) -> bool {
     let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
-    rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    authority.contains('@') || !port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']')
 }
 
 /// A colon ends a user's name (RFC 7617, section 2).
@@ -215,8 +218,10 @@ mod tests {
         assert_eq!((login.user.as_str(), login.password.as_str()), ("me", "hu:sh! ö"));
         assert!(!format!("{settings:?}").contains("hu:sh"), "{settings:?}");
         let pin = "sha256//47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
-        let settings = read(&format!("url = http://nas/\ninsecure_http = yes\ntls_pin = {pin}")).unwrap();
-        assert!(settings.collection.is_clear_allowed);
+        assert!(read("url = http://nas/\ninsecure_http = yes").unwrap().collection.is_clear_allowed);
+        let error = read(&format!("url = http://nas/\ninsecure_http = yes\ntls_pin = {pin}")).unwrap_err().to_string();
+        assert!(error.contains("tls_pin is there, and http://nas has no TLS"), "{error}");
+        let settings = read(&format!("url = https://nas/\ntls_pin = {pin}")).unwrap();
         assert_eq!(settings.collection.trust, Trust::Pin(Pin::parse(pin).unwrap()));
         assert_eq!(settings.find_login(&around).unwrap(), None);
         let around = Surroundings { env: |name| name.starts_with("BRACKUP_WEBDAV_").then(|| name.into()), ..around };

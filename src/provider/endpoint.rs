@@ -23,7 +23,10 @@ impl Endpoint {
         let is_ours = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
         // What is sent as the host, and signed, has no port that goes without saying.
         let authority = authority.strip_suffix(if is_tls { ":443" } else { ":80" }).unwrap_or(authority);
-        let is_server = !authority.is_empty() && authority.chars().all(is_ours);
+        // A password behind a user's name is no port.
+        let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+        let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+        let is_server = !authority.is_empty() && authority.chars().all(is_ours) && is_port;
         is_server.then(|| (Self { is_tls, authority: authority.to_ascii_lowercase() }, follows))
     }
 
@@ -79,9 +82,19 @@ mod tests {
             let (found, rest) = Endpoint::split(text).unwrap();
             assert_eq!((found.to_string().as_str(), rest), (endpoint, follows));
         }
-        for text in
-            ["", "host", "ftp://host", "https://", "https:///a", "https://user:word@host", "https://a b", "HTTPS:host"]
-        {
+        for text in [
+            "",
+            "host",
+            "ftp://host",
+            "https://",
+            "https:///a",
+            "https://user:word@host",
+            "https://user:wo/rd@host",
+            "https://host:",
+            "https://host:99999",
+            "https://a b",
+            "HTTPS:host",
+        ] {
             assert_eq!(Endpoint::split(text), None, "{text}");
         }
         for (text, is_here) in [
