@@ -155,7 +155,7 @@ fn a_large_object_goes_in_parts(weed: &Weed) {
         assert_eq!(Sha1::of(&folder.read(&name.to_string()).unwrap()), Sha1::of(&stored));
     }
     assert_eq!(weed.uploads("large"), 0, "what was refused leaves no parts behind");
-    // Nobody knows of an upload whose first answer was lost, until it is a day old.
+    // Nobody knows of an upload whose first answer was lost, until it is a week old.
     let target = far();
     let finished = object(&target, 11_000_000);
     // The first is the listing of such uploads.

@@ -52,6 +52,17 @@ fn listed(answers: &[String]) -> (Result<Vec<String>, Error>, Vec<String>) {
 }
 
 #[test]
+fn a_listing_without_an_end_is_given_up() {
+    let (names, asked) = listed(&vec![page(&[], Some("same")); 3]);
+    assert!(names.unwrap_err().to_string().contains("sends the same page again"));
+    assert_eq!(asked.len(), 2);
+    let empty: Vec<_> = (0..1100).map(|number| page(&[], Some(&number.to_string()))).collect();
+    let (names, asked) = listed(&empty);
+    assert!(names.unwrap_err().to_string().contains("empty pages and no end"));
+    assert_eq!(asked.len(), 1001);
+}
+
+#[test]
 fn pages_are_listed_to_the_end_and_half_a_listing_is_none() {
     let [one, two, three] = NAMES.map(|name| format!("nas/{name}"));
     let (names, asked) = listed(&[page(&[&one, &two], Some("a+b")), page(&[&three], None)]);

@@ -43,6 +43,8 @@ pub struct S3 {
 
 /// Names of a page: with all that is said of them, far below what an answer may have.
 const PAGE_NAMES: &str = "500";
+/// Pages without a name, one after the other: what was deleted makes some.
+const EMPTY_PAGES_MAX: u32 = 1000;
 
 impl S3 {
     /// The bucket. Nothing is asked yet. Objects wait in `spool_dir`.
@@ -190,7 +192,7 @@ impl Target for S3 {
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         let what = format!("can't list {}", self.describe());
         let mut next: Option<String> = None;
-        let mut last = String::new();
+        let (mut last, mut empty) = (String::new(), 0);
         loop {
             let mut pairs = vec![("list-type", "2"), ("prefix", &self.client.bucket.prefix), ("max-keys", PAGE_NAMES)];
             pairs.extend(next.as_deref().map(|token| ("continuation-token", token)));
@@ -203,6 +205,7 @@ impl Target for S3 {
                 answer::page(&xml, &self.client.bucket.prefix).map_err(malformed)
             })?;
             // Sorted by key, page by page: one that goes back would come for ever.
+            let is_empty = page.keys.is_none();
             if let Some((first, end)) = page.keys {
                 if first <= last {
                     return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends the same page again")));
@@ -211,6 +214,13 @@ impl Target for S3 {
             }
             for (name, length) in page.objects {
                 each(name, length)?;
+            }
+            if page.next.is_some() && page.next == next {
+                return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends the same page again")));
+            }
+            empty = if is_empty { empty + 1 } else { 0 };
+            if empty > EMPTY_PAGES_MAX {
+                return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends empty pages and no end")));
             }
             next = match page.next {
                 Some(next) => Some(next),

@@ -22,8 +22,10 @@ use crate::target::upload::{Payload, read_through};
 
 /// As many as there can be.
 const PARTS_MAX: u64 = 10_000;
-/// An upload that began so long ago is nobody's any more.
-const ABANDONED_SECONDS: i64 = 86_400;
+/// All of them are in memory until the last part is sent.
+const ETAG_BYTES_MAX: usize = 256;
+/// An upload that began so long ago is nobody's any more, on however slow a line.
+const ABANDONED_SECONDS: i64 = 7 * 86_400;
 
 /// An upload under way.
 struct Upload<'a> {
@@ -80,7 +82,7 @@ impl S3 {
                 let answer = self.client.ask(&ask, &[200], what)?.map_err(|refusal| refusal.failed(what))?;
                 let etag = header(&answer, "etag").map(str::to_owned);
                 http::drain(answer);
-                etag.ok_or_else(|| no_answer(what))
+                etag.filter(|etag| etag.len() <= ETAG_BYTES_MAX).ok_or_else(|| no_answer(what))
             })?;
             let etag = escape(etag.as_str());
             parts.push_str(&format!(
