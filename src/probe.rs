@@ -47,20 +47,19 @@ pub fn run(target: &dyn Target, expected: Option<&str>, each: &mut dyn FnMut(&st
     let recipients = [Identity::generate()?.recipient().clone()];
     let first = object(target, &recipients)?;
     let (name, length) = (ObjectName::Chunk(first.sha1()), first.length());
-    let asked = questions(target, &name, first, &recipients, each);
+    let asked = questions(target, &name, first, each);
     // Whatever went wrong: what was stored must not stay.
     match target.delete(&name) {
-        Ok(()) => {
-            let is_gone = asked.is_err() || target.stat(&name)?.is_none();
-            let answer =
-                if is_gone { Answer::Fine } else { Answer::Wrong("it is said to be removed, and is there".into()) };
-            each("an object can be removed", answer);
+        Err(error) if error.kind == ErrorKind::Denied => {
+            each("an object can be removed", stays(&name, length));
+            // What would be written over would stay, too.
+            return asked;
         }
-        Err(error) if error.kind == ErrorKind::Denied => each("an object can be removed", stays(&name, length)),
-        Err(error) => asked.as_ref().map_or(Ok(()), |()| Err(error))?,
+        deleted => asked.and_then(|()| deleted.map_err(Error::from))?,
     }
-    asked?;
-    Ok(())
+    let is_gone = target.stat(&name)?.is_none();
+    each("an object can be removed", wrong_unless(is_gone, "it is said to be removed, and is there"));
+    if is_gone { is_kept(target, &recipients, each) } else { Ok(()) }
 }
 
 fn stays(name: &ObjectName, length: u64) -> Answer {
@@ -73,11 +72,9 @@ fn questions(
     target: &dyn Target,
     name: &ObjectName,
     first: Finished,
-    recipients: &[Recipient],
     each: &mut dyn FnMut(&str, Answer),
 ) -> Result<(), Error> {
     let (length, sha1) = (first.length(), first.sha1());
-    let wrong_unless = |holds: bool, what: &str| if holds { Answer::Fine } else { Answer::Wrong(what.into()) };
     let is_absent = target.stat(name)?.is_none() && not_found(target, name)?;
     each(
         "what is not there is said not to be there",
@@ -101,15 +98,31 @@ fn questions(
     let late =
         || Answer::Note("not yet, or with another length: each object that is missed is asked for by itself".into());
     each("it is listed", if listed == Some(length) { Answer::Fine } else { late() });
-    let second = object(target, recipients)?;
-    target.put(name, second)?;
-    let is_kept = read(target, name, 0, length)? == whole;
+    Ok(())
+}
+
+fn wrong_unless(holds: bool, what: &str) -> Answer {
+    if holds { Answer::Fine } else { Answer::Wrong(what.into()) }
+}
+
+/// Whether another object under the same name leaves the one that is there.
+fn is_kept(target: &dyn Target, recipients: &[Recipient], each: &mut dyn FnMut(&str, Answer)) -> Result<(), Error> {
+    let first = object(target, recipients)?;
+    let (name, length) = (ObjectName::Chunk(first.sha1()), first.length());
+    let asked = || {
+        target.put(&name, first)?;
+        let before = read(target, &name, 0, length)?;
+        target.put(&name, object(target, recipients)?)?;
+        Ok::<_, Error>(read(target, &name, 0, length)? == before)
+    };
+    let asked = asked();
+    target.delete(&name)?;
     let overwritten = || {
         Answer::Note(
             "it is: before a backup is stored Brackup asks whether its name is taken, but whoever has this box can write over what is there; keep versions on the server, if it can".into(),
         )
     };
-    each("what is there is not written over", if is_kept { Answer::Fine } else { overwritten() });
+    each("what is there is not written over", if asked? { Answer::Fine } else { overwritten() });
     Ok(())
 }
 
@@ -141,7 +154,6 @@ fn read(target: &dyn Target, name: &ObjectName, offset: u64, length: u64) -> Res
 #[cfg(test)]
 mod tests {
     use std::io::Read;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::target::{Filesystem, Stage};
@@ -151,7 +163,6 @@ mod tests {
         folder: Filesystem,
         path: std::path::PathBuf,
         habit: Habit,
-        was_put: AtomicBool,
     }
 
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -170,8 +181,9 @@ mod tests {
         }
 
         fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), target::Error> {
-            if self.habit == Habit::Overwrites && self.was_put.swap(true, Ordering::Relaxed) {
-                std::fs::write(self.path.join(name.to_string()), vec![0; 100_000]).unwrap();
+            let there = self.path.join(name.to_string());
+            if self.habit == Habit::Overwrites && there.exists() {
+                std::fs::write(there, vec![0; 100_000]).unwrap();
                 return Ok(());
             }
             self.folder.put(name, finished)
@@ -222,7 +234,7 @@ mod tests {
         ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().to_owned();
-            let target = Odd { folder: Filesystem::at(&path), path: path.clone(), habit, was_put: false.into() };
+            let target = Odd { folder: Filesystem::at(&path), path: path.clone(), habit };
             let mut told = Vec::new();
             run(&target, None, &mut |question, answer| told.push((question.to_owned(), answer))).unwrap();
             let remarkable: Vec<_> = told.iter().filter(|(_, answer)| *answer != Answer::Fine).collect();
