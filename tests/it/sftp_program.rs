@@ -37,7 +37,12 @@ fn program(tree: &Tree, at: &SshFolder) -> Program {
 /// A program that was told to back up and has begun to store.
 fn storing(program: &Program, folder: &Path) -> Child {
     let mut child = program.command(&["--from=tree", "--to=disk"]).process_group(0).spawn().unwrap();
-    while partials(folder) == 0 {
+    // Of a chunk: what is smaller, such as the target's id, may get its name at any moment, whatever becomes of the client.
+    let is_large = |entry: fs::DirEntry| {
+        let is_partial = entry.file_name().to_string_lossy().ends_with(".partial");
+        is_partial && entry.metadata().is_ok_and(|there| there.len() > 64 * 1024)
+    };
+    while !fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(is_large))) {
         assert!(child.try_wait().unwrap().is_none(), "it ended before it stored anything");
         std::thread::sleep(Duration::from_millis(5));
     }
