@@ -177,8 +177,8 @@ fn address(values: &Values<'_>, findings: &mut Findings) -> Option<Collection> {
 fn has_login(url: &str) -> bool {
     let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
-    authority.contains('@') || !port.bytes().all(|byte| byte.is_ascii_digit() || byte == b']')
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    authority.contains('@') || port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A colon ends a user's name (RFC 7617, section 2).
@@ -207,6 +207,17 @@ mod tests {
         let settings = WebDavSettings::read(&Values::of(&sections[0]), false, &around, &mut findings);
         findings.finish()?;
         Ok(settings.unwrap())
+    }
+
+    #[test]
+    fn an_address_with_a_login_is_known_by_its_looks() {
+        for url in ["https://me:hush@h/a", "https://me@h/a", "https://me:hu/sh@h/a", "https://me:hu#sh@h", "me:hush@h"]
+        {
+            assert!(has_login(url), "{url}");
+        }
+        for url in ["https://h/me@home", "https://h:8443/a:b@c", "https://[fe80::a]/a", "https://[::1]:80/a", "//h"] {
+            assert!(!has_login(url), "{url}");
+        }
     }
 
     #[test]
