@@ -62,10 +62,7 @@ impl Dav {
     /// Nothing where it is not installed, and this is said.
     pub(crate) fn start(kind: Kind) -> Option<Self> {
         let program = kind.program();
-        if !program.exists() {
-            let shown = program.display();
-            assert!(std::env::var_os("BRACKUP_SERVERS").is_none(), "{shown} is not there: run tests/servers");
-            eprintln!("left out: {kind:?} is not installed; tests/servers does that");
+        if !super::servers::is_there(&program, &format!("{kind:?}")) {
             return None;
         }
         let folder = TempDir::new().unwrap();

@@ -17,6 +17,7 @@ mod program;
 #[cfg(feature = "http")]
 mod scripted;
 mod sealed;
+mod servers;
 mod service;
 mod sshd;
 mod targets;

@@ -11,6 +11,8 @@ use brackup::provider::SshFolder;
 use brackup::target::Pace;
 use tempfile::TempDir;
 
+use super::servers::is_there;
+
 /// Of characters that ssh takes for something else.
 const KNOWN_HOSTS: &str = "known hosts 100%h";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -173,15 +175,6 @@ pub(crate) fn free_port() -> u16 {
         port = (port + 7) % 9000 + 23_000;
     }
     port
-}
-
-fn is_there(program: &Path, name: &str) -> bool {
-    if !program.exists() {
-        let is_wanted = std::env::var_os("BRACKUP_SERVERS").is_some();
-        assert!(!is_wanted, "{} is not there: run tests/servers", program.display());
-        eprintln!("left out: {name} is not installed; tests/servers does that");
-    }
-    program.exists()
 }
 
 fn greets(port: u16) -> bool {

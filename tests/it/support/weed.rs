@@ -40,13 +40,7 @@ impl Weed {
     pub(crate) fn start() -> Option<Self> {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("servers-venv").join("bin/weed");
         let program = std::env::var_os("BRACKUP_WEED").map_or(program, PathBuf::from);
-        if !program.exists() {
-            assert!(
-                std::env::var_os("BRACKUP_SERVERS").is_none(),
-                "{} is not there: run tests/servers",
-                program.display()
-            );
-            eprintln!("left out: SeaweedFS is not installed; tests/servers does that");
+        if !super::servers::is_there(&program, "SeaweedFS") {
             return None;
         }
         let folder = TempDir::new().unwrap();
