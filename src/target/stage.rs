@@ -2,7 +2,7 @@
 //! digests them as they come, so that the name is known when it closes.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Read, Write as _};
 use std::path::PathBuf;
 
 use sha2::Digest as _;
@@ -15,6 +15,8 @@ use crate::fsutil;
 /// Bytes after which what was written is sent on its way to the disk: a steady trickle instead of a
 /// burst at the fsync, and no more dirty pages than a small box can bear.
 const FLUSH_BYTES: u64 = 1024 * 1024;
+/// What is compared is read in parts of this length.
+const SAME_BYTES: usize = 32 * 1024;
 
 /// An object being written.
 #[derive(Debug)]
@@ -109,6 +111,19 @@ impl Finished {
     /// The SHA-1 of all its bytes: the key of a chunk.
     pub fn sha1(&self) -> Sha1 {
         self.sha1
+    }
+
+    /// Whether what is read there to its end is this object, by its digest.
+    pub(super) fn is_same(&self, there: &mut dyn Read) -> io::Result<bool> {
+        let (mut hasher, mut buffer) = (Sha1Hasher::default(), vec![0; SAME_BYTES]);
+        loop {
+            match there.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish() == self.sha1),
+                Ok(read) => hasher.update(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The path of a named stage.

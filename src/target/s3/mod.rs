@@ -17,7 +17,6 @@ use std::sync::Once;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::digest::Sha1Hasher;
 use crate::provider::{AccessKey, Bucket};
 use crate::target::body::{self, Body, Ranged};
 use crate::target::error::{Error, ErrorKind};
@@ -26,7 +25,7 @@ use crate::target::id::{self, ID_BYTES_MAX, ID_FILE};
 use crate::target::retry::{Failed, Retry};
 use crate::target::spool::Spool;
 use crate::target::stage::{Finished, Stage};
-use crate::target::upload::{Payload, read_through};
+use crate::target::upload::Payload;
 use crate::target::way::Way;
 use crate::target::{ObjectName, Target};
 use client::{Ask, Client};
@@ -106,11 +105,8 @@ impl S3 {
         if there != Some(finished.length()) {
             return Ok(false);
         }
-        let mut hasher = Sha1Hasher::default();
         let mut reader = Body::new(self, name.to_owned(), 0, finished.length());
-        read_through(&mut reader, |bytes| hasher.update(bytes))
-            .map_err(|error| Error::io(self.what("read", &name), error))?;
-        Ok(hasher.finish() == finished.sha1())
+        finished.is_same(&mut reader).map_err(|error| Error::io(self.what("read", &name), error))
     }
 
     /// By a part of one byte: where the answer to HEAD says 404, it can't say of what.

@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::digest::Sha1Hasher;
 use crate::provider::SshFolder;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::id::{self, ID_BYTES_MAX, ID_FILE};
@@ -199,13 +198,7 @@ impl Sftp {
         if reader.total() != Some(finished.length()) {
             return Ok(false);
         }
-        let (mut hasher, mut buffer) = (Sha1Hasher::default(), vec![0; 32 * 1024]);
-        loop {
-            match reader.read(&mut buffer).map_err(|error| Error::io(self.what("read", &name), error))? {
-                0 => return Ok(hasher.finish() == finished.sha1()),
-                read => hasher.update(&buffer[..read]),
-            }
-        }
+        finished.is_same(&mut reader).map_err(|error| Error::io(self.what("read", &name), error))
     }
 }
 

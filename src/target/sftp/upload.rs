@@ -90,19 +90,15 @@ impl Sftp {
         }
         let sent = upload.send(session);
         sent.map_err(|fail| self.write_failed(session, fail, upload.finished.length(), what))?;
-        match self.give_name(session, &upload.partial, &self.path(name), tells_contents) {
-            Ok(false) => {
-                // Renamed by a server that may replace: whose is there now is seen by what it holds.
-                self.sync_folder(session).map_err(|broken| broken.failed(what))?;
-                return Ok(if tells_contents { Placed::Here } else { Placed::Perhaps });
-            }
-            Ok(true) => {}
+        let is_linked = match self.give_name(session, &upload.partial, &self.path(name), tells_contents) {
+            Ok(is_linked) => is_linked,
             Err(Fail::Broken(broken)) => return Err(broken.failed(what)),
             // Some say no more than that it does not go.
             Err(fail) => return there(session, upload)?.ok_or_else(|| self.lost_or_failed(fail, what)),
-        }
+        };
         self.sync_folder(session).map_err(|broken| broken.failed(what))?;
-        Ok(Placed::Here)
+        // Renamed by a server that may replace: whose is there now is seen by what it holds.
+        Ok(if is_linked || tells_contents { Placed::Here } else { Placed::Perhaps })
     }
 
     /// Gives a complete file its name. One that must not be taken is linked where that goes: there are servers whose rename replaces. Whether

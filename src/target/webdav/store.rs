@@ -2,13 +2,13 @@
 
 use super::ask::Ask;
 use super::{WebDav, probe};
-use crate::digest::{Sha1Hasher, hex};
+use crate::digest::hex;
 use crate::target::body::Body;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http;
 use crate::target::retry::Failed;
 use crate::target::stage::Finished;
-use crate::target::upload::{Payload, read_through};
+use crate::target::upload::Payload;
 
 /// What servers say to PUT and to MOVE when it is done: nginx says 204 to what is new, too.
 pub(super) const STORED: &[u16] = &[200, 201, 204];
@@ -99,11 +99,8 @@ impl WebDav {
         if self.length(name)? != Some(finished.length()) {
             return Ok(false);
         }
-        let mut hasher = Sha1Hasher::default();
         let mut reader = Body::new(self, name.to_owned(), 0, finished.length());
-        read_through(&mut reader, |bytes| hasher.update(bytes))
-            .map_err(|error| Error::io(self.what_of("read", &name), error))?;
-        Ok(hasher.finish() == finished.sha1())
+        finished.is_same(&mut reader).map_err(|error| Error::io(self.what_of("read", &name), error))
     }
 
     /// Removes a file that is no object, if it can be.
