@@ -26,6 +26,7 @@ pub(crate) enum Cut {
 pub(crate) struct Cutter {
     port: u16,
     cuts: Arc<Mutex<Vec<Cut>>>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Cutter {
@@ -33,15 +34,15 @@ impl Cutter {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let cuts = Arc::<Mutex<Vec<Cut>>>::default();
-        let shared = cuts.clone();
+        let ended = Arc::<AtomicBool>::default();
+        let (shared, ends) = (cuts.clone(), ended.clone());
         std::thread::Builder::new()
             .spawn(move || {
                 for client in listener.incoming() {
-                    let Ok(client) = client else { return };
-                    // A connection without a first byte is the one that ends this.
-                    if client.peek(&mut [0]).unwrap_or(0) == 0 {
+                    if ends.load(Ordering::SeqCst) {
                         return;
                     }
+                    let Ok(client) = client else { continue };
                     let cut = shared.lock().unwrap().pop();
                     let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                     let (to, back) = match cut {
@@ -62,7 +63,7 @@ impl Cutter {
                 }
             })
             .unwrap();
-        Self { port, cuts }
+        Self { port, cuts, ended }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -87,9 +88,9 @@ impl Cutter {
 
 impl Drop for Cutter {
     fn drop(&mut self) {
-        if let Ok(stream) = TcpStream::connect(("127.0.0.1", self.port)) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        self.ended.store(true, Ordering::SeqCst);
+        // Wakes it. A client that says nothing, since it was killed before it could, ends nothing.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 
