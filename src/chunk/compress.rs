@@ -98,6 +98,18 @@ mod tests {
         assert_eq!(compressor.compress(&mut b"aaaaaaaaaaaaaaaa".to_vec()).unwrap(), None);
     }
 
+    /// Strategies that a small build leaves out (cross/targets.toml) are replaced, not refused.
+    #[test]
+    fn every_level_that_can_be_configured_compresses() {
+        let text: Vec<u8> =
+            (0..40_000_u32).flat_map(|line| format!("line {} of a text\n", line * line % 9973).into_bytes()).collect();
+        for level in [-7, -1, 1, 2, 3, 5, 7, 9, 13, 16, 18, 19] {
+            let mut piece = text.clone();
+            let length = Compressor::new(level).unwrap().compress(&mut piece).unwrap().unwrap();
+            assert_eq!(zstd::stream::decode_all(&piece[..length]).unwrap(), text, "{level}");
+        }
+    }
+
     #[test]
     fn a_piece_that_is_noise_behind_its_first_block_still_fits() {
         let mut compressor = Compressor::new(1).unwrap();
