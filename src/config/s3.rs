@@ -12,7 +12,7 @@ use super::trust;
 use super::values::{Key, Values, flag, idle, later, once, text};
 use crate::fsutil;
 use crate::limits::KEY_FILE_BYTES_MAX;
-use crate::provider::{AccessKey, Bucket, Endpoint, Trust};
+use crate::provider::{AccessKey, Bucket, Endpoint, Lock, LockMode, Trust};
 
 const AMAZON_REGION: &str = "us-east-1";
 
@@ -31,6 +31,7 @@ pub(super) const KEYS: &[Key] = &[
     once("aws_location"),
     once("storage_class"),
     once("server_side_encryption"),
+    once("object_lock"),
     once("tls_ca"),
     once("tls_pin"),
     once("inherit"),
@@ -72,6 +73,7 @@ impl S3Settings {
             parse_size_within(text(value)?, Bucket::PART_BYTES_MIN, Bucket::PART_BYTES_MAX)
         });
         let part_bytes = part_bytes.unwrap_or(Bucket::PART_BYTES);
+        let lock = values.read("object_lock", findings, lock);
         let trust = trust::read(values, around, findings);
         endpoint.iter().for_each(|endpoint| trust::check(values, endpoint, findings));
         let access_key = Self::of_the_section(values, findings);
@@ -85,7 +87,7 @@ impl S3Settings {
         let path_style = path_style.unwrap_or_else(|| endpoint.is_some() || name.contains('.'));
         let endpoint = endpoint.unwrap_or_else(|| Endpoint::https(format!("s3.{region}.amazonaws.com")));
         let bucket =
-            Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, part_bytes, trust };
+            Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, lock, part_bytes, trust };
         Some(Self { bucket, access_key })
     }
 
@@ -134,6 +136,7 @@ impl S3Settings {
             prefix: prefix(below.as_bytes())?,
             storage_class: None,
             encryption: None,
+            lock: None,
             part_bytes: Bucket::PART_BYTES,
             trust: Trust::System,
         };
@@ -186,6 +189,20 @@ fn profile_keys(file: &Path, profile: &str) -> Result<Option<AccessKey>, Error> 
         }
     }
     Ok(id.zip(secret).map(|(id, secret)| AccessKey { id, secret, session_token }))
+}
+
+/// Days, and whether the owner of the account is locked out too.
+fn lock(value: &[u8]) -> Result<Lock, String> {
+    let expected =
+        || String::from("days from 1d to 36500d, such as 30d; 30d compliance locks the owner of the account out too");
+    let mut words = text(value)?.split_ascii_whitespace();
+    let days = words.next().and_then(|word| word.strip_suffix('d')?.parse().ok()).ok_or_else(expected)?;
+    let mode = match (words.next(), words.next()) {
+        (None | Some("governance"), None) => LockMode::Governance,
+        (Some("compliance"), None) => LockMode::Compliance,
+        _ => return Err(expected()),
+    };
+    if (1..=36_500).contains(&days) { Ok(Lock { days, mode }) } else { Err(expected()) }
 }
 
 /// The original's names of places.
@@ -267,6 +284,10 @@ mod tests {
                 "f:4: backup_prefix is \"../a\", expected letters, digits, `.`, `_`, `-` and `/`, such as nas/",
             ),
             ("bucket = nas/home", "f:3: bucket is \"nas/home\", expected letters, digits, `.`, `_` and `-`"),
+            (
+                "bucket = b\nobject_lock = 30",
+                "f:4: object_lock is \"30\", expected days from 1d to 36500d, such as 30d; 30d compliance locks the owner of the account out too",
+            ),
             (
                 "bucket = b\naws_access_key_id = AK",
                 "f:1: [TARGET:x] has no aws_secret_access_key, expected both keys or none of them",

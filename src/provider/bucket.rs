@@ -22,10 +22,40 @@ pub struct Bucket {
     pub storage_class: Option<String>,
     /// `x-amz-server-side-encryption`: `AES256` or `aws:kms`.
     pub encryption: Option<String>,
+    /// How long nobody may delete an object.
+    pub lock: Option<Lock>,
     /// An object that is longer goes in parts of this length.
     pub part_bytes: u64,
     /// Whose certificates are.
     pub trust: Trust,
+}
+
+/// Object Lock: what is stored can't be deleted before its time is over, whoever has the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// From when it was stored.
+    pub days: u32,
+    /// For whom.
+    pub mode: LockMode,
+}
+
+/// Whom an object is locked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// All but who has the right to lift it (`s3:BypassGovernanceRetention`).
+    Governance,
+    /// The owner of the account too.
+    Compliance,
+}
+
+impl LockMode {
+    /// As S3 writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Governance => "GOVERNANCE",
+            Self::Compliance => "COMPLIANCE",
+        }
+    }
 }
 
 impl Bucket {

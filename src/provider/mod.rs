@@ -11,7 +11,7 @@ mod trust;
 
 pub use access_key::AccessKey;
 pub use bandwidth::{Bandwidth, Span};
-pub use bucket::Bucket;
+pub use bucket::{Bucket, Lock, LockMode};
 pub use collection::{Collection, Login};
 pub use endpoint::Endpoint;
 pub use percent::{percent_decode, percent_encode};

@@ -33,7 +33,11 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("ureq::", &["src/target/"], "who asks a server is a target"),
     ("rustls::", &["src/target/tls.rs"], "as ureq"),
     ("quick_xml::", &["src/target/s3/", "src/target/webdav/"], "as ureq"),
-    ("md5::", &["src/target/webdav/auth.rs"], "Digest of WebDAV asks for it; it proves nothing"),
+    (
+        "md5::",
+        &["src/target/webdav/auth.rs", "src/target/s3/dialect.rs"],
+        "Digest of WebDAV and old checksums are made of it; it proves nothing",
+    ),
     ("ed25519_dalek::", &["src/seal/"], "as hpke"),
     ("scrypt::", &["src/seal/"], "as hpke"),
     ("bech32::", &["src/seal/"], "as hpke"),

@@ -58,6 +58,8 @@ mod s3;
 /// What S3 might answer and should not.
 #[cfg(feature = "s3")]
 mod s3_answers;
+#[cfg(feature = "s3")]
+mod s3_policy;
 /// Jobs that run by themselves.
 mod serve;
 /// What packages make a service of.

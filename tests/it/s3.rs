@@ -3,13 +3,13 @@
 use std::fs;
 
 use brackup::digest::Sha1;
-use brackup::provider::{AccessKey, Bucket, Endpoint, Trust};
+use brackup::provider::{AccessKey, Bucket, Endpoint, Lock, LockMode, Trust};
 use brackup::target::{ErrorKind, ObjectName, S3, Target as _, Way};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, conforms, listed, meta_name, object, read};
 use crate::support::{
-    ACCESS_KEY, Cut, Cutter, Place as _, Program, SECRET_KEY, Snapshot, Tree, Weed, code, noise, stderr,
+    ACCESS_KEY, Backblaze, Cut, Cutter, Place as _, Program, SECRET_KEY, Snapshot, Tree, Weed, aws, code, noise, stderr,
 };
 
 fn place(weed: &Weed, name: &str, prefix: &str) -> Bucket {
@@ -25,6 +25,7 @@ pub(crate) fn bucket(endpoint: &str, name: &str, prefix: &str) -> Bucket {
         prefix: prefix.into(),
         storage_class: None,
         encryption: None,
+        lock: None,
         part_bytes: Bucket::PART_BYTES_MIN,
         trust: Trust::System,
     }
@@ -46,6 +47,8 @@ fn seaweedfs_keeps_backups() {
     what_is_wrong_is_told(&weed);
     a_wire_that_is_cut_costs_time_only(&weed);
     a_large_object_goes_in_parts(&weed);
+    what_backblaze_does_not_know_is_said_otherwise(&weed);
+    what_is_locked_stays(&weed);
     the_program_backs_up_and_restores(&weed);
 }
 
@@ -162,6 +165,52 @@ fn a_large_object_goes_in_parts(weed: &Weed) {
     cutter.cut(&[Cut::Answer(1), Cut::Answer(1)]);
     target.put(&chunk_name(&finished), finished).unwrap();
     assert_eq!(weed.uploads("large"), 1);
+}
+
+fn what_backblaze_does_not_know_is_said_otherwise(weed: &Weed) {
+    let spool = TempDir::new().unwrap();
+    let backblaze = Backblaze::before(weed.port());
+    let first = weed.bucket("conforms", "nas/");
+    conforms(&open(bucket(&backblaze.endpoint(), "conforms", "nas/"), &spool), &first);
+    let folder = weed.bucket("backblaze", "nas/");
+    let far = || open(bucket(&backblaze.endpoint(), "backblaze", "nas/"), &spool);
+    far().identify(None).unwrap();
+    let target = far();
+    let before = backblaze.refused().len();
+    for bytes in [100_000, 11_000_000] {
+        let finished = object(&target, bytes);
+        let name = chunk_name(&finished);
+        target.put(&name, finished).unwrap();
+        assert_eq!(ObjectName::Chunk(Sha1::of(&folder.read(&name.to_string()).unwrap())), name);
+    }
+    assert_eq!(backblaze.refused()[before..], ["x-amz-checksum-sha1", "if-none-match"], "it is asked once");
+    let large = far();
+    large.put(&meta_name(90), object(&large, 11_000_000)).unwrap();
+    let refused = backblaze.refused();
+    assert_eq!(refused[before + 2..], ["x-amz-checksum-algorithm", "if-none-match"]);
+    assert_eq!(large.put(&meta_name(90), object(&large, 11_000_000)).unwrap_err().kind, ErrorKind::Exists);
+    assert_eq!(weed.uploads("backblaze"), 0);
+}
+
+fn what_is_locked_stays(weed: &Weed) {
+    let spool = TempDir::new().unwrap();
+    let asks = |words: &[&str]| aws(&weed.endpoint(), ACCESS_KEY, SECRET_KEY, words);
+    asks(&["locked-bucket", "locked"]);
+    for mode in [LockMode::Governance, LockMode::Compliance] {
+        let target = open(Bucket { lock: Some(Lock { days: 30, mode }), ..place(weed, "locked", "nas/") }, &spool);
+        target.identify(None).unwrap();
+        for bytes in [1000, 11_000_000] {
+            let finished = object(&target, bytes);
+            let name = chunk_name(&finished);
+            target.put(&name, finished).unwrap();
+            let told = asks(&["locked", "locked", &format!("nas/{name}")]);
+            assert_eq!(told, format!("{} 29 403", mode.name()), "{bytes}");
+        }
+    }
+    weed.bucket("open", "");
+    let lock = Some(Lock { days: 1, mode: LockMode::Governance });
+    let error = open(Bucket { lock, ..place(weed, "open", "") }, &spool).identify(None).unwrap_err();
+    assert!(error.hint().unwrap_or_default().contains("`object_lock`"), "{error}");
 }
 
 fn the_program_backs_up_and_restores(weed: &Weed) {

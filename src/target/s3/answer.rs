@@ -161,9 +161,11 @@ fn elements(xml: &str, mut each: impl FnMut(&[&str], &str) -> Result<(), String>
 pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) code: String,
-    message: String,
+    pub(super) message: String,
     region: Option<String>,
     retry_after: Option<Duration>,
+    /// An object was to be stored and locked: then a request that is not valid is one that the bucket is not made for.
+    pub(super) is_of_a_lock: bool,
 }
 
 impl Refusal {
@@ -181,7 +183,14 @@ impl Refusal {
     }
 
     fn of(status: u16) -> Self {
-        Self { status, code: String::new(), message: String::new(), region: None, retry_after: None }
+        Self {
+            status,
+            code: String::new(),
+            message: String::new(),
+            region: None,
+            retry_after: None,
+            is_of_a_lock: false,
+        }
     }
 
     fn element(&mut self, path: &[&str], text: &str) {
@@ -221,6 +230,9 @@ impl Refusal {
                     None => "see `region` and `endpoint`: the bucket may be in another region".into(),
                 };
                 (Unreachable, Some(advice))
+            }
+            (400, "InvalidRequest") if self.is_of_a_lock => {
+                (Denied, Some("see `object_lock`: a bucket must be made with Object Lock, or have it turned on".into()))
             }
             (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "StorageFull") => (
                 Full,

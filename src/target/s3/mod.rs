@@ -6,6 +6,7 @@
 
 mod answer;
 mod client;
+mod dialect;
 mod parts;
 mod sign;
 
@@ -13,11 +14,10 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Once;
+use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
-use crate::provider::{AccessKey, Bucket};
+use crate::date::Utc;
+use crate::provider::{AccessKey, Bucket, Lock};
 use crate::target::body::{self, Body, Ranged};
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{self, Answer, Http, header};
@@ -28,12 +28,15 @@ use crate::target::stage::{Finished, Stage};
 use crate::target::upload::Payload;
 use crate::target::way::Way;
 use crate::target::{ObjectName, Target};
+use answer::Refusal;
 use client::{Ask, Client};
+use dialect::Dialect;
 
 /// A bucket, or what lies below a prefix of it.
 #[derive(Debug)]
 pub struct S3 {
     client: Client,
+    dialect: Dialect,
     spool: Spool,
     retry: Retry,
     /// Uploads in parts that were abandoned are looked for before the first one.
@@ -42,6 +45,8 @@ pub struct S3 {
 
 /// Names of a page: with all that is said of them, far below what an answer may have.
 const PAGE_NAMES: &str = "500";
+/// Of what is locked.
+const DAY_SECONDS: i64 = 86_400;
 /// Pages without a name, one after the other: what was deleted makes some.
 const EMPTY_PAGES_MAX: u32 = 1000;
 
@@ -49,7 +54,8 @@ impl S3 {
     /// The bucket. Nothing is asked yet. Objects wait in `spool_dir`.
     pub fn open(bucket: Bucket, access_key: AccessKey, spool_dir: PathBuf, way: Way) -> Result<Self, Error> {
         let client = Client::new(bucket, access_key, way.clone())?;
-        Ok(Self { client, spool: Spool::in_folder(spool_dir), retry: Retry::new(way), is_swept: Once::new() })
+        let (spool, retry) = (Spool::in_folder(spool_dir), Retry::new(way));
+        Ok(Self { client, dialect: Dialect::default(), spool, retry, is_swept: Once::new() })
     }
 
     fn read_id(&self) -> Result<Option<String>, Error> {
@@ -71,31 +77,65 @@ impl S3 {
 
     /// Stores a file under a name that has none. False: it has one.
     fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
+        // It would be written over.
+        if self.dialect.condition().is_none() && self.length(name)?.is_some() {
+            return Ok(false);
+        }
         if finished.length() > self.client.bucket.part_bytes {
             return self.store_in_parts(name, finished, what);
         }
-        let mut headers = self.kept_with_the_object();
-        headers.push(("if-none-match", "*".into()));
-        headers.push(("x-amz-checksum-sha1", BASE64.encode(finished.sha1().0)));
-        let ask = Ask { method: "PUT", name, headers, body: Some(Payload::of(finished)), ..Ask::default() };
-        self.retry.run(|tried| match self.client.ask(&ask, &[200, 201], what)? {
-            Ok(answer) => {
-                let is_s3 = header(&answer, "etag").is_some();
-                http::drain(answer);
-                let other = || Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3"));
-                if is_s3 { Ok(true) } else { Err(Failed::ForNow(other(), None)) }
+        let payload = Payload::of(finished);
+        self.retry.run(|tried| {
+            let headers = || {
+                let mut headers = self.kept_with_the_object();
+                headers.extend(self.dialect.condition());
+                headers.push(self.dialect.checksum(payload, finished.sha1(), what)?);
+                Ok::<_, Error>(headers)
+            };
+            let ask = || Ok(Ask { method: "PUT", name, headers: headers()?, body: Some(payload), ..Ask::default() });
+            match self.ask_as_known(ask, &[200, 201], what)? {
+                Ok(answer) => {
+                    let is_s3 = header(&answer, "etag").is_some();
+                    http::drain(answer);
+                    let other = || Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3"));
+                    if is_s3 { Ok(true) } else { Err(Failed::ForNow(other(), None)) }
+                }
+                // The first try may have been stored and its answer lost.
+                Err(refusal) if refusal.status == 412 => Ok(tried > 0 && self.holds(name, finished)?),
+                Err(refusal) => Err(refusal.failed(what)),
             }
-            // The first try may have been stored and its answer lost.
-            Err(refusal) if refusal.status == 412 => Ok(tried > 0 && self.holds(name, finished)?),
-            Err(refusal) => Err(refusal.failed(what)),
         })
     }
 
+    /// Asks, and once more in other words whenever the server turns out not to know these.
+    fn ask_as_known<'a>(
+        &self,
+        ask: impl Fn() -> Result<Ask<'a>, Error>,
+        good: &[u16],
+        what: &str,
+    ) -> Result<Result<Answer, Refusal>, Failed> {
+        loop {
+            match self.client.ask(&ask()?, good, what)? {
+                Err(refusal) if self.dialect.learns(&refusal) => {}
+                Err(mut refusal) => {
+                    refusal.is_of_a_lock = self.client.bucket.lock.is_some();
+                    return Ok(Err(refusal));
+                }
+                Ok(answer) => return Ok(Ok(answer)),
+            }
+        }
+    }
+
     fn kept_with_the_object(&self) -> Vec<(&'static str, String)> {
-        let Bucket { storage_class, encryption, .. } = &self.client.bucket;
+        let Bucket { storage_class, encryption, lock, .. } = &self.client.bucket;
         let mut headers = vec![("content-type", "application/octet-stream".to_owned())];
         headers.extend(storage_class.iter().map(|class| ("x-amz-storage-class", class.clone())));
         headers.extend(encryption.iter().map(|kind| ("x-amz-server-side-encryption", kind.clone())));
+        if let Some(Lock { days, mode }) = lock {
+            let until = Utc::from_system(SystemTime::now()).to_unix() + i64::from(*days) * DAY_SECONDS;
+            headers.push(("x-amz-object-lock-mode", mode.name().to_owned()));
+            headers.push(("x-amz-object-lock-retain-until-date", Utc::from_unix(until).to_string()));
+        }
         headers
     }
 

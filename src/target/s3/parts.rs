@@ -38,21 +38,29 @@ impl S3 {
     pub(super) fn store_in_parts(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
         // What is left of others costs space, not safety: an error there is none of this object.
         self.is_swept.call_once(|| drop(self.sweep()));
-        let upload = Upload { name, id: self.begin(name, what)? };
-        let stored =
-            self.send(&upload, finished, what).and_then(|parts| self.complete(&upload, &parts, finished, what));
-        if !matches!(stored, Ok(true)) {
-            let _ = self.abandon(&upload);
+        loop {
+            let upload = Upload { name, id: self.begin(name, what)? };
+            // As it was begun, so it goes on.
+            let has_checksums = self.dialect.has_checksums();
+            let stored =
+                self.send(&upload, finished, what).and_then(|parts| self.complete(&upload, &parts, finished, what));
+            if !matches!(stored, Ok(true)) {
+                let _ = self.abandon(&upload);
+            }
+            if stored.is_ok() || has_checksums == self.dialect.has_checksums() {
+                return stored;
+            }
         }
-        stored
     }
 
     fn begin(&self, name: &str, what: &str) -> Result<String, Error> {
-        let mut headers = self.kept_with_the_object();
-        headers.push(("x-amz-checksum-algorithm", "SHA1".into()));
-        let ask = Ask { method: "POST", name, query: &[("uploads", "")], headers, body: Some(Payload::Text("")) };
+        let ask = || {
+            let mut headers = self.kept_with_the_object();
+            headers.extend(self.dialect.has_checksums().then(|| ("x-amz-checksum-algorithm", "SHA1".into())));
+            Ok(Ask { method: "POST", name, query: &[("uploads", "")], headers, body: Some(Payload::Text("")) })
+        };
         self.retry.run(|_| {
-            let mut answer = self.client.ask(&ask, &[200], what)?.map_err(|refusal| refusal.failed(what))?;
+            let mut answer = self.ask_as_known(ask, &[200], what)?.map_err(|refusal| refusal.failed(what))?;
             let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
             answer::upload_id(&xml).ok_or_else(|| no_answer(what))
         })
@@ -70,24 +78,25 @@ impl S3 {
             let mut sha1 = Sha1Hasher::default();
             read_through(&mut *payload.reader(), |bytes| sha1.update(bytes))
                 .map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-            let (text, checksum) = (number.to_string(), BASE64.encode(sha1.finish().0));
-            let ask = Ask {
-                method: "PUT",
-                name: upload.name,
-                query: &[("partNumber", &text), ("uploadId", &upload.id)],
-                headers: vec![("x-amz-checksum-sha1", checksum.clone())],
-                body: Some(payload),
-            };
+            let (text, sha1) = (number.to_string(), sha1.finish());
+            let headers = vec![self.dialect.checksum(payload, sha1, what)?];
+            let query = [("partNumber", text.as_str()), ("uploadId", &upload.id)];
+            let ask = Ask { method: "PUT", name: upload.name, query: &query, headers, body: Some(payload) };
             let etag = self.retry.run(|_| {
-                let answer = self.client.ask(&ask, &[200], what)?.map_err(|refusal| refusal.failed(what))?;
+                let answer = self.client.ask(&ask, &[200], what)?.map_err(|refusal| {
+                    self.dialect.learns(&refusal);
+                    refusal.failed(what)
+                })?;
                 let etag = header(&answer, "etag").map(str::to_owned);
                 http::drain(answer);
                 etag.filter(|etag| etag.len() <= ETAG_BYTES_MAX).ok_or_else(|| no_answer(what))
             })?;
             let etag = escape(etag.as_str());
-            parts.push_str(&format!(
-                "<Part><PartNumber>{text}</PartNumber><ETag>{etag}</ETag><ChecksumSHA1>{checksum}</ChecksumSHA1></Part>"
-            ));
+            parts.push_str(&format!("<Part><PartNumber>{text}</PartNumber><ETag>{etag}</ETag>"));
+            if self.dialect.has_checksums() {
+                parts.push_str(&format!("<ChecksumSHA1>{}</ChecksumSHA1>", BASE64.encode(sha1.0)));
+            }
+            parts.push_str("</Part>");
             offset += length;
         }
         parts.push_str("</CompleteMultipartUpload>");
@@ -96,12 +105,12 @@ impl S3 {
 
     /// Gives the object its name. False: another one has it.
     fn complete(&self, upload: &Upload<'_>, parts: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
-        let ask = Ask {
-            method: "POST",
-            name: upload.name,
-            query: &[("uploadId", &upload.id)],
-            headers: vec![("if-none-match", "*".into()), ("content-type", "application/xml".into())],
-            body: Some(Payload::Text(parts)),
+        let query = [("uploadId", upload.id.as_str())];
+        let ask = || {
+            let mut headers = vec![("content-type", "application/xml".into())];
+            headers.extend(self.dialect.condition());
+            let body = Some(Payload::Text(parts));
+            Ok(Ask { method: "POST", name: upload.name, query: &query, headers, body })
         };
         self.retry.run(|tried| {
             // The first try may have done it, and its answer be lost.
@@ -111,7 +120,7 @@ impl S3 {
                 (_, "NoSuchUpload") if has_it()? => Ok(true),
                 _ => Err(refusal.failed(what)),
             };
-            let mut answer = match self.client.ask(&ask, &[200], what)? {
+            let mut answer = match self.ask_as_known(ask, &[200], what)? {
                 Ok(answer) => answer,
                 Err(refusal) => return refused(refusal),
             };

@@ -1,6 +1,8 @@
 //! Fixtures: [`Tree`] to back up and compare, [`Nas`] that does it through the library, [`Program`] that does it through the
 //! binary, and targets that count, fail or stop.
 
+#[cfg(feature = "s3")]
+mod backblaze;
 mod box_root;
 #[cfg(feature = "http")]
 mod certificate;
@@ -8,6 +10,8 @@ mod cutter;
 #[cfg(feature = "webdav")]
 mod dav;
 pub(crate) mod fake_ssh;
+#[cfg(feature = "s3")]
+mod ministack;
 mod mount;
 mod nas;
 mod place;
@@ -25,10 +29,14 @@ mod tree;
 #[cfg(feature = "s3")]
 mod weed;
 
+#[cfg(feature = "s3")]
+pub(crate) use backblaze::Backblaze;
 pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
 pub(crate) use cutter::{Cut, Cutter};
 #[cfg(feature = "webdav")]
 pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
+#[cfg(feature = "s3")]
+pub(crate) use ministack::{MiniStack, aws};
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;

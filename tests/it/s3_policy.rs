@@ -1,0 +1,98 @@
+//! The policy that docs/TARGETS.md gives a box, where a server knows policies.
+
+use std::fs;
+use std::path::Path;
+
+use brackup::target::{S3, Way};
+use tempfile::TempDir;
+
+use super::conformance::conforms;
+use super::s3::{access_key, bucket};
+use crate::support::{MiniStack, Place, Program, Snapshot, Tree, aws, code, noise, stderr};
+
+/// A bucket as its owner sees it.
+struct Owned<'s>(&'s MiniStack, &'s str);
+
+impl Place for Owned<'_> {
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let told = self.0.owner(&["read", self.1, &format!("nas/{name}")]);
+        let byte = |at: usize| u8::from_str_radix(&told[at..at + 2], 16).unwrap();
+        (told != "none").then(|| (0..told.len()).step_by(2).map(byte).collect())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.0.owner(&["write", self.1, &format!("nas/{name}"), &digits]);
+    }
+
+    fn remove(&self, name: &str) {
+        assert_eq!(self.0.owner(&["try", "delete", self.1, &format!("nas/{name}")]), "204");
+    }
+
+    fn vanish(&self) {
+        self.0.owner(&["vanish", self.1]);
+    }
+}
+
+#[test]
+fn a_box_may_add_and_a_thief_of_it_may_not_destroy() {
+    let Some(server) = MiniStack::start() else { return };
+    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/TARGETS.md")).unwrap();
+    let policy = docs.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    for name in ["brackup-nas", "other"] {
+        server.owner(&["bucket", name]);
+    }
+    let keys = server.owner(&["user", "box", policy]);
+    let (id, secret) = keys.split_once(' ').unwrap();
+
+    let tree = Tree::new();
+    tree.file("text", "some text\n".repeat(1000));
+    tree.file("noise", noise(9, 11_000_000));
+    let program = Program::new(&tree.root);
+    let config = program.home().join(".brackup.conf");
+    let text = fs::read_to_string(&config).unwrap();
+    let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
+    let endpoint = server.endpoint();
+    let section = format!(
+        "[TARGET:disk]\ntype = S3\nbucket = brackup-nas\nbackup_prefix = home/\npart_size = 5MB\nendpoint = {endpoint}\n\
+         aws_access_key_id = {id}\naws_secret_access_key = {secret}\n"
+    );
+    fs::write(&config, format!("{}{section}{}", &text[..before], &text[after..])).unwrap();
+    for arguments in [&["--from=tree", "--to=disk"][..], &["--from=tree", "--to=disk"], &["verify", "disk", "--no-key"]]
+    {
+        let output = program.run(arguments);
+        assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    }
+    let output = program.run(&["list", "disk"]);
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let meta = format!("home/{}.meta", listed.split_whitespace().find(|word| word.starts_with("tree-")).unwrap());
+
+    let thief = |words: &[&str]| aws(&endpoint, id, secret, words);
+    assert_eq!(thief(&["try", "get", "brackup-nas", &meta]), "200");
+    for words in [
+        ["try", "delete", "brackup-nas", meta.as_str()],
+        ["try", "delete", "brackup-nas", "home/brackup-target.id"],
+        ["try", "put", "brackup-nas", "elsewhere"],
+        ["try", "get", "other", "x"],
+    ] {
+        assert_eq!(thief(&words), "403", "{words:?}");
+    }
+    let to = program.home().join("back");
+    let key = program.key.to_str().unwrap();
+    let output = program.run(&["restore", "tree:latest", "--from", "disk", "--to", to.to_str().unwrap(), "--key", key]);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    tree.snapshot().assert_same(&Snapshot::of(&to));
+}
+
+#[test]
+fn ministack_keeps_objects() {
+    let Some(server) = MiniStack::start() else { return };
+    let all = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+    let keys = server.owner(&["user", "owner", all]);
+    let (id, secret) = keys.split_once(' ').unwrap();
+    let spool = TempDir::new().unwrap();
+    server.owner(&["bucket", "plain"]);
+    let place = bucket(&server.endpoint(), "plain", "nas/");
+    let target = S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap();
+    conforms(&target, &Owned(&server, "plain"));
+}

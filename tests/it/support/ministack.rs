@@ -1,0 +1,83 @@
+//! MiniStack, a second server of S3 that nobody here wrote, with users that have policies; and botocore, which comes with it, as a client.
+//! `tests/servers` installs both.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::ports::free_ports;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server.
+pub(crate) struct MiniStack {
+    child: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+fn in_venv(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("servers-venv").join("bin").join(name)
+}
+
+/// tests/aws.py: what it says.
+pub(crate) fn aws(endpoint: &str, access_key: &str, secret_key: &str, words: &[&str]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws.py");
+    let output = Command::new(in_venv("python"))
+        .arg(script)
+        .args([endpoint, access_key, secret_key])
+        .args(words)
+        .env_remove("AWS_PROFILE")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+impl MiniStack {
+    /// Nothing where it is not installed, and this is said.
+    pub(crate) fn start() -> Option<Self> {
+        let program = in_venv("ministack");
+        if !super::servers::is_there(&program, "MiniStack") {
+            return None;
+        }
+        let folder = TempDir::new().unwrap();
+        let [port] = free_ports();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new(&program)
+            .envs([("AUTH", "true"), ("SERVICES", "s3,iam,sts"), ("BIND_HOST", "127.0.0.1")])
+            .env("GATEWAY_PORT", port.to_string())
+            .env("HOME", folder.path())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let server = Self { child, port, _folder: folder };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(began.elapsed() < PATIENCE, "MiniStack does not start");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Some(server)
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// As its owner, whose signature it does not look at.
+    pub(crate) fn owner(&self, words: &[&str]) -> String {
+        aws(&self.endpoint(), "test", "test", words)
+    }
+}
+
+impl Drop for MiniStack {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
