@@ -82,3 +82,5 @@ mod webdav;
 /// What WebDAV might answer and should not.
 #[cfg(feature = "webdav")]
 mod webdav_answers;
+/// All protocols, over wires with faults.
+mod wire;

@@ -102,6 +102,10 @@ impl Dav {
         self.port
     }
 
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
     /// Below what a path of an address has.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

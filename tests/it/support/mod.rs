@@ -10,6 +10,7 @@ mod cutter;
 #[cfg(feature = "webdav")]
 mod dav;
 pub(crate) mod fake_ssh;
+mod faulty;
 #[cfg(feature = "s3")]
 mod ministack;
 mod mount;
@@ -35,6 +36,7 @@ pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
 pub(crate) use cutter::{Cut, Cutter};
 #[cfg(feature = "webdav")]
 pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
+pub(crate) use faulty::{Direction, Faulty, Harm};
 #[cfg(feature = "s3")]
 pub(crate) use ministack::{MiniStack, aws};
 pub(crate) use mount::{Mount, fill};

@@ -1,0 +1,135 @@
+//! A wire with one fault: a TCP proxy that counts the bytes of all its connections and does harm at one of them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    ToServer,
+    ToClient,
+}
+
+/// What happens at a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// Both ends are told that the other is gone.
+    Cut,
+    /// As when a router forgets the connection: a reset.
+    Reset,
+    /// Some bytes become others.
+    Garbage,
+}
+
+const GARBAGE_BYTES: usize = 48;
+
+#[derive(Default)]
+struct State {
+    to_server: u64,
+    to_client: u64,
+    fault: Option<(Harm, Direction, u64)>,
+}
+
+/// Until it is dropped.
+pub(crate) struct Faulty {
+    port: u16,
+    state: Arc<Mutex<State>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Faulty {
+    pub(crate) fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (state, ended) = (Arc::<Mutex<State>>::default(), Arc::<AtomicBool>::default());
+        let (shared, ends) = (state.clone(), ended.clone());
+        let serve = move || {
+            for client in listener.incoming() {
+                if ends.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(client) = client else { continue };
+                let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                for direction in [Direction::ToServer, Direction::ToClient] {
+                    let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                    let (from, to) = if direction == Direction::ToServer { ends } else { (ends.1, ends.0) };
+                    let state = shared.clone();
+                    std::thread::Builder::new().spawn(move || pass(from, to, direction, &state)).unwrap();
+                }
+            }
+        };
+        std::thread::Builder::new().spawn(serve).unwrap();
+        Self { port, state, ended }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From now on bytes are counted anew, and once there is harm at one of them.
+    pub(crate) fn arm(&self, fault: Option<(Harm, Direction, u64)>) {
+        *self.state.lock().unwrap() = State { fault, ..State::default() };
+    }
+
+    /// Whether the harm has not come to pass.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.state.lock().unwrap().fault.is_some()
+    }
+
+    /// Bytes since it was armed, to the server and to the client.
+    pub(crate) fn passed(&self) -> (u64, u64) {
+        let state = self.state.lock().unwrap();
+        (state.to_server, state.to_client)
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, direction: Direction, state: &Mutex<State>) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let harm = {
+            let mut state = state.lock().unwrap();
+            let passed = if direction == Direction::ToServer { &mut state.to_server } else { &mut state.to_client };
+            let before = *passed;
+            *passed += read as u64;
+            match state.fault {
+                Some((harm, here, at)) if here == direction && at < before + read as u64 => {
+                    state.fault = None;
+                    Some((harm, usize::try_from(at.saturating_sub(before)).unwrap()))
+                }
+                _ => None,
+            }
+        };
+        match harm {
+            None => {}
+            Some((Harm::Garbage, at)) => {
+                let end = read.min(at + GARBAGE_BYTES);
+                buffer[at..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+            }
+            Some((harm, at)) => {
+                let _ = to.write_all(&buffer[..at]);
+                if harm == Harm::Reset {
+                    for end in [&from, &to] {
+                        let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+                        let _ = nix::sys::socket::setsockopt(end, nix::sys::socket::sockopt::Linger, &linger);
+                    }
+                }
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+                return;
+            }
+        }
+        if to.write_all(&buffer[..read]).is_err() {
+            let _ = from.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}

@@ -1,0 +1,126 @@
+//! The whole loop of backup, verification and restore over wires with a fault, at bytes all along the way, on each protocol.
+//!
+//! Whatever happens: a run says how it ended, what it said it stored is there once, and the next run goes on.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{
+    ACCESS_KEY, Dav, Direction, Faulty, Harm, Kind, PASSWORD, Program, SECRET_KEY, Snapshot, Sshd, Tree, USER, Weed,
+    code, noise, stderr,
+};
+
+/// Of each harm in each direction.
+const PLACES: u64 = 3;
+
+/// A server, and the section of a target there, below a folder of this name.
+fn loops(server: u16, section: &dyn Fn(u16, &str) -> String) {
+    let tree = Tree::new();
+    tree.file("text", "some text\n".repeat(1000));
+    tree.file("noise", noise(9, 2_500_000));
+    tree.file("folder/small", "small");
+    let wire = Faulty::before(server);
+    let at = |name: &str| {
+        let program = Program::new(&tree.root);
+        let config = program.home().join(".brackup.conf");
+        let text = fs::read_to_string(&config).unwrap();
+        let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
+        let section = section(wire.port(), name);
+        fs::write(&config, format!("{}[TARGET:disk]\n{section}{}", &text[..before], &text[after..])).unwrap();
+        program
+    };
+    let restore = |program: &Program, to: &Path| {
+        let key = program.key.to_str().unwrap();
+        program.run(&["restore", "tree:latest", "--from", "disk", "--to", to.to_str().unwrap(), "--key", key])
+    };
+
+    wire.arm(None);
+    let program = at("clean");
+    let output = program.backup();
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    let backup = wire.passed();
+    wire.arm(None);
+    let output = restore(&program, &program.home().join("back"));
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    let restored = wire.passed();
+
+    for harm in [Harm::Cut, Harm::Reset, Harm::Garbage] {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            for place in 1..=PLACES {
+                let case = format!("{harm:?} {direction:?} {place} of {PLACES}");
+                let of = |(to_server, to_client)| match direction {
+                    Direction::ToServer => to_server * place / (PLACES + 1),
+                    Direction::ToClient => to_client * place / (PLACES + 1),
+                };
+                let program = at(&case.replace(' ', "-"));
+                wire.arm(Some((harm, direction, of(backup))));
+                let output = program.backup();
+                assert!(!wire.is_armed(), "{case}: it did not come to pass");
+                wire.arm(None);
+                let is_done = code(&output) == Some(0);
+                assert!(is_done || stderr(&output).contains("brackup: error: "), "{case}: {}", stderr(&output));
+                let again = program.backup();
+                assert_eq!(code(&again), Some(0), "{case}: {}\n{}", stderr(&output), stderr(&again));
+                let listed = String::from_utf8(program.run(&["list", "disk"]).stdout).unwrap();
+                let count = listed.lines().filter(|line| line.contains("tree-2")).count();
+                assert_eq!(count, 1 + usize::from(is_done), "{case}: {}\n{listed}", stderr(&output));
+                let output = program.run(&["verify", "disk", "--no-key"]);
+                assert_eq!(code(&output), Some(0), "{case}: {}", stderr(&output));
+
+                wire.arm(Some((harm, direction, of(restored))));
+                let to = program.home().join("back");
+                let output = restore(&program, &to);
+                assert!(!wire.is_armed(), "{case}: it did not come to pass");
+                wire.arm(None);
+                if code(&output) != Some(0) {
+                    assert!(stderr(&output).contains("brackup: "), "{case}: {}", stderr(&output));
+                    fs::remove_dir_all(&to).or_else(|error| if to.exists() { Err(error) } else { Ok(()) }).unwrap();
+                    let output = restore(&program, &to);
+                    assert_eq!(code(&output), Some(0), "{case}: {}", stderr(&output));
+                }
+                tree.snapshot().assert_same(&Snapshot::of(&to));
+            }
+        }
+    }
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn s3_over_a_wire_with_faults() {
+    let Some(weed) = Weed::start() else { return };
+    weed.bucket("wire", "");
+    loops(weed.port(), &|port, name| {
+        format!(
+            "type = S3\nbucket = wire\nbackup_prefix = {name}/\nendpoint = http://127.0.0.1:{port}\n\
+             aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
+        )
+    });
+}
+
+#[cfg(feature = "webdav")]
+#[test]
+fn webdav_over_a_wire_with_faults() {
+    let Some(apache) = Dav::start(Kind::Apache) else { return };
+    let pin = apache.certificates()[1].pin();
+    loops(apache.tls_port(), &|port, name| {
+        let login = format!("user = {USER}\npassword = {PASSWORD}\n");
+        format!("type = WebDAV\nurl = https://127.0.0.1:{port}/basic/{name}/\ntls_pin = {pin}\n{login}")
+    });
+}
+
+#[test]
+fn sftp_over_a_wire_with_faults() {
+    let Some(server) = Sshd::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    loops(server.port(), &|port, name| {
+        let at = server.at_port(port, &folder.path().join(name));
+        let show = |path: Option<std::path::PathBuf>| path.unwrap().display().to_string();
+        format!(
+            "type = Sftp\nsftp_host = 127.0.0.1\nsftp_port = {port}\nsftp_user = {}\npath = {}\nidentity_file = {}\nknown_hosts = {}\n",
+            at.user.unwrap(),
+            at.path.display(),
+            show(at.identity_file),
+            show(at.known_hosts)
+        )
+    });
+}
