@@ -26,12 +26,13 @@ type Rate = dyn Fn() -> Option<u64> + Send + Sync;
 pub struct Way {
     stop: Arc<AtomicBool>,
     throttle: Option<Arc<Throttle>>,
+    patience: Option<Duration>,
 }
 
 impl Way {
     /// As fast as it goes; waiting and transfers end when `stop` is set.
     pub fn until(stop: Arc<AtomicBool>) -> Self {
-        Self { stop, throttle: None }
+        Self { stop, ..Self::default() }
     }
 
     /// With at most so many bytes a second in both directions together, as the function says at the time.
@@ -39,6 +40,18 @@ impl Way {
     pub fn at_most(self, rate: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
         let throttle = Throttle { rate: Box::new(rate), line: Mutex::default() };
         Self { throttle: Some(Arc::new(throttle)), ..self }
+    }
+
+    /// A connection to a server of HTTP is given up when nothing has moved on it for so long, whatever it waits for.
+    #[must_use]
+    pub fn within(self, patience: Duration) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
+    /// How long it may stand still where so long is usual.
+    #[cfg(feature = "http")]
+    pub(super) fn patience(&self, usual: Duration) -> Duration {
+        self.patience.map_or(usual, |patience| patience.min(usual))
     }
 
     /// Whether the run is to stop.

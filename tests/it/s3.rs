@@ -1,6 +1,7 @@
 //! S3, on a server that nobody here wrote.
 
 use std::fs;
+use std::time::Duration;
 
 use brackup::digest::Sha1;
 use brackup::provider::{AccessKey, Bucket, Endpoint, Lock, LockMode, Trust};
@@ -46,6 +47,7 @@ fn seaweedfs_keeps_backups() {
     conforms_there(&weed);
     what_is_wrong_is_told(&weed);
     a_wire_that_is_cut_costs_time_only(&weed);
+    a_wire_that_stands_still_is_cut(&weed);
     a_large_object_goes_in_parts(&weed);
     what_backblaze_does_not_know_is_said_otherwise(&weed);
     what_is_locked_stays(&weed);
@@ -118,6 +120,32 @@ fn a_wire_that_is_cut_costs_time_only(weed: &Weed) {
     let other = far();
     assert_eq!(other.put(&meta_name(0), object(&other, 10_000)).unwrap_err().kind, ErrorKind::Exists);
     assert_eq!(listed(&other).len(), 10);
+}
+
+fn a_wire_that_stands_still_is_cut(weed: &Weed) {
+    let spool = TempDir::new().unwrap();
+    let folder = weed.bucket("still", "");
+    let cutter = Cutter::before(weed.port());
+    let way = || Way::default().within(Duration::from_secs(2));
+    let far = || {
+        let bucket = bucket(&cutter.endpoint(), "still", "");
+        S3::open(bucket, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), way()).unwrap()
+    };
+    far().identify(None).unwrap();
+    for cut in [Cut::Hold(1_000_000), Cut::HoldAnswer(0)] {
+        let target = far();
+        let finished = object(&target, 3_000_000);
+        let name = chunk_name(&finished);
+        cutter.cut(&[cut]);
+        target.put(&name, finished).unwrap();
+        assert_eq!(cutter.left(), 0, "{cut:?}");
+        let stored = folder.read(&name.to_string()).unwrap();
+        assert_eq!(ObjectName::Chunk(Sha1::of(&stored)), name, "{cut:?}");
+        let target = far();
+        cutter.cut(&[Cut::HoldAnswer(1_000_000), Cut::HoldAnswer(100)]);
+        assert!(read(&target, &name, 0, u64::MAX) == stored, "{cut:?}");
+        assert_eq!(cutter.left(), 0, "{cut:?}");
+    }
 }
 
 fn a_large_object_goes_in_parts(weed: &Weed) {

@@ -18,6 +18,9 @@ pub(crate) enum Cut {
     AnswerTo(&'static str),
     /// Not cut: after so many bytes on the way to the server no more pass, and nobody is told.
     Hold(usize),
+    /// The same on the way back.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "of HTTP"))]
+    HoldAnswer(usize),
     /// Not cut: what goes to the server goes slowly.
     Slow,
 }
@@ -97,7 +100,7 @@ impl Drop for Cutter {
 /// Passes on what comes, up to so many bytes, or to where it is to end; then both ends are cut.
 fn pass(mut from: TcpStream, mut to: TcpStream, cut: Option<Cut>, ends: impl Fn(&[u8]) -> bool + Send + 'static) {
     let most = match cut {
-        Some(Cut::Request(bytes) | Cut::Answer(bytes) | Cut::Hold(bytes)) => bytes,
+        Some(Cut::Request(bytes) | Cut::Answer(bytes) | Cut::Hold(bytes) | Cut::HoldAnswer(bytes)) => bytes,
         Some(Cut::AnswerTo(_) | Cut::Slow) | None => usize::MAX,
     };
     std::thread::Builder::new()
@@ -118,7 +121,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, cut: Option<Cut>, ends: impl Fn(
                     std::thread::sleep(Duration::from_millis(5));
                 }
             }
-            if matches!(cut, Some(Cut::Hold(_))) && left == 0 {
+            if matches!(cut, Some(Cut::Hold(_) | Cut::HoldAnswer(_))) && left == 0 {
                 // Until the client gives up.
                 while from.read(&mut buffer).is_ok_and(|read| read > 0) {}
             } else if left == 0 {
