@@ -6,6 +6,8 @@ use crate::seal::{self, Identity, Recipient, Role, Sealing, Suite};
 use crate::target::{self, ErrorKind, Finished, ObjectName, Target};
 
 const PAYLOAD_BYTES: usize = 100_000;
+/// Of an object that will stay: enough to be read in parts.
+const STAYING_BYTES: usize = 2_000;
 
 /// What came of one question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +47,12 @@ pub fn run(target: &dyn Target, expected: Option<&str>, each: &mut dyn FnMut(&st
     target.identify(expected)?;
     each("it is there, and it is the one that it was", Answer::Fine);
     let recipients = [Identity::generate()?.recipient().clone()];
-    let first = object(target, &recipients)?;
+    let mut first = object(target, &recipients, PAYLOAD_BYTES)?;
+    // Where nothing may be removed, little is left.
+    let unstored = ObjectName::Chunk(first.sha1());
+    if matches!(target.delete(&unstored), Err(error) if error.kind == ErrorKind::Denied) {
+        first = object(target, &recipients, STAYING_BYTES)?;
+    }
     let (name, length) = (ObjectName::Chunk(first.sha1()), first.length());
     let asked = questions(target, &name, first, each);
     // Whatever went wrong: what was stored must not stay.
@@ -107,12 +114,12 @@ fn wrong_unless(holds: bool, what: &str) -> Answer {
 
 /// Whether another object under the same name leaves the one that is there.
 fn is_kept(target: &dyn Target, recipients: &[Recipient], each: &mut dyn FnMut(&str, Answer)) -> Result<(), Error> {
-    let first = object(target, recipients)?;
+    let first = object(target, recipients, PAYLOAD_BYTES)?;
     let (name, length) = (ObjectName::Chunk(first.sha1()), first.length());
     let asked = || {
         target.put(&name, first)?;
         let before = read(target, &name, 0, length)?;
-        target.put(&name, object(target, recipients)?)?;
+        target.put(&name, object(target, recipients, PAYLOAD_BYTES)?)?;
         Ok::<_, Error>(read(target, &name, 0, length)? == before)
     };
     let asked = asked();
@@ -135,11 +142,11 @@ fn not_found(target: &dyn Target, name: &ObjectName) -> Result<bool, Error> {
 }
 
 /// A chunk of noise for nobody.
-fn object(target: &dyn Target, recipients: &[Recipient]) -> Result<Finished, Error> {
+fn object(target: &dyn Target, recipients: &[Recipient], payload: usize) -> Result<Finished, Error> {
     let mut stage = target.stage()?;
     let mut write = |sealed: crate::blob::Sealed<'_>| stage.write(sealed).map_err(Error::Target);
     let mut sealing = Sealing::create(Suite::ChaCha20Poly1305, Role::Chunk, recipients, &mut write)?;
-    sealing.write(&[0; PAYLOAD_BYTES], &mut write)?;
+    sealing.write(&vec![0; payload], &mut write)?;
     sealing.finish(&mut write)?;
     Ok(stage.finish())
 }
@@ -247,7 +254,9 @@ mod tests {
             let left = std::fs::read_dir(&path)
                 .unwrap()
                 .filter(|entry| entry.as_ref().unwrap().file_name() != "brackup-target.id");
-            assert_eq!(left.count(), stays, "{question}");
+            let left: Vec<_> = left.map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+            assert_eq!(left.len(), stays, "{question}");
+            assert!(habit != Habit::MayNotDelete || left[0] < 3_000, "as little as can be: {left:?}");
         }
     }
 }

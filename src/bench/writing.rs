@@ -47,6 +47,10 @@ fn object(
     sealing.finish(|sealed| measured.time(|| write(&mut stage, sealed)))?;
     let finished = stage.finish();
     let (name, length) = (ObjectName::Chunk(finished.sha1()), finished.length());
+    if measured.count == 0 {
+        // It is not there yet. Where nothing may be removed, that is heard here and nothing is left.
+        target.delete(&name)?;
+    }
     let stored = measured.time(|| target.put(&name, finished));
     // Also if the put failed: it may have come as far as the name.
     let deleted = target.delete(&name);
