@@ -10,7 +10,7 @@ use super::findings::Findings;
 use super::limits::{LINE_BYTES_MAX, NAME_BYTES_MAX, SECTIONS_MAX};
 use super::nearest::did_you_mean;
 
-const HEADERS: &str = "[BOX], [SOURCE:name], [TARGET:name] or [JOB:name]";
+const HEADERS: &str = "[BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]";
 const NAME: &str = "1 to 64 of A-Z a-z 0-9 . _ -, not beginning with . or -";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Source,
     Target,
     Job,
+    Serve,
+    Host,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub(super) struct Entry<'a> {
 #[derive(Debug)]
 pub(super) struct Section<'a> {
     pub kind: Kind,
-    /// Empty for `[BOX]`.
+    /// Empty for `[BOX]` and `[SERVE]`.
     pub name: &'a str,
     pub line: usize,
     pub entries: Vec<Entry<'a>>,
@@ -62,6 +64,8 @@ impl Kind {
             Self::Source => "SOURCE",
             Self::Target => "TARGET",
             Self::Job => "JOB",
+            Self::Serve => "SERVE",
+            Self::Host => "HOST",
         }
     }
 }
@@ -70,7 +74,7 @@ impl Section<'_> {
     /// As it stands in the file.
     pub(super) fn title(&self) -> String {
         match self.kind {
-            Kind::Box => "[BOX]".into(),
+            kind @ (Kind::Box | Kind::Serve) => format!("[{}]", kind.word()),
             kind => format!("[{}:{}]", kind.word(), self.name),
         }
     }
@@ -171,10 +175,10 @@ fn bogus(line: &[u8]) -> Error {
     Error::new(ErrorKind::Syntax, format!("the line {shown}"))
 }
 
-/// `aws_secret_access_key: …` has the wrong sign and the right secret, and so has an address with a login.
+/// `aws_secret_access_key: …` or `token: …` has the wrong sign and the right secret, and so has an address with a login.
 fn has_secret(line: &[u8]) -> bool {
     let has = |what: &[u8]| line.windows(what.len()).any(|word| word.eq_ignore_ascii_case(what));
-    has(b"secret") || has(b"password") || (has(b"://") && has(b"@"))
+    has(b"secret") || has(b"password") || has(b"token") || (has(b"://") && has(b"@"))
 }
 
 /// A key as it is shown where it is wrong: without what a wrong sign made part of it.
@@ -199,9 +203,11 @@ fn header(title: &[u8]) -> Result<(Kind, &str), Error> {
     };
     let kind = match (word, name) {
         ("BOX", None) => return Ok((Kind::Box, "")),
+        ("SERVE", None) => return Ok((Kind::Serve, "")),
         ("SOURCE", Some(_)) => Kind::Source,
         ("TARGET", Some(_)) => Kind::Target,
         ("JOB", Some(_)) => Kind::Job,
+        ("HOST", Some(_)) => Kind::Host,
         _ => return Err(unknown().with_hint(header_hint(word))),
     };
     match name {
@@ -218,7 +224,7 @@ fn header_hint(word: &str) -> Option<String> {
     const LATER: [&str; 2] = ["ALERT", "WEB"];
     match LATER.contains(&word) {
         true => Some(format!("{} come in a later version", listed(&LATER, "and"))),
-        false => did_you_mean(word, ["BOX", "SOURCE", "TARGET", "JOB"]),
+        false => did_you_mean(word, ["BOX", "SOURCE", "TARGET", "JOB", "SERVE", "HOST"]),
     }
 }
 
@@ -283,7 +289,7 @@ mod tests {
         for (text, told) in [
             (
                 "path = /x\n[BOX]",
-                "f:1: \"path\" is before any section, expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name] first",
+                "f:1: \"path\" is before any section, expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name] first",
             ),
             ("[BOX]\nhello", "f:2: the line \"hello\", expected key = value, [section] or # comment"),
             ("[BOX]\n = x", "f:2: the line \"= x\", expected a key before the ="),
@@ -291,15 +297,30 @@ mod tests {
             ("[BOX]\nx = # y", "f:2: \"x\" has no value, expected key = value"),
             ("\n[BOX\nx = y", "f:2: the line \"[BOX\", expected a ] at its end"),
             ("[BOX]\na\0", "f:2: a NUL byte, expected UTF-8 text"),
-            ("[WEB:x]", "f:1: unknown section [WEB:x], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
-            ("[]", "f:1: unknown section [], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
-            ("[SOURCE]", "f:1: unknown section [SOURCE], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
-            ("[BOX:x]", "f:1: unknown section [BOX:x], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
+            (
+                "[WEB:x]",
+                "f:1: unknown section [WEB:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+            ),
+            (
+                "[]",
+                "f:1: unknown section [], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+            ),
+            (
+                "[SOURCE]",
+                "f:1: unknown section [SOURCE], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+            ),
+            (
+                "[BOX:x]",
+                "f:1: unknown section [BOX:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+            ),
             (
                 "[source:x]",
-                "f:1: unknown section [source:x], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]",
+                "f:1: unknown section [source:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
             ),
-            ("[\x1b]", "f:1: unknown section [\\u{1b}], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"),
+            (
+                "[\x1b]",
+                "f:1: unknown section [\\u{1b}], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+            ),
             (
                 "[SOURCE:a b]",
                 "f:1: the name \"a b\" in [SOURCE:…], expected 1 to 64 of A-Z a-z 0-9 . _ -, not beginning with . or -",
@@ -317,7 +338,7 @@ mod tests {
         }
         assert_eq!(
             error(b"[\xff]").to_string(),
-            "f:1: unknown section [\\xff], expected [BOX], [SOURCE:name], [TARGET:name] or [JOB:name]"
+            "f:1: unknown section [\\xff], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]"
         );
         assert_eq!(error(b"[BOX]\n\xff=x").to_string(), "f:2: the line \"\\xff=x\", expected a key before the =");
     }

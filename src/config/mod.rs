@@ -4,10 +4,12 @@
 //! pass found it. Nothing is defaulted silently: what is not known is an error, what does nothing is a note.
 //! Not done here: whether a folder exists, whose key a recipient is, opening a target.
 
+mod another_box;
 mod bandwidth;
 mod error;
 mod file;
 mod findings;
+mod host;
 mod inherit;
 mod ini;
 mod job;
@@ -16,6 +18,7 @@ mod nearest;
 mod own;
 mod rules;
 mod s3;
+mod serve;
 mod sftp;
 mod size;
 mod source;
@@ -35,11 +38,14 @@ use self::ini::Kind;
 use self::nearest::did_you_mean;
 use self::values::Values;
 
+pub use self::another_box::BrackupSettings;
 pub use self::error::{Error, ErrorKind};
+pub use self::host::HostOptions;
 pub use self::job::{JobOptions, TimeOfDay};
 pub use self::own::{BoxOptions, Cipher};
 pub use self::rules::IgnoreRules;
 pub use self::s3::S3Settings;
+pub use self::serve::{DoorTls, ServeOptions};
 pub use self::size::parse_size;
 pub use self::source::{Compress, Padding, SourceOptions};
 pub use self::surroundings::Surroundings;
@@ -59,6 +65,10 @@ pub struct Config {
     pub targets: Vec<TargetOptions>,
     /// In the order of the file. Every source and target that they name is one of the above and can be used.
     pub jobs: Vec<JobOptions>,
+    /// Where other hosts are let in, if anywhere.
+    pub serve: Option<ServeOptions>,
+    /// Those hosts, in the order of the file.
+    pub hosts: Vec<HostOptions>,
     /// What is accepted and does nothing, one line each: `~/.brackup.conf:12: …`.
     pub notes: Vec<String>,
     /// Those of them that are about what somebody may count on, and comes in a later version.
@@ -96,7 +106,7 @@ impl Config {
         // Sections that are wrong themselves: whoever names one is not told that it is not there.
         let mut wrong = Vec::new();
         for (index, section) in sections.iter().enumerate() {
-            if matches!(section.kind, Kind::Box | Kind::Job) {
+            if !matches!(section.kind, Kind::Source | Kind::Target) {
                 continue;
             }
             let is_parent = inherit::is_parent(&sections, index);
@@ -123,9 +133,15 @@ impl Config {
             };
             jobs.extend(JobOptions::read(&Values::of(section), source, target, found));
         }
+        let serve = ServeOptions::read(&sections, around, found);
+        let hosts = HostOptions::read_all(&sections, around, found);
+        if let (Some(host), None) = (hosts.first(), &serve) {
+            let name = &host.name;
+            found.promise(host.line, &format!("[HOST:{name}] is let in nowhere: [SERVE] has no listen"));
+        }
         let promises = findings.promises();
         let notes = findings.finish()?;
-        Ok(Self { file: path.to_owned(), own: own?, sources, targets, jobs, notes, promises, shown })
+        Ok(Self { file: path.to_owned(), own: own?, sources, targets, jobs, serve, hosts, notes, promises, shown })
     }
 
     /// The source of that name, if somebody could restore it.

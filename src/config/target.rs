@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::another_box::BrackupSettings;
 use super::bandwidth;
 use super::error::{Error, ErrorKind, listed, quoted};
 use super::findings::Findings;
@@ -16,7 +17,7 @@ use crate::provider::{Bandwidth, SshFolder};
 
 const FILESYSTEM: &str = "Filesystem";
 /// Known by name, so that a configuration that has them can be read.
-const LATER: [&str; 2] = ["GoogleDrive", "Brackup"];
+const LATER: [&str; 1] = ["GoogleDrive"];
 const AMAZON: &str = "Amazon";
 /// The same under a name that says whom it is for.
 const S3: &str = "S3";
@@ -24,7 +25,8 @@ const WEBDAV: &str = "WebDAV";
 /// An address of WebDAV over TLS, as its clients know it; no type.
 const WEBDAVS: &str = "webdavs";
 const SFTP: &str = "Sftp";
-const NOW: [&str; 5] = [FILESYSTEM, AMAZON, S3, WEBDAV, SFTP];
+const BRACKUP: &str = "Brackup";
+const NOW: [&str; 6] = [FILESYSTEM, AMAZON, S3, WEBDAV, SFTP, BRACKUP];
 const GONE: [&str; 3] = ["CloudFiles", "Riak", "GoogleAppEngine"];
 
 pub(super) const KEYS: &[Key] = &[
@@ -65,6 +67,8 @@ pub enum TargetKind {
     Sftp(Box<SshFolder>),
     /// A folder of a server.
     WebDav(Box<WebDavSettings>),
+    /// Another box.
+    Brackup(Box<BrackupSettings>),
     /// A type that a later version will know. `Config::target` never hands it out.
     Later {
         /// As the documentation spells it.
@@ -79,6 +83,7 @@ impl fmt::Display for TargetKind {
             Self::S3(settings) => write!(f, "the bucket {} at {}", settings.bucket.name, settings.bucket.endpoint),
             Self::Sftp(folder) => write!(f, "the folder {} on {}", folder.path.display(), folder.host),
             Self::WebDav(settings) => write!(f, "the folder {}", settings.collection),
+            Self::Brackup(settings) => write!(f, "what this host has at {}", settings.server.endpoint),
             Self::Later { type_name } => write!(f, "of type {type_name}, which comes in a later version"),
         }
     }
@@ -117,6 +122,7 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
         Ok(AMAZON | S3) => bucket(),
         Ok(SFTP) => server(),
         Ok(WEBDAV) => folder(false),
+        Ok(BRACKUP) => BrackupSettings::from_url(rest, around).map(|settings| TargetKind::Brackup(Box::new(settings))),
         Ok(later) => Err(comes_later(later, text)),
         Err(error) => Err(error),
     };
@@ -151,6 +157,7 @@ impl TargetOptions {
             Ok(AMAZON | S3) => TargetKind::S3(Box::new(S3Settings::read(values, is_parent, around, findings)?)),
             Ok(SFTP) => TargetKind::Sftp(Box::new(sftp::read(values, is_parent, around, findings)?)),
             Ok(WEBDAV) => TargetKind::WebDav(Box::new(WebDavSettings::read(values, is_parent, around, findings)?)),
+            Ok(BRACKUP) => TargetKind::Brackup(Box::new(BrackupSettings::read(values, is_parent, around, findings)?)),
             Ok(later) => {
                 let text = format!("{} is not read: type {later} comes in a later version", values.title);
                 findings.note(values.lines.0, &text);
@@ -177,8 +184,9 @@ impl TargetOptions {
         match &self.kind {
             TargetKind::S3(_) if !cfg!(feature = "s3") => built_without("a bucket of S3", "s3"),
             TargetKind::WebDav(_) if !cfg!(feature = "webdav") => built_without("a folder of WebDAV", "webdav"),
-            TargetKind::Filesystem { .. } | TargetKind::S3(_) | TargetKind::WebDav(_) | TargetKind::Sftp(_) => Ok(()),
+            TargetKind::Brackup(_) if !cfg!(feature = "brackup") => built_without("another box", "brackup"),
             TargetKind::Later { type_name } => Err(comes_later(type_name, &self.name)),
+            _ => Ok(()),
         }
     }
 }
@@ -200,7 +208,7 @@ fn known_type(text: &str) -> Result<&'static str, Error> {
     }
     let hint = did_you_mean(text, NOW.into_iter().chain(LATER));
     Err(wrong(format!("unknown type {}", quoted(text.as_bytes())))
-        .expected(format!("{}; {} come in a later version", listed(&NOW, "or"), listed(&LATER, "and")))
+        .expected(format!("{}; {} comes in a later version", listed(&NOW, "or"), listed(&LATER, "and")))
         .with_hint(hint))
 }
 
@@ -250,7 +258,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 format!(
-                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp"
+                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup"
                 )
             );
         }
@@ -279,27 +287,27 @@ mod tests {
             ),
             (
                 "ftp_host = x\ntype = Ftp",
-                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
                 Some("Sftp and WebDAV do what Ftp did"),
             ),
             (
                 "type = CloudFiles",
-                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
                 None,
             ),
             (
                 "type = riak",
-                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
                 None,
             ),
             (
                 "type = GoogleAppEngine",
-                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
                 None,
             ),
             (
                 "type = Filesytem",
-                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon, S3, WebDAV or Sftp; GoogleDrive and Brackup come in a later version",
+                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup; GoogleDrive comes in a later version",
                 Some("did you mean \"Filesystem\"?"),
             ),
         ] {
@@ -359,8 +367,12 @@ mod tests {
             ),
             ("filesystem://nas/b", "the target is \"filesystem://nas/b\", expected filesystem: and a path and no host"),
             (
+                "googledrive:x",
+                "target \"googledrive:x\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
+            ),
+            (
                 "brackup:x",
-                "target \"brackup:x\" is of type Brackup, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+                "the target is \"x\", expected brackup://host:port/, or brackup:http://127.0.0.1:port/ on this machine",
             ),
             (
                 "s3:bucket",
@@ -372,11 +384,11 @@ mod tests {
             ),
             (
                 "ftp:x",
-                "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+                "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
             ),
             (
                 "nas:/x",
-                "unknown type \"nas\", expected Filesystem, Amazon, S3, WebDAV or Sftp; GoogleDrive and Brackup come in a later version",
+                "unknown type \"nas\", expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup; GoogleDrive comes in a later version",
             ),
         ] {
             assert_eq!(url(text).unwrap().unwrap_err().to_string(), told);

@@ -61,14 +61,21 @@ fn every_example_of_the_documentation_works() {
         }
         count += 1;
     }
-    assert_eq!(count, 8, "examples in docs/CONFIG.md");
+    assert_eq!(count, 9, "examples in docs/CONFIG.md");
 }
 
 #[test]
 fn every_key_is_in_the_documentation() {
     let text = include_str!("../../docs/CONFIG.md");
-    for (section, keys) in [("BOX", own::KEYS), ("SOURCE", source::KEYS), ("TARGET", target::KEYS), ("JOB", job::KEYS)]
-    {
+    for (section, keys) in [
+        ("BOX", own::KEYS),
+        ("SOURCE", source::KEYS),
+        ("TARGET", target::KEYS),
+        ("TARGET", another_box::KEYS),
+        ("JOB", job::KEYS),
+        ("SERVE", serve::KEYS),
+        ("HOST", host::KEYS),
+    ] {
         let begin = text.find(&format!("## [{section}")).unwrap();
         let end = text[begin + 2..].find("\n## ").unwrap();
         let rows = text[begin..begin + 2 + end].lines().filter(|line| line.starts_with("| `"));
@@ -176,7 +183,7 @@ fn a_job_names_what_there_is_and_can_be_used() {
         ),
         (
             "to=drive",
-            "target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp",
+            "target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
             "",
         ),
     ] {
@@ -196,7 +203,7 @@ fn a_later_target_is_read_but_not_handed_out() {
     assert_eq!((error.kind(), error.is_no_such_target()), (ErrorKind::LaterType, false));
     assert_eq!(
         error.to_string(),
-        "~/.brackup.conf:2: target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV or Sftp"
+        "~/.brackup.conf:2: target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup"
     );
 }
 

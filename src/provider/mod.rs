@@ -6,6 +6,7 @@ mod bucket;
 mod collection;
 mod endpoint;
 mod percent;
+mod server;
 mod ssh_folder;
 mod trust;
 
@@ -15,5 +16,6 @@ pub use bucket::{Bucket, Lock, LockMode};
 pub use collection::{Collection, Login};
 pub use endpoint::Endpoint;
 pub use percent::{percent_decode, percent_encode};
+pub use server::{Server, Token};
 pub use ssh_folder::SshFolder;
 pub use trust::{Pin, Trust};
