@@ -65,6 +65,10 @@ pub const LISTING_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 pub const XML_EVENT_BYTES_MAX: usize = 64 * 1024;
 /// The text of one element: a name, percent-encoded.
 pub const XML_TEXT_BYTES_MAX: usize = 8 * 1024;
+/// The longest object that another host may store here: a chunk at its largest, sealed and padded, is well below.
+pub const RECEIVED_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// A line of a listing: a name of at most 64 letters, a day, a number, a length.
+pub const LISTED_LINE_BYTES_MAX: u64 = 256;
 /// Tries of one request.
 pub const RETRY_TRIES: u32 = 7;
 /// What a run waits in all before second tries.
@@ -76,6 +80,7 @@ pub const CLOCK_SECONDS_MIN: i64 = 1_793_491_200;
 
 const _: () = assert!(PIECE_BYTES_MAX.is_multiple_of(SEGMENT_BYTES));
 const _: () = assert!(CHUNK_BYTES_MIN >= PIECE_BYTES_MAX as u64);
+const _: () = assert!(CHUNK_BYTES_MAX + CHUNK_BYTES_MAX / 4 < RECEIVED_BYTES_MAX);
 const _: () = assert!(CHUNK_BYTES_MIN.is_multiple_of(SEGMENT_BYTES as u64));
 // An escaped byte is at most four characters, an item at most 96: an entry with everything at its worst (path, hardlink, link target,
 // attributes, items, and 4 KiB for the rest) is still a document that the reader takes.

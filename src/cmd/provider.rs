@@ -51,6 +51,11 @@ pub(crate) fn open(
             let collection = settings.collection;
             (Box::new(brackup::target::WebDav::open(collection, login, spool_dir(), way)?), None)
         }
+        #[cfg(feature = "brackup")]
+        TargetKind::Brackup(settings) => {
+            let token = settings.find_token(&brackup::config::Surroundings::of_process())?;
+            (Box::new(brackup::target::Brackup::open(settings.server, token, spool_dir(), way)?), None)
+        }
         // `Config::target` and `target_from_url` hand out none of them.
         kind => {
             let _ = (spool_dir, way, kind);

@@ -19,7 +19,7 @@ use crate::fsutil;
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// A folder of objects.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Filesystem {
     folder: PathBuf,
 }
@@ -52,7 +52,7 @@ impl Filesystem {
         Error::new(ErrorKind::Unreachable, format!("the target {} is not a folder", self.folder.display()))
     }
 
-    fn create(&self) -> Result<String, Error> {
+    fn create_folder(&self) -> Result<(), Error> {
         // The folder itself is made, what is above it is not: an unmounted disk must not be backed up to its mount point's file system.
         match fs::create_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -69,20 +69,58 @@ impl Filesystem {
                 fsutil::sync_directory(above).map_err(|error| self.error("make", &"the folder", error))?;
             }
         }
+        Ok(())
+    }
+
+    fn create(&self) -> Result<String, Error> {
         let (id, text) = id::generate()?;
-        match fsutil::create_secret(&self.folder.join(ID_FILE), text.as_bytes()) {
-            Ok(()) => Ok(id),
+        match self.create_as(text.as_bytes()) {
             // Another box was faster: its id is the target's.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(error) if error.kind == ErrorKind::Exists => {
                 self.read_id()?.ok_or_else(|| Error::new(ErrorKind::Io, "the target's id went away"))
             }
-            Err(error) => Err(self.error("write", &ID_FILE, error)),
+            created => created.map(|()| id),
+        }
+    }
+
+    /// Makes the target with an object of somebody's that holds its id.
+    pub(crate) fn create_as(&self, text: &[u8]) -> Result<(), Error> {
+        id::parse(text, &self.folder.display().to_string())?;
+        self.create_folder()?;
+        fsutil::create_secret(&self.folder.join(ID_FILE), text).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Exists, format!("{ID_FILE} is there already")),
+            _ => self.error("write", &ID_FILE, error),
+        })
+    }
+
+    /// The file of an object, or of the id, and its length.
+    pub(crate) fn file(&self, name: &dyn std::fmt::Display) -> Result<(File, u64), Error> {
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound if !self.folder.is_dir() => self.is_gone(),
+            _ => self.error("read", name, error),
+        };
+        let file = File::open(self.folder.join(name.to_string())).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        Ok((file, length))
+    }
+
+    /// Its objects, in no order.
+    pub(crate) fn objects(&self) -> Result<Objects, Error> {
+        let entries = fs::read_dir(&self.folder).map_err(|error| self.not_listed(error))?;
+        Ok(Objects { entries, folder: self.clone() })
+    }
+
+    fn not_listed(&self, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::NotADirectory => self.is_no_folder(),
+            io::ErrorKind::NotFound => self.is_gone(),
+            _ => Error::io(format!("can't list {}", self.folder.display()), error),
         }
     }
 
     /// Removes stages of runs that were cut off, by their age: another box may be writing here now. By the clock of the target, which
     /// may not be ours.
-    fn sweep(&self) -> io::Result<()> {
+    pub(crate) fn sweep(&self) -> io::Result<()> {
         let now = || -> io::Result<SystemTime> {
             let (file, path) = fsutil::named_temporary(&self.folder, "stage")?;
             fs::remove_file(path)?;
@@ -97,6 +135,28 @@ impl Filesystem {
             }
         }
         Ok(())
+    }
+}
+
+/// See [`Filesystem::objects`].
+pub(crate) struct Objects {
+    entries: fs::ReadDir,
+    folder: Filesystem,
+}
+
+impl Iterator for Objects {
+    type Item = Result<(ObjectName, u64), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(self.folder.not_listed(error))),
+            };
+            let Some(name) = entry.file_name().to_str().and_then(ObjectName::parse) else { continue };
+            let there = entry.metadata().map_err(|error| self.folder.not_listed(error));
+            return Some(there.map(|there| (name, there.len())));
+        }
     }
 }
 
@@ -140,13 +200,9 @@ impl Target for Filesystem {
     }
 
     fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound if !self.folder.is_dir() => self.is_gone(),
-            _ => self.error("read", name, error),
-        };
-        let mut file = File::open(self.path(name)).map_err(failed)?;
+        let (mut file, _) = self.file(name)?;
         if offset > 0 {
-            file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+            file.seek(SeekFrom::Start(offset)).map_err(|error| self.error("read", name, error))?;
         }
         Ok(Box::new(file.take(length)))
     }
@@ -160,15 +216,8 @@ impl Target for Filesystem {
     }
 
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotADirectory => self.is_no_folder(),
-            io::ErrorKind::NotFound => self.is_gone(),
-            _ => Error::io(format!("can't list {}", self.folder.display()), error),
-        };
-        for entry in fs::read_dir(&self.folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let Some(name) = entry.file_name().to_str().and_then(ObjectName::parse) else { continue };
-            let length = entry.metadata().map_err(failed)?.len();
+        for object in self.objects()? {
+            let (name, length) = object?;
             each(name, length)?;
         }
         Ok(())

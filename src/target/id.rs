@@ -4,9 +4,9 @@ use super::error::{Error, ErrorKind};
 use crate::digest::{hex, unhex};
 
 /// Its name.
-pub(super) const ID_FILE: &str = "brackup-target.id";
+pub(crate) const ID_FILE: &str = "brackup-target.id";
 /// The most that is read of it.
-pub(super) const ID_BYTES_MAX: u64 = 4096;
+pub(crate) const ID_BYTES_MAX: u64 = 4096;
 const HEAD: &str = "brackup target 1\nid: ";
 
 /// A new id and the object that holds it.

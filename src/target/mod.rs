@@ -3,6 +3,8 @@
 //! Objects are put whole and durable, never changed, and have flat names (FORMAT.md section 2). What keeps its promise
 //! here may be any provider: the conformance suite (tests/it/conformance.rs) is the promise written down.
 
+#[cfg(feature = "brackup")]
+mod another_box;
 #[cfg(feature = "http")]
 mod body;
 mod dry_run;
@@ -29,9 +31,13 @@ mod way;
 #[cfg(feature = "webdav")]
 mod webdav;
 
+#[cfg(feature = "brackup")]
+pub use another_box::Brackup;
 pub use dry_run::DryRun;
 pub use error::{Error, ErrorKind};
 pub use filesystem::Filesystem;
+#[cfg(feature = "web")]
+pub(crate) use id::{ID_BYTES_MAX, ID_FILE};
 pub use name::{BackupName, ObjectName};
 #[cfg(feature = "s3")]
 pub use s3::S3;
