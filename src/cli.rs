@@ -91,6 +91,9 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Find a file in all backups
     Find(FindArgs),
+    /// Let other hosts store their backups here
+    #[command(subcommand)]
+    Host(HostCommand),
     /// Look at keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -110,7 +113,7 @@ pub(crate) enum Command {
     Quickstart(QuickstartArgs),
     /// Restore a backup, or parts of it
     Restore(RestoreArgs),
-    /// Run the jobs of the configuration every day, in the foreground
+    /// Run the jobs of the configuration every day, and let other hosts store here, in the foreground
     Serve(ServeArgs),
     /// Look at a target
     #[command(subcommand)]
@@ -123,6 +126,18 @@ pub(crate) enum Command {
 pub(crate) enum ConfigCommand {
     /// Check the configuration and show what it means
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostCommand {
+    /// Make a token for another host, and print the sections for both configurations; nothing is written
+    Add {
+        /// What the host is called here
+        name: String,
+        /// The folder of its objects [default: NAME beside the folders of other hosts]
+        #[arg(long, value_name = "DIR")]
+        path: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -25,3 +25,5 @@ pub mod source;
 pub mod target;
 pub mod thread;
 pub mod verify;
+#[cfg(feature = "web")]
+pub mod web;

@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use brackup::outcome::Outcome;
 use clap::Parser as _;
 
-use cli::{Cli, Command, ConfigCommand, KeyCommand, TargetCommand};
+use cli::{Cli, Command, ConfigCommand, HostCommand, KeyCommand, TargetCommand};
 use term::Failure;
 
 fn main() -> ExitCode {
@@ -57,6 +57,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Config(ConfigCommand::Check)) => cmd::config::check(global),
         Some(Command::Diff(args)) => cmd::browse::diff(&args, global),
         Some(Command::Find(args)) => cmd::browse::find(&args, global),
+        Some(Command::Host(HostCommand::Add { name, path })) => cmd::host::add(&name, path, global),
         Some(Command::Key(KeyCommand::Show { file })) => cmd::keys::show(&file, global),
         Some(Command::Keygen(args)) => cmd::keys::generate(&args, global),
         Some(Command::List { target }) => cmd::browse::list(target.as_deref(), global),

@@ -1,9 +1,9 @@
 //! `brackup config check`.
 
-use std::io::Write as _;
+use std::io::Write;
 use std::time::SystemTime;
 
-use brackup::config::{Compress, Padding};
+use brackup::config::{Compress, Config, DoorTls, Padding};
 use brackup::date::Utc;
 use brackup::outcome::Outcome;
 use brackup::scheduler::Zone;
@@ -71,8 +71,26 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
             zone.shown(zone.next(job.at, now))
         )?;
     }
+    door(&config, &mut out)?;
     out.flush()?;
     zone.warning().filter(|_| !config.jobs.is_empty()).iter().for_each(|warning| term::warning(warning));
     config.notes.iter().for_each(|note| term::warning(note));
     Ok(Outcome::Done)
+}
+
+/// Who is let in, and where.
+fn door(config: &Config, out: &mut impl Write) -> std::io::Result<()> {
+    if let Some(serve) = &config.serve {
+        let tls = match &serve.tls {
+            DoorTls::Own => "with a key of its own".into(),
+            DoorTls::Files { certificate, .. } => format!("with the certificate {}", certificate.display()),
+            DoorTls::None => "without TLS".to_owned(),
+        };
+        writeln!(out, "[SERVE] listens at {}, {tls}", serve.listen)?;
+    }
+    for host in &config.hosts {
+        let quota = host.quota.map_or_else(|| "no quota".to_owned(), |quota| format!("at most {}", term::bytes(quota)));
+        writeln!(out, "[HOST:{}] {}, {quota}", host.name, host.path.display())?;
+    }
+    Ok(())
 }

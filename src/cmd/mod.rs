@@ -4,6 +4,7 @@ pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod browse;
 pub(crate) mod config;
+pub(crate) mod host;
 pub(crate) mod keys;
 pub(crate) mod known_targets;
 #[cfg(feature = "manual")]

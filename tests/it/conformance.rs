@@ -46,11 +46,30 @@ pub(crate) fn listed(target: &dyn Target) -> Vec<(ObjectName, u64)> {
 
 /// Everything a target must do. `place` is where it keeps its objects.
 pub(crate) fn conforms(target: &dyn Target, place: &(impl Place + ?Sized)) {
+    keeps(target, place);
+    deletes(target);
+    vanishes(target, place);
+}
+
+/// The same of one that lets nobody delete.
+#[cfg(all(feature = "brackup", feature = "web"))]
+pub(crate) fn conforms_and_keeps_all(target: &dyn Target, place: &(impl Place + ?Sized)) {
+    keeps(target, place);
+    let before = listed(target);
+    let error = target.delete(&before[0].0).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Denied, "{error}");
+    assert_eq!(listed(target), before);
+    vanishes(target, place);
+}
+
+fn keeps(target: &dyn Target, place: &(impl Place + ?Sized)) {
     identifies(target, place);
     puts_and_gets(target);
     never_overwrites_a_metafile(target);
     lists_its_own(target, place);
-    deletes(target);
+}
+
+fn vanishes(target: &dyn Target, place: &(impl Place + ?Sized)) {
     let temporary = TempDir::new().unwrap();
     place.vanish();
     let gone = chunk_name(&object(&Filesystem::at(temporary.path()), 1));

@@ -13,6 +13,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
     (4, &["backup", "bench", "probe", "restore", "scheduler", "verify"]),
+    (5, &["web"]),
     // The program: uses the library as `brackup::`.
     (6, &["cli", "cmd", "main", "progress", "syslog", "term"]),
 ];
@@ -22,16 +23,18 @@ const PROGRAM: u8 = 6;
 
 /// What a file may not use unless its path begins so, and why. `name::` is a path of a crate, other texts are looked for as they are.
 const BELONGS: &[(&str, &[&str], &str)] = &[
-    ("tokio::", &[], "the program is threads; async comes with the web page, in its own module"),
-    ("hyper::", &[], "as tokio"),
-    ("async fn", &[], "as tokio"),
-    (".await", &[], "as tokio"),
+    ("tokio::", &["src/web/"], "the program is threads; only the door, which many may knock at, is async"),
+    ("hyper::", &["src/web/"], "as tokio"),
+    ("hyper_util::", &["src/web/"], "as tokio"),
+    ("tokio_rustls::", &["src/web/"], "as tokio"),
+    ("async fn", &["src/web/"], "as tokio"),
+    (".await", &["src/web/"], "as tokio"),
     ("jiff::", &["src/scheduler/"], "time zones are in one place; names of backups are UTC"),
     ("rusqlite::", &["src/db/"], "what SQLite is asked is in one place"),
     ("hpke::", &["src/seal/"], "ciphers are used by those who know the format"),
-    ("ring::", &["src/seal/", "src/target/tls.rs"], "as hpke; TLS is told to use it"),
+    ("ring::", &["src/seal/", "src/target/tls.rs", "src/web/certificate.rs"], "as hpke; TLS is told to use it"),
     ("ureq::", &["src/target/"], "who asks a server is a target"),
-    ("rustls::", &["src/target/tls.rs"], "as ureq"),
+    ("rustls::", &["src/target/tls.rs", "src/web/certificate.rs"], "as ureq"),
     ("quick_xml::", &["src/target/s3/", "src/target/webdav/"], "as ureq"),
     (
         "md5::",
@@ -46,6 +49,7 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("aes_gcm::", &["src/seal/"], "as hpke"),
     ("chacha20poly1305::", &["src/seal/"], "as hpke"),
     ("Sealed::by_the_envelope", &["src/seal/"], "I5: only the envelope makes sealed bytes"),
+    (".write_received(", &["src/web/objects.rs"], "I5: only what another host sealed comes to a stage otherwise"),
     ("Command::new(", &["src/target/sftp/ssh.rs"], "no other program is started"),
     ("nix::poll::", &["src/target/sftp/ssh.rs"], "its pipes are waited for there"),
     ("println!", &[], "stdout is data and stderr talk: src/term.rs has both"),

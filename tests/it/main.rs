@@ -13,6 +13,9 @@ mod beginning;
 mod belief;
 /// How fast this box is.
 mod bench;
+/// Another box as a target.
+#[cfg(all(feature = "brackup", feature = "web"))]
+mod brackup_target;
 /// The BR2_EXTERNAL tree.
 mod buildroot;
 /// Exit codes, words, JSON.
@@ -25,6 +28,15 @@ mod crash;
 mod damage;
 /// Examples parse, links lead somewhere.
 mod docs;
+/// The door of a box, and who means harm there.
+#[cfg(feature = "web")]
+mod door;
+/// How much anybody gets at the door of a box.
+#[cfg(feature = "web")]
+mod door_bounds;
+/// The program on both sides of a door.
+#[cfg(all(feature = "brackup", feature = "web"))]
+mod door_program;
 /// Disks that are full or gone, keys that are wrong, runs that meet.
 mod failures;
 /// Trees that proptest makes.

@@ -4,6 +4,7 @@
 //! these is open and no call is made that could wake their disks: what the plans need is in memory.
 
 mod bell;
+mod door;
 mod task;
 mod work;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use brackup::config::Config;
@@ -25,6 +27,7 @@ use crate::cli::{Global, ServeArgs};
 use crate::syslog::Syslog;
 use crate::term::{self, Failure};
 use bell::Bell;
+use door::Doorkeeper;
 use task::{Ran, Task};
 use work::{Answer, Work};
 
@@ -67,6 +70,7 @@ struct Service {
     recall_from: Duration,
     said: Option<Why>,
     bell: Bell,
+    door: Doorkeeper,
     reload: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
     began: Instant,
@@ -91,6 +95,7 @@ impl Service {
         }
         let config = open::config(global)?;
         let file = std::path::absolute(&config.file).map_err(failed)?;
+        let door = Doorkeeper::start(&config)?;
         // The folder that it was started in may be on a disk that is to sleep, or to be unmounted.
         std::env::set_current_dir("/").map_err(failed)?;
         let service = Self {
@@ -106,12 +111,14 @@ impl Service {
             recall_from: Duration::ZERO,
             said: None,
             bell,
+            door,
             reload,
             stop,
             began: Instant::now(),
             is_quiet: global.quiet,
         };
         service.greet("serves");
+        service.door.tell(&service.config);
         Ok(service)
     }
 
@@ -131,6 +138,9 @@ impl Service {
         if let Some(work) = &self.work {
             let answer = work.answer()?;
             self.take(answer);
+        }
+        if self.config.jobs.is_empty() && self.door.is_open() {
+            return None;
         }
         if self.config.jobs.is_empty() {
             return self.sleep(Why::NoJobs, None);
@@ -296,6 +306,7 @@ impl Service {
                 self.zone = Zone::of_process();
                 self.said = None;
                 self.greet("has read again and serves");
+                self.door.change(&self.config);
             }
             Err(error) => {
                 let message = format!("{}; the configuration of before stays in force", one_line(&error));
@@ -305,12 +316,19 @@ impl Service {
     }
 
     /// Waits for the backup to park. One that takes too long is left as by a power cut, which the next run knows to mend.
-    fn end(&self) {
-        let Some(work) = self.work.as_ref().filter(|work| work.job.is_some()) else { return self.say("ends") };
-        self.say("ends: the backup that runs is parked");
-        if !work.ends_within(PARKING) {
-            term::warning("the backup could not be parked in time; the next run goes on from what was stored");
+    fn end(&mut self) {
+        let closing = self.door.close();
+        match self.work.as_ref().filter(|work| work.job.is_some()) {
+            None => self.say("ends"),
+            Some(work) => {
+                self.say("ends: the backup that runs is parked");
+                if !work.ends_within(PARKING) {
+                    term::warning("the backup could not be parked in time; the next run goes on from what was stored");
+                }
+            }
         }
+        // In less time than the backup may take.
+        closing.map(JoinHandle::join);
     }
 
     fn say(&self, text: &str) {

@@ -9,6 +9,8 @@ mod certificate;
 mod cutter;
 #[cfg(feature = "webdav")]
 mod dav;
+#[cfg(feature = "web")]
+mod doorway;
 pub(crate) mod fake_ssh;
 mod faulty;
 #[cfg(feature = "s3")]
@@ -36,6 +38,8 @@ pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
 pub(crate) use cutter::{Cut, Cutter};
 #[cfg(feature = "webdav")]
 pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
+#[cfg(feature = "web")]
+pub(crate) use doorway::{Asked, Doorway, digested, quick_limits, wait_until};
 pub(crate) use faulty::{Direction, Faulty, Harm};
 #[cfg(feature = "s3")]
 pub(crate) use ministack::{MiniStack, aws};

@@ -1,0 +1,190 @@
+//! The door of `brackup serve`: where other hosts store their sealed objects, as docs/PROTOCOL.md says.
+//!
+//! The only code that is async: one thread for all connections, and a few for disks, which are asked nothing while nobody asks here. Memory is
+//! bounded by [`Limits`], whatever is sent and by how many. A host sees its own folder, which is a target of type Filesystem; nothing there is
+//! written over or deleted, and no object has its name before its bytes are held against their digest and durable.
+
+mod accept;
+mod answer;
+mod certificate;
+mod host;
+mod hosts;
+mod log;
+mod objects;
+mod patient;
+mod pieces;
+mod refusal;
+mod route;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::config::{HostOptions, ServeOptions};
+use crate::provider::Pin;
+use crate::thread;
+use accept::Rules;
+use certificate::Certified;
+use log::Log;
+
+pub use certificate::Error as CertificateError;
+
+/// What nobody gets more of.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time; others wait in the kernel's queue.
+    pub connections: usize,
+    /// For a handshake of TLS, and for the head of a request from when it is waited for.
+    pub head: Duration,
+    /// For 64 KiB of a body to come, and for anything of an answer to be taken.
+    pub idle: Duration,
+    /// Who has no token is told so after this.
+    pub refusal: Duration,
+    /// What is under way may go on for so long when the door closes.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            refusal: Duration::from_secs(1),
+            grace: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Who is let in, and how it is proved to them whose door this is.
+#[derive(Clone, Copy, Debug)]
+pub struct House<'a> {
+    /// Where, and with what certificate.
+    pub serve: &'a ServeOptions,
+    /// Each with its folder.
+    pub hosts: &'a [HostOptions],
+    /// Where a key of its own is kept.
+    pub key_dir: &'a Path,
+}
+
+/// Hears what the log is to have.
+pub type Say = Box<dyn Fn(&str) + Send + Sync>;
+
+/// An open door; it closes when this goes.
+pub struct Door {
+    address: SocketAddr,
+    pin: Option<Pin>,
+    rules: Arc<Mutex<Arc<Rules>>>,
+    close: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Why a door does not open.
+#[derive(Debug)]
+pub enum Error {
+    /// It can't listen there.
+    Listen(SocketAddr, io::Error),
+    /// Its certificate.
+    Certificate(CertificateError),
+    /// No thread.
+    Thread(io::Error),
+}
+
+impl Door {
+    /// Opens it. Port 0 is any that is free.
+    pub fn open(house: House<'_>, limits: Limits, say: Say) -> Result<Self, Error> {
+        let certified = Certified::of(&house.serve.tls, house.key_dir).map_err(Error::Certificate)?;
+        let pin = certified.as_ref().map(|certified| certified.pin);
+        let listen = |error| Error::Listen(house.serve.listen, error);
+        let listener = TcpListener::bind(house.serve.listen).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let rules = Arc::new(Mutex::new(Arc::new(Rules::new(house.hosts, certified, None))));
+        let (close, closed) = oneshot::channel();
+        let (shared, log) = (rules.clone(), Log::new(say));
+        let run = move || accept::run(listener, shared, limits, log, closed);
+        let thread = thread::named("web").stack_size(thread::LINE_STACK_BYTES).spawn(run).map_err(Error::Thread)?;
+        Ok(Self { address, pin, rules, close: Some(close), thread: Some(thread) })
+    }
+
+    /// Other hosts, another certificate: for all connections that come from now on. What is wrong changes nothing.
+    pub fn change(&mut self, house: House<'_>) -> Result<(), Error> {
+        let certified = Certified::of(&house.serve.tls, house.key_dir).map_err(Error::Certificate)?;
+        self.pin = certified.as_ref().map(|certified| certified.pin);
+        if let Ok(mut rules) = self.rules.lock() {
+            *rules = Arc::new(Rules::new(house.hosts, certified, Some(&rules)));
+        }
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The `tls_pin` by which a target knows it; nothing without TLS.
+    pub fn pin(&self) -> Option<Pin> {
+        self.pin
+    }
+}
+
+/// The `tls_pin` of a door that has a certificate already; nothing is made.
+pub fn pin(serve: &ServeOptions, key_dir: &Path) -> Option<Pin> {
+    certificate::found(&serve.tls, key_dir).ok().flatten().map(|certified| certified.pin)
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        drop(self.close.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Door({})", self.address)
+    }
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen(_, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Some("another program listens there: take another port in `listen` of [SERVE]")
+            }
+            Self::Listen(..) => Some("`listen` of [SERVE] is to be an address of this machine, or [::] for all it has"),
+            Self::Certificate(_) => {
+                Some("see `tls_certificate` and `tls_key` of [SERVE]; without both a key of its own is made")
+            }
+            Self::Thread(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(address, _) => write!(f, "can't listen at {address}"),
+            Self::Certificate(error) => error.fmt(f),
+            Self::Thread(_) => f.write_str("can't start a thread"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen(_, error) | Self::Thread(error) => Some(error),
+            Self::Certificate(error) => error.source(),
+        }
+    }
+}
