@@ -123,17 +123,17 @@ fn a_host_sees_its_own_folder_only() {
 #[test]
 fn no_name_leads_out_of_the_folder() {
     let doorway = Doorway::open().with_id();
-    let outside = doorway.folder.path().join("outside.meta");
+    let outside = doorway.folder.path().join("outside-2026112400.meta");
     fs::write(&outside, b"secret").unwrap();
     let good = "1".repeat(40);
     for name in [
-        "../outside.meta",
-        "%2e%2e/outside.meta",
-        "..%2foutside.meta",
-        "%2e%2e%2foutside.meta",
-        "..\\outside.meta",
-        "....//outside.meta",
-        "/outside.meta",
+        "../outside-2026112400.meta",
+        "%2e%2e/outside-2026112400.meta",
+        "..%2foutside-2026112400.meta",
+        "%2e%2e%2foutside-2026112400.meta",
+        "..\\outside-2026112400.meta",
+        "....//outside-2026112400.meta",
+        "/outside-2026112400.meta",
         "",
         ".",
         "..",
