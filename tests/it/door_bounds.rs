@@ -1,6 +1,6 @@
 //! How much anybody gets at the door of a box: connections, time, bytes of a disk.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -19,10 +19,12 @@ fn name(bytes: &[u8]) -> String {
     format!("{}.chunk", Sha1::of(bytes))
 }
 
-/// Whether the other end ends the connection, with an answer or without.
+/// What comes until the other end ends the connection, which it must.
+#[track_caller]
 fn ends(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    let ended = stream.read_to_end(&mut answer).err().map(|error| error.kind());
+    assert!(!matches!(ended, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "it goes on: {answer:?}");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -103,7 +105,7 @@ fn one_more_than_may_be_waits_until_another_goes() {
             read += stream.read(&mut answer[read..]).unwrap();
         }
     }
-    assert_eq!(late.read(&mut first).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(late.read(&mut first).unwrap_err().kind(), ErrorKind::WouldBlock);
     late.set_nonblocking(false).unwrap();
     all.pop();
     late.read_exact(&mut first).unwrap();

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Program, Service, Tree, code, free_port, noise, stderr, wait_until};
+use crate::support::{Cut, Cutter, Program, Service, Tree, code, free_port, noise, stderr, wait_until};
 
 /// A NAS that lets a laptop in, and the laptop.
 struct House {
@@ -192,15 +192,21 @@ fn what_is_wrong_is_told_on_both_sides() {
 #[test]
 fn a_signal_ends_it_while_somebody_stores() {
     let (house, service) = House::new();
+    let cutter = Cutter::before(house.port);
+    let config = house.laptop.home().join(".brackup.conf");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(config, text.replace(&format!(":{}/", house.port), &format!(":{}/", cutter.port()))).unwrap();
+    // In the middle of a chunk the line goes dead.
+    cutter.cut(&[Cut::Hold(500_000)]);
     let mut backup = house.laptop.command(&["--from=tree", "--to=disk"]).spawn().unwrap();
-    wait_until("something stored", || fs::read_dir(&house.folder).is_ok_and(|folder| folder.count() > 1));
+    let is_stage =
+        |entry: std::io::Result<fs::DirEntry>| entry.unwrap().path().extension().is_some_and(|end| end == "partial");
+    wait_until("a stage", || fs::read_dir(&house.folder).is_ok_and(|mut folder| folder.any(is_stage)));
     let (exit, log) = service.end();
     assert_eq!(exit, Some(0), "{log}");
     let _ = backup.kill();
     backup.wait().unwrap();
-    for entry in fs::read_dir(&house.folder).unwrap().map(|entry| entry.unwrap().file_name()) {
-        assert!(!entry.to_string_lossy().ends_with(".partial"), "{entry:?}");
-    }
+    assert!(!fs::read_dir(&house.folder).unwrap().any(is_stage), "nothing half is left");
     let place = format!("filesystem:{}", house.folder.display());
     let output = house.nas.run(&["verify", &place, "--no-key"]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
