@@ -14,6 +14,7 @@ pub(super) enum Payload<'a> {
     /// A part of a staged file.
     File { finished: &'a Finished, offset: u64, length: u64 },
     /// A few words.
+    #[cfg(any(feature = "s3", feature = "webdav"))]
     Text(&'a str),
 }
 
@@ -26,6 +27,7 @@ impl<'a> Payload<'a> {
     pub(super) fn length(self) -> u64 {
         match self {
             Self::File { length, .. } => length,
+            #[cfg(any(feature = "s3", feature = "webdav"))]
             Self::Text(text) => text.len() as u64,
         }
     }
@@ -33,6 +35,7 @@ impl<'a> Payload<'a> {
     pub(super) fn reader(self) -> Box<dyn Read + 'a> {
         match self {
             Self::File { finished, offset, length } => Box::new(FileReader { finished, offset }.take(length)),
+            #[cfg(any(feature = "s3", feature = "webdav"))]
             Self::Text(text) => Box::new(text.as_bytes()),
         }
     }

@@ -134,6 +134,8 @@ fn told(answers: &[String], act: impl Fn(&Brackup) -> Result<(), Error>) -> (Err
     let error = act(&target).unwrap_err();
     let all = format!("{error} {} {error:?} {target:?}", error.hint().unwrap_or_default());
     assert!(!all.contains(token.as_str()), "{all}");
+    let asked = server.asked().join("");
+    assert!(asked.to_lowercase().contains("authorization: bearer ") && asked.contains(token.as_str()), "{asked}");
     (error.kind, all)
 }
 

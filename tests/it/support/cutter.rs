@@ -14,7 +14,10 @@ pub(crate) enum Cut {
     /// On the way back: the server has done what was asked.
     Answer(usize),
     /// Before the answer to the first request that begins so: it was done, and nobody heard of it.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "of HTTP"))]
+    #[cfg_attr(
+        not(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web"))),
+        expect(dead_code, reason = "of HTTP")
+    )]
     AnswerTo(&'static str),
     /// Not cut: after so many bytes on the way to the server no more pass, and nobody is told.
     Hold(usize),
@@ -73,7 +76,7 @@ impl Cutter {
         self.port
     }
 
-    #[cfg(feature = "http")]
+    #[cfg(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

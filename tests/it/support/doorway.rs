@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use brackup::config::{DoorTls, HostOptions, ServeOptions};
-use brackup::provider::{Pin, Token};
+#[cfg(feature = "brackup")]
+use brackup::provider::Pin;
+use brackup::provider::Token;
 use brackup::web::{Door, House, Limits};
 use tempfile::TempDir;
 
@@ -107,6 +109,7 @@ impl Doorway {
         self.door.as_ref().unwrap().address()
     }
 
+    #[cfg(feature = "brackup")]
     pub(crate) fn pin(&self) -> Option<Pin> {
         self.door.as_ref().unwrap().pin()
     }

@@ -4,7 +4,7 @@
 #[cfg(feature = "s3")]
 mod backblaze;
 mod box_root;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "s3", feature = "webdav"))]
 mod certificate;
 mod cutter;
 #[cfg(feature = "webdav")]
@@ -18,10 +18,10 @@ mod ministack;
 mod mount;
 mod nas;
 mod place;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "s3", feature = "webdav"))]
 mod ports;
 mod program;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 mod scripted;
 mod sealed;
 mod servers;
@@ -47,7 +47,7 @@ pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;
 pub(crate) use program::{Program, code, stderr};
-#[cfg(feature = "http")]
+#[cfg(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
