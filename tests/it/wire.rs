@@ -124,3 +124,21 @@ fn sftp_over_a_wire_with_faults() {
         )
     });
 }
+
+#[cfg(all(feature = "brackup", feature = "web"))]
+#[test]
+fn another_box_over_a_wire_with_faults() {
+    use crate::support::{Doorway, quick_limits};
+    let doorway = Doorway::with(quick_limits(), brackup::config::DoorTls::Own, None);
+    let (port, pin) = (doorway.address().port(), doorway.pin().unwrap());
+    let doorway = std::cell::RefCell::new(doorway);
+    loops(port, &|port, name| {
+        // Each is a host of its own.
+        let mut doorway = doorway.borrow_mut();
+        let path = doorway.folder.path().join(name);
+        doorway.add(name, &path, None);
+        doorway.change();
+        let token = doorway.tokens.last().unwrap();
+        format!("type = Brackup\nurl = https://127.0.0.1:{port}/\ntls_pin = {pin}\ntoken = {}\n", token.as_str())
+    });
+}
