@@ -5,10 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{
-    ACCESS_KEY, Dav, Direction, Faulty, Harm, Kind, PASSWORD, Program, SECRET_KEY, Snapshot, Sshd, Tree, USER, Weed,
-    code, noise, stderr,
-};
+use crate::support::{Direction, Faulty, Harm, Program, Snapshot, Sshd, Tree, code, noise, stderr};
 
 /// Of each harm in each direction.
 const PLACES: u64 = 3;
@@ -87,6 +84,7 @@ fn loops(server: u16, section: &dyn Fn(u16, &str) -> String) {
 #[cfg(feature = "s3")]
 #[test]
 fn s3_over_a_wire_with_faults() {
+    use crate::support::{ACCESS_KEY, SECRET_KEY, Weed};
     let Some(weed) = Weed::start() else { return };
     weed.bucket("wire", "");
     loops(weed.port(), &|port, name| {
@@ -100,6 +98,7 @@ fn s3_over_a_wire_with_faults() {
 #[cfg(feature = "webdav")]
 #[test]
 fn webdav_over_a_wire_with_faults() {
+    use crate::support::{Dav, Kind, PASSWORD, USER};
     let Some(apache) = Dav::start(Kind::Apache) else { return };
     let pin = apache.certificates()[1].pin();
     loops(apache.tls_port(), &|port, name| {

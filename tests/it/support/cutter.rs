@@ -22,7 +22,7 @@ pub(crate) enum Cut {
     /// Not cut: after so many bytes on the way to the server no more pass, and nobody is told.
     Hold(usize),
     /// The same on the way back.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "of HTTP"))]
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "of S3"))]
     HoldAnswer(usize),
     /// Not cut: what goes to the server goes slowly.
     Slow,
