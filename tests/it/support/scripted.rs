@@ -12,7 +12,7 @@ pub(crate) struct Scripted {
 }
 
 impl Scripted {
-    /// One after the other; then no more.
+    /// One after the other; then no more. `HERE` in one is the address of this server.
     pub(crate) fn answering(answers: &[String]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -21,7 +21,7 @@ impl Scripted {
         let serve = move || {
             for answer in answers {
                 let Ok((stream, _)) = listener.accept() else { return };
-                respond(stream, &answer, &told);
+                respond(stream, &answer.replace("HERE", &format!("http://127.0.0.1:{port}")), &told);
             }
         };
         std::thread::Builder::new().spawn(serve).unwrap();
@@ -44,7 +44,7 @@ fn respond(mut stream: TcpStream, answer: &str, told: &Mutex<Vec<String>>) {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
     let lower = head.to_lowercase();
-    let length = lower.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+    let length = lower.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
     if !lower.contains("expect: 100-continue") {
         let _ = std::io::copy(&mut reader.take(length.unwrap_or(0)), &mut std::io::sink());
     }
