@@ -156,6 +156,11 @@ pub(crate) enum TargetCommand {
         /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
         target: Option<String>,
     },
+    /// Log in at a target of Google Drive: prints an address and a code, and waits until the code was entered in a browser anywhere
+    Login {
+        /// A [TARGET:x]
+        target: String,
+    },
 }
 
 /// What every command that opens a backup needs.

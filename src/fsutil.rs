@@ -22,6 +22,19 @@ pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// Writes a file, 0600, in place of the one that is there or of none, and makes it durable. Whoever reads it meets the one or the other, whole.
+pub fn replace_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
+    let (mut file, temporary) = named_temporary(directory, "stage")?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| fs::rename(&temporary, path));
+    if placed.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    placed?;
+    sync_directory(directory)
+}
+
 /// Gives a file a name that must not be taken, in place of its own. Of several that want one name at once, one gets it.
 ///
 /// Not by renameat2: that is of Linux 3.15, and many file systems learned it later or never.

@@ -69,6 +69,8 @@ pub const XML_TEXT_BYTES_MAX: usize = 8 * 1024;
 pub const RECEIVED_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// A line of a listing: a name of at most 64 letters, a day, a number, a length.
 pub const LISTED_LINE_BYTES_MAX: u64 = 256;
+/// Names of Google Drive whose ids are remembered.
+pub const DRIVE_IDS_KNOWN_MAX: usize = 1024;
 /// Tries of one request.
 pub const RETRY_TRIES: u32 = 7;
 /// What a run waits in all before second tries.

@@ -68,6 +68,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
         Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
         Some(Command::Target(TargetCommand::Check { target })) => cmd::target::check(target.as_deref(), global),
+        Some(Command::Target(TargetCommand::Login { target })) => cmd::target::log_in(&target, global),
         Some(Command::Verify(args)) => cmd::verify::run(&args, global, stop),
     }
 }

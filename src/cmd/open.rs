@@ -15,7 +15,7 @@ use brackup::{backup, restore, verify};
 use nix::unistd::{AccessFlags, access};
 use zeroize::Zeroizing;
 
-use super::provider::{self, NamedTarget};
+use super::provider::{self, Folders, NamedTarget};
 use crate::cli::{Global, OpenArgs};
 use crate::term::{self, Failure};
 
@@ -65,8 +65,9 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
         }
     };
     // A broken configuration must not stand in the way of a target that needs none.
-    let spool_dir = || own(global).map_or_else(|_| spool(None), |own| own.spool_dir);
-    provider::open(options, spool_dir, &global.stop)
+    let without = || Folders { spool_dir: spool(None), key_dir: PathBuf::new() };
+    let folders = || own(global).map_or_else(|_| without(), |own| Folders::from(&own));
+    provider::open(options, folders, &global.stop)
 }
 
 /// The configuration, because a target was named that only it can know, or none. Who has none has backups all the same.

@@ -51,8 +51,8 @@ pub enum ErrorKind {
     Inherit,
     /// A target type that is unknown, gone or refused.
     UnsupportedType,
-    /// A target type that this version knows by name only.
-    LaterType,
+    /// A target type that this build of the program is without.
+    BuiltWithout,
     /// No source of that name.
     NoSuchSource,
     /// No target of that name.

@@ -9,6 +9,7 @@ mod bandwidth;
 mod error;
 mod file;
 mod findings;
+mod gdrive;
 mod host;
 mod inherit;
 mod ini;
@@ -40,6 +41,7 @@ use self::values::Values;
 
 pub use self::another_box::BrackupSettings;
 pub use self::error::{Error, ErrorKind};
+pub use self::gdrive::GoogleDriveSettings;
 pub use self::host::HostOptions;
 pub use self::job::{JobOptions, TimeOfDay};
 pub use self::own::{BoxOptions, Cipher};

@@ -7,6 +7,7 @@ use super::another_box::BrackupSettings;
 use super::bandwidth;
 use super::error::{Error, ErrorKind, listed, quoted};
 use super::findings::Findings;
+use super::gdrive::GoogleDriveSettings;
 use super::nearest::did_you_mean;
 use super::s3::S3Settings;
 use super::sftp;
@@ -15,18 +16,29 @@ use super::values::{Key, Values, idle, later, once};
 use super::webdav::WebDavSettings;
 use crate::provider::{Bandwidth, SshFolder};
 
-const FILESYSTEM: &str = "Filesystem";
-/// Known by name, so that a configuration that has them can be read.
-const LATER: [&str; 1] = ["GoogleDrive"];
-const AMAZON: &str = "Amazon";
-/// The same under a name that says whom it is for.
-const S3: &str = "S3";
-const WEBDAV: &str = "WebDAV";
+/// What `type` says.
+#[derive(Clone, Copy)]
+enum Type {
+    Filesystem,
+    S3,
+    WebDav,
+    Sftp,
+    GoogleDrive,
+    Brackup,
+}
+
+/// As the documentation spells them. Case does not matter. S3 is Amazon under a name that says whom it is for.
+const TYPES: [(&str, Type); 7] = [
+    ("Filesystem", Type::Filesystem),
+    ("Amazon", Type::S3),
+    ("S3", Type::S3),
+    ("WebDAV", Type::WebDav),
+    ("Sftp", Type::Sftp),
+    ("GoogleDrive", Type::GoogleDrive),
+    ("Brackup", Type::Brackup),
+];
 /// An address of WebDAV over TLS, as its clients know it; no type.
 const WEBDAVS: &str = "webdavs";
-const SFTP: &str = "Sftp";
-const BRACKUP: &str = "Brackup";
-const NOW: [&str; 6] = [FILESYSTEM, AMAZON, S3, WEBDAV, SFTP, BRACKUP];
 const GONE: [&str; 3] = ["CloudFiles", "Riak", "GoogleAppEngine"];
 
 pub(super) const KEYS: &[Key] = &[
@@ -63,17 +75,14 @@ pub enum TargetKind {
     },
     /// A bucket.
     S3(Box<S3Settings>),
+    /// A folder of Google Drive.
+    GoogleDrive(Box<GoogleDriveSettings>),
     /// A folder on a server.
     Sftp(Box<SshFolder>),
     /// A folder of a server.
     WebDav(Box<WebDavSettings>),
     /// Another box.
     Brackup(Box<BrackupSettings>),
-    /// A type that a later version will know. `Config::target` never hands it out.
-    Later {
-        /// As the documentation spells it.
-        type_name: String,
-    },
 }
 
 impl fmt::Display for TargetKind {
@@ -81,10 +90,10 @@ impl fmt::Display for TargetKind {
         match self {
             Self::Filesystem { path } => write!(f, "the folder {}", path.display()),
             Self::S3(settings) => write!(f, "the bucket {} at {}", settings.bucket.name, settings.bucket.endpoint),
+            Self::GoogleDrive(settings) => write!(f, "the folder {}", settings.folder),
             Self::Sftp(folder) => write!(f, "the folder {} on {}", folder.path.display(), folder.host),
             Self::WebDav(settings) => write!(f, "the folder {}", settings.collection),
             Self::Brackup(settings) => write!(f, "what this host has at {}", settings.server.endpoint),
-            Self::Later { type_name } => write!(f, "of type {type_name}, which comes in a later version"),
         }
     }
 }
@@ -118,12 +127,15 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
     let folder = |is_tls| Ok(TargetKind::WebDav(Box::new(WebDavSettings::from_url(is_tls, rest)?)));
     let kind = match known_type(type_name) {
         _ if type_name.eq_ignore_ascii_case(WEBDAVS) => folder(true),
-        Ok(FILESYSTEM) => path(),
-        Ok(AMAZON | S3) => bucket(),
-        Ok(SFTP) => server(),
-        Ok(WEBDAV) => folder(false),
-        Ok(BRACKUP) => BrackupSettings::from_url(rest, around).map(|settings| TargetKind::Brackup(Box::new(settings))),
-        Ok(later) => Err(comes_later(later, text)),
+        Ok(Type::Filesystem) => path(),
+        Ok(Type::S3) => bucket(),
+        Ok(Type::Sftp) => server(),
+        Ok(Type::WebDav) => folder(false),
+        Ok(Type::Brackup) => {
+            BrackupSettings::from_url(rest, around).map(|settings| TargetKind::Brackup(Box::new(settings)))
+        }
+        Ok(Type::GoogleDrive) => Err(Error::new(ErrorKind::BadValue, "a folder of Google Drive has no address")
+            .with_hint(Some("name a section [TARGET:x] with `type = GoogleDrive`: its login belongs to it".into()))),
         Err(error) => Err(error),
     };
     let options = kind.map(|kind| TargetOptions { name: text.into(), line: 0, kind, bandwidth: None });
@@ -141,12 +153,12 @@ impl TargetOptions {
         let Some(type_line) = values.all("type").next() else {
             values.check(KEYS, findings);
             if !is_parent {
-                values.missing("type", &format!("type = {FILESYSTEM}"), findings);
+                values.missing("type", "type = Filesystem", findings);
             }
             return None;
         };
         let kind = match known_type(&String::from_utf8_lossy(type_line.value)) {
-            Ok(FILESYSTEM) => {
+            Ok(Type::Filesystem) => {
                 values.check(KEYS, findings);
                 let path = values.path("path", around, findings);
                 if !is_parent && !values.has("path") {
@@ -154,14 +166,17 @@ impl TargetOptions {
                 }
                 TargetKind::Filesystem { path: path? }
             }
-            Ok(AMAZON | S3) => TargetKind::S3(Box::new(S3Settings::read(values, is_parent, around, findings)?)),
-            Ok(SFTP) => TargetKind::Sftp(Box::new(sftp::read(values, is_parent, around, findings)?)),
-            Ok(WEBDAV) => TargetKind::WebDav(Box::new(WebDavSettings::read(values, is_parent, around, findings)?)),
-            Ok(BRACKUP) => TargetKind::Brackup(Box::new(BrackupSettings::read(values, is_parent, around, findings)?)),
-            Ok(later) => {
-                let text = format!("{} is not read: type {later} comes in a later version", values.title);
-                findings.note(values.lines.0, &text);
-                TargetKind::Later { type_name: later.into() }
+            Ok(Type::S3) => TargetKind::S3(Box::new(S3Settings::read(values, is_parent, around, findings)?)),
+            Ok(Type::Sftp) => TargetKind::Sftp(Box::new(sftp::read(values, is_parent, around, findings)?)),
+            Ok(Type::WebDav) => {
+                TargetKind::WebDav(Box::new(WebDavSettings::read(values, is_parent, around, findings)?))
+            }
+            Ok(Type::Brackup) => {
+                TargetKind::Brackup(Box::new(BrackupSettings::read(values, is_parent, around, findings)?))
+            }
+            Ok(Type::GoogleDrive) => {
+                let settings = GoogleDriveSettings::read(values, is_parent, around, findings)?;
+                TargetKind::GoogleDrive(Box::new(settings))
             }
             Err(error) => {
                 findings.wrong(type_line.line, error);
@@ -179,25 +194,27 @@ impl TargetOptions {
             let found = format!("target {name} is {what}, and this program was built without that");
             let hint =
                 format!("`cargo build --release --features {feature}` makes one with it; docs/TARGETS.md has more");
-            Err(Error::new(ErrorKind::LaterType, found).with_hint(Some(hint)))
+            Err(Error::new(ErrorKind::BuiltWithout, found).with_hint(Some(hint)))
         };
         match &self.kind {
             TargetKind::S3(_) if !cfg!(feature = "s3") => built_without("a bucket of S3", "s3"),
             TargetKind::WebDav(_) if !cfg!(feature = "webdav") => built_without("a folder of WebDAV", "webdav"),
             TargetKind::Brackup(_) if !cfg!(feature = "brackup") => built_without("another box", "brackup"),
-            TargetKind::Later { type_name } => Err(comes_later(type_name, &self.name)),
+            TargetKind::GoogleDrive(_) if !cfg!(feature = "gdrive") => {
+                built_without("a folder of Google Drive", "gdrive")
+            }
             _ => Ok(()),
         }
     }
 }
 
-/// A type as it is spelt in the documentation. Case does not matter.
-fn known_type(text: &str) -> Result<&'static str, Error> {
+fn known_type(text: &str) -> Result<Type, Error> {
     let is = |name: &&str| name.eq_ignore_ascii_case(text);
-    if let Some(known) = NOW.iter().chain(&LATER).copied().find(is) {
-        return Ok(known);
+    if let Some((_, known)) = TYPES.iter().find(|(name, _)| is(name)) {
+        return Ok(*known);
     }
-    let wrong = |found| Error::new(ErrorKind::UnsupportedType, found).expected(listed(&NOW, "or"));
+    let names = TYPES.map(|(name, _)| name);
+    let wrong = |found| Error::new(ErrorKind::UnsupportedType, found).expected(listed(&names, "or"));
     if let Some(gone) = GONE.iter().copied().find(is) {
         return Err(wrong(format!("type {gone} is of a service that no longer exists")));
     }
@@ -206,16 +223,8 @@ fn known_type(text: &str) -> Result<&'static str, Error> {
         let hint = "Sftp and WebDAV do what Ftp did";
         return Err(error.with_hint(Some(hint.into())));
     }
-    let hint = did_you_mean(text, NOW.into_iter().chain(LATER));
-    Err(wrong(format!("unknown type {}", quoted(text.as_bytes())))
-        .expected(format!("{}; {} comes in a later version", listed(&NOW, "or"), listed(&LATER, "and")))
-        .with_hint(hint))
-}
-
-fn comes_later(type_name: &str, target: &str) -> Error {
-    let target = quoted(target.as_bytes());
-    let found = format!("target {target} is of type {type_name}, which comes in a later version");
-    Error::new(ErrorKind::LaterType, found).expected(listed(&NOW, "or"))
+    let hint = did_you_mean(text, names);
+    Err(wrong(format!("unknown type {}", quoted(text.as_bytes()))).with_hint(hint))
 }
 
 #[cfg(test)]
@@ -245,27 +254,6 @@ mod tests {
     }
 
     #[test]
-    fn later_types_are_read_and_refused_when_used() {
-        for name in LATER {
-            let text = format!("[TARGET:x]\nany_key = 1\ntype = {}", name.to_lowercase());
-            let (target, notes) = read(&text, false).unwrap();
-            let type_name = name.to_owned();
-            let target = target.unwrap();
-            assert_eq!(target.kind, TargetKind::Later { type_name });
-            assert_eq!(notes, [format!("f:1: [TARGET:x] is not read: type {name} comes in a later version")]);
-            let error = target.check_usable().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::LaterType);
-            assert_eq!(
-                error.to_string(),
-                format!(
-                    "target \"x\" is of type {name}, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup"
-                )
-            );
-        }
-        assert!(folder("x", 1, "/x").check_usable().is_ok());
-    }
-
-    #[test]
     fn wrong_targets_are_told() {
         for (lines, told, hint) in [
             ("path = /x", "f:1: [TARGET:x] has no type, expected type = Filesystem", None),
@@ -287,27 +275,27 @@ mod tests {
             ),
             (
                 "ftp_host = x\ntype = Ftp",
-                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
+                "f:3: type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV, Sftp, GoogleDrive or Brackup",
                 Some("Sftp and WebDAV do what Ftp did"),
             ),
             (
                 "type = CloudFiles",
-                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
+                "f:2: type CloudFiles is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp, GoogleDrive or Brackup",
                 None,
             ),
             (
                 "type = riak",
-                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
+                "f:2: type Riak is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp, GoogleDrive or Brackup",
                 None,
             ),
             (
                 "type = GoogleAppEngine",
-                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
+                "f:2: type GoogleAppEngine is of a service that no longer exists, expected Filesystem, Amazon, S3, WebDAV, Sftp, GoogleDrive or Brackup",
                 None,
             ),
             (
                 "type = Filesytem",
-                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup; GoogleDrive comes in a later version",
+                "f:2: unknown type \"Filesytem\", expected Filesystem, Amazon, S3, WebDAV, Sftp, GoogleDrive or Brackup",
                 Some("did you mean \"Filesystem\"?"),
             ),
         ] {
@@ -366,10 +354,7 @@ mod tests {
                 "the target is \"filesystem:\", expected filesystem: and an absolute path or one that begins with ~/",
             ),
             ("filesystem://nas/b", "the target is \"filesystem://nas/b\", expected filesystem: and a path and no host"),
-            (
-                "googledrive:x",
-                "target \"googledrive:x\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
-            ),
+            ("googledrive:x", "a folder of Google Drive has no address"),
             (
                 "brackup:x",
                 "the target is \"x\", expected brackup://host:port/, or brackup:http://127.0.0.1:port/ on this machine",
@@ -384,12 +369,9 @@ mod tests {
             ),
             (
                 "ftp:x",
-                "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
+                "type Ftp sends passwords and names in clear text, expected Filesystem, Amazon, S3, WebDAV, Sftp, GoogleDrive or Brackup",
             ),
-            (
-                "nas:/x",
-                "unknown type \"nas\", expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup; GoogleDrive comes in a later version",
-            ),
+            ("nas:/x", "unknown type \"nas\", expected Filesystem, Amazon, S3, WebDAV, Sftp, GoogleDrive or Brackup"),
         ] {
             assert_eq!(url(text).unwrap().unwrap_err().to_string(), told);
         }

@@ -166,7 +166,7 @@ fn a_job_names_what_there_is_and_can_be_used() {
     let text = "[JOB:nightly]\nfrom=proj\nto=raidbackups\nat=02:30\n";
     let config = parse(&format!("{text}{ORIGINAL}")).unwrap();
     assert_eq!(config.jobs[0].pairs().collect::<Vec<_>>(), [("proj", "raidbackups")]);
-    let later = "[TARGET:drive]\ntype=GoogleDrive\n";
+    let other = "[TARGET:drive]\ntype=Filesystem\npath=/x\n";
     for (line, told, hint) in [
         ("from=prj", "there is no source \"prj\", expected proj or bradfitz", "did you mean \"proj\"?"),
         ("from=music", "there is no source \"music\", expected proj or bradfitz", "add a section [SOURCE:music]"),
@@ -181,30 +181,13 @@ fn a_job_names_what_there_is_and_can_be_used() {
             "[SOURCE:bradfitz] has no recipient, expected recipient = a public key, a file with one or a key id",
             "`brackup keygen` makes a secret key and prints its recipient",
         ),
-        (
-            "to=drive",
-            "target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup",
-            "",
-        ),
     ] {
-        let error = parse(&format!("{text}{line}\n{later}{ORIGINAL}")).unwrap_err();
+        let error = parse(&format!("{text}{line}\n{other}{ORIGINAL}")).unwrap_err();
         assert_eq!(error.to_string(), format!("~/.brackup.conf:5: {told}"));
         assert_eq!(error.hint().unwrap_or_default(), hint, "{line}");
     }
     let error = parse("[JOB:x]\nfrom=a\nto=b\nat=02:30\n[SOURCE:a]\npath=a\n[TARGET:b]\ntype=Ftp").unwrap_err();
     assert_eq!(error.line(), Some(6), "the job is right: {error}");
-}
-
-#[test]
-fn a_later_target_is_read_but_not_handed_out() {
-    let config = parse("\n[TARGET:drive]\ntype=GoogleDrive\nfolder=x").unwrap();
-    assert_eq!(config.targets.len(), 1);
-    let error = config.target("drive").unwrap_err();
-    assert_eq!((error.kind(), error.is_no_such_target()), (ErrorKind::LaterType, false));
-    assert_eq!(
-        error.to_string(),
-        "~/.brackup.conf:2: target \"drive\" is of type GoogleDrive, which comes in a later version, expected Filesystem, Amazon, S3, WebDAV, Sftp or Brackup"
-    );
 }
 
 #[test]

@@ -7,6 +7,8 @@
 mod another_box;
 #[cfg(feature = "http")]
 mod body;
+#[cfg(feature = "gdrive")]
+mod drive;
 mod dry_run;
 mod error;
 mod filesystem;
@@ -33,6 +35,8 @@ mod webdav;
 
 #[cfg(feature = "brackup")]
 pub use another_box::Brackup;
+#[cfg(feature = "gdrive")]
+pub use drive::{DeviceCode, GoogleDrive, GrantFile, log_in};
 pub use dry_run::DryRun;
 pub use error::{Error, ErrorKind};
 pub use filesystem::Filesystem;

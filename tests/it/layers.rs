@@ -38,7 +38,7 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("quick_xml::", &["src/target/s3/", "src/target/webdav/"], "as ureq"),
     (
         "md5::",
-        &["src/target/webdav/auth.rs", "src/target/s3/dialect.rs"],
+        &["src/target/webdav/auth.rs", "src/target/s3/dialect.rs", "src/target/drive/upload.rs"],
         "Digest of WebDAV and old checksums are made of it; it proves nothing",
     ),
     ("ed25519_dalek::", &["src/seal/"], "as hpke"),

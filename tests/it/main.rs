@@ -37,6 +37,21 @@ mod door_bounds;
 /// The program on both sides of a door.
 #[cfg(all(feature = "brackup", feature = "web"))]
 mod door_program;
+/// Google Drive.
+#[cfg(feature = "gdrive")]
+mod drive;
+/// What Google Drive might answer and should not.
+#[cfg(feature = "gdrive")]
+mod drive_answers;
+/// Names of Google Drive, which are no keys.
+#[cfg(feature = "gdrive")]
+mod drive_names;
+/// The program with a target of Google Drive.
+#[cfg(feature = "gdrive")]
+mod drive_program;
+/// A real client of Google Drive.
+#[cfg(feature = "gdrive")]
+mod drive_rclone;
 /// Disks that are full or gone, keys that are wrong, runs that meet.
 mod failures;
 /// Trees that proptest makes.

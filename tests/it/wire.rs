@@ -5,13 +5,15 @@
 use std::fs;
 use std::path::Path;
 
+#[cfg(feature = "gdrive")]
+use crate::support::drive::{CLIENT_ID, CLIENT_SECRET, Drive};
 use crate::support::{Direction, Faulty, Harm, Program, Snapshot, Sshd, Tree, code, noise, stderr};
 
 /// Of each harm in each direction.
 const PLACES: u64 = 3;
 
 /// A server, and the section of a target there, below a folder of this name.
-fn loops(server: u16, section: &dyn Fn(u16, &str) -> String) {
+fn loops(server: u16, section: &dyn Fn(&Program, u16, &str) -> String) {
     let tree = Tree::new();
     tree.file("text", "some text\n".repeat(1000));
     tree.file("noise", noise(9, 2_500_000));
@@ -22,7 +24,7 @@ fn loops(server: u16, section: &dyn Fn(u16, &str) -> String) {
         let config = program.home().join(".brackup.conf");
         let text = fs::read_to_string(&config).unwrap();
         let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
-        let section = section(wire.port(), name);
+        let section = section(&program, wire.port(), name);
         fs::write(&config, format!("{}[TARGET:disk]\n{section}{}", &text[..before], &text[after..])).unwrap();
         program
     };
@@ -87,7 +89,7 @@ fn s3_over_a_wire_with_faults() {
     use crate::support::{ACCESS_KEY, SECRET_KEY, Weed};
     let Some(weed) = Weed::start() else { return };
     weed.bucket("wire", "");
-    loops(weed.port(), &|port, name| {
+    loops(weed.port(), &|_, port, name| {
         format!(
             "type = S3\nbucket = wire\nbackup_prefix = {name}/\nendpoint = http://127.0.0.1:{port}\n\
              aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
@@ -101,9 +103,28 @@ fn webdav_over_a_wire_with_faults() {
     use crate::support::{Dav, Kind, PASSWORD, USER};
     let Some(apache) = Dav::start(Kind::Apache) else { return };
     let pin = apache.certificates()[1].pin();
-    loops(apache.tls_port(), &|port, name| {
+    loops(apache.tls_port(), &|_, port, name| {
         let login = format!("user = {USER}\npassword = {PASSWORD}\n");
         format!("type = WebDAV\nurl = https://127.0.0.1:{port}/basic/{name}/\ntls_pin = {pin}\n{login}")
+    });
+}
+
+#[cfg(feature = "gdrive")]
+#[test]
+fn google_drive_over_a_wire_with_faults() {
+    let Some(drive) = Drive::start() else { return };
+    let (endpoint, certificate) = drive.tls_endpoint();
+    let (_, server) = endpoint.rsplit_once(':').unwrap();
+    loops(server.parse().unwrap(), &|program, port, name| {
+        let keys = program.home().join("keys");
+        fs::create_dir(&keys).unwrap();
+        drive.login(&keys);
+        let endpoint = format!("https://127.0.0.1:{port}");
+        format!(
+            "type = GoogleDrive\npath = {name}\nclient_id = {CLIENT_ID}\nclient_secret = {CLIENT_SECRET}\n\
+             api_endpoint = {endpoint}\noauth_endpoint = {endpoint}\ntls_ca = {}\n",
+            certificate.display()
+        )
     });
 }
 
@@ -111,7 +132,7 @@ fn webdav_over_a_wire_with_faults() {
 fn sftp_over_a_wire_with_faults() {
     let Some(server) = Sshd::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    loops(server.port(), &|port, name| {
+    loops(server.port(), &|_, port, name| {
         let at = server.at_port(port, &folder.path().join(name));
         let show = |path: Option<std::path::PathBuf>| path.unwrap().display().to_string();
         format!(
@@ -131,7 +152,7 @@ fn another_box_over_a_wire_with_faults() {
     let doorway = Doorway::with(quick_limits(), brackup::config::DoorTls::Own, None);
     let (port, pin) = (doorway.address().port(), doorway.pin().unwrap());
     let doorway = std::cell::RefCell::new(doorway);
-    loops(port, &|port, name| {
+    loops(port, &|_, port, name| {
         // Each is a host of its own.
         let mut doorway = doorway.borrow_mut();
         let path = doorway.folder.path().join(name);

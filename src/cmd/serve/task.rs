@@ -168,7 +168,7 @@ impl Task {
         act: impl FnOnce(&Pair<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let config = &self.config;
-        let target = provider::open(config.target(to)?.clone(), || config.own.spool_dir.clone(), &self.stop)?;
+        let target = provider::open(config.target(to)?.clone(), || (&config.own).into(), &self.stop)?;
         act(&Pair::new(config.source(from)?, &target, &config.own)?)
     }
 

@@ -11,6 +11,8 @@ mod cutter;
 mod dav;
 #[cfg(feature = "web")]
 mod doorway;
+#[cfg(feature = "gdrive")]
+pub(crate) mod drive;
 pub(crate) mod fake_ssh;
 mod faulty;
 #[cfg(feature = "s3")]
@@ -24,7 +26,7 @@ mod program;
 #[cfg(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 mod scripted;
 mod sealed;
-mod servers;
+pub(crate) mod servers;
 mod service;
 mod sshd;
 mod targets;
