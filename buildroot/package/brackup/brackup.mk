@@ -29,8 +29,8 @@ BRACKUP_CARGO_ENV = \
 
 # Without completions and manual pages. Both lines are needed: a build, and an
 # installation that builds again if it is told something else.
-BRACKUP_CARGO_BUILD_OPTS = --no-default-features --features s3
-BRACKUP_CARGO_INSTALL_OPTS = --no-default-features --features s3
+BRACKUP_CARGO_BUILD_OPTS = --no-default-features --features brackup,gdrive,s3,web,webdav
+BRACKUP_CARGO_INSTALL_OPTS = --no-default-features --features brackup,gdrive,s3,web,webdav
 
 # Buildroot vendors crates when it downloads a package; a local one it does
 # not download. The tree has a .cargo/config.toml of its own, which has to
