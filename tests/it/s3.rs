@@ -212,6 +212,18 @@ fn what_backblaze_does_not_know_is_said_otherwise(weed: &Weed) {
         assert_eq!(ObjectName::Chunk(Sha1::of(&folder.read(&name.to_string()).unwrap())), name);
     }
     assert_eq!(backblaze.refused()[before..], ["x-amz-checksum-sha1", "if-none-match"], "it is asked once");
+    // Several learn it at the same time.
+    let together = far();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let together = &together;
+            scope.spawn(move || {
+                let finished = object(together, 50_000);
+                together.put(&chunk_name(&finished), finished).unwrap();
+            });
+        }
+    });
+    let before = backblaze.refused().len() - 2;
     let large = far();
     large.put(&meta_name(90), object(&large, 11_000_000)).unwrap();
     let refused = backblaze.refused();

@@ -234,6 +234,13 @@ impl Refusal {
             (400, "InvalidRequest") if self.is_of_a_lock => {
                 (Denied, Some("see `object_lock`: a bucket must be made with Object Lock, or have it turned on".into()))
             }
+            (501, _) => (
+                Io,
+                Some(
+                    "see `storage_class`, `server_side_encryption` and `object_lock`: the server may not know them"
+                        .into(),
+                ),
+            ),
             (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "StorageFull") => (
                 Full,
                 Some("free some space there, or raise the quota; what was stored is used by the next run".into()),

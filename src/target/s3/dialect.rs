@@ -7,9 +7,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::Digest as _;
 
 use super::answer::Refusal;
+use super::client::Ask;
 use crate::digest::Sha1;
 use crate::target::error::Error;
 use crate::target::upload::{Payload, read_through};
+
+const CONDITION: &str = "if-none-match";
+/// What such headers begin with.
+const CHECKSUM: &str = "x-amz-checksum";
 
 /// What is asked of a server until it says that it does not know it.
 #[derive(Debug, Default)]
@@ -21,28 +26,31 @@ pub(super) struct Dialect {
 }
 
 impl Dialect {
-    /// Whether this refusal says something new of the server: then it is asked again, in other words.
-    pub(super) fn learns(&self, refusal: &Refusal) -> bool {
+    /// Whether this refusal says of something that was asked that the server does not know it: then it is asked again, in other words.
+    /// What was not asked taught nothing, and what another thread has learned meanwhile counts for this request too.
+    pub(super) fn learns(&self, ask: &Ask<'_>, refusal: &Refusal) -> bool {
         let names = |header: &str| refusal.message.to_ascii_lowercase().contains(header);
-        match (refusal.status, refusal.code.as_str()) {
-            (400 | 501, "InvalidArgument" | "InvalidRequest" | "NotImplemented") if names("x-amz-checksum") => {
-                !self.is_without_checksums.swap(true, Ordering::Relaxed)
+        let asked = |header: &str| ask.headers.iter().any(|(name, _)| name.starts_with(header));
+        let (checksum, condition) = (asked(CHECKSUM), asked(CONDITION));
+        let unknown = match (refusal.status, refusal.code.as_str()) {
+            (400 | 501, "InvalidArgument" | "InvalidRequest" | "NotImplemented") if checksum && names(CHECKSUM) => {
+                &self.is_without_checksums
             }
-            // A header that is not named is this one (B2, 2026), and if it was not, the other.
-            (400, "InvalidArgument" | "InvalidRequest") if names("if-none-match") => {
-                !self.is_without_conditions.swap(true, Ordering::Relaxed)
+            (400 | 501, "InvalidArgument" | "InvalidRequest" | "NotImplemented") if condition && names(CONDITION) => {
+                &self.is_without_conditions
             }
-            (501, "NotImplemented") => {
-                !self.is_without_conditions.swap(true, Ordering::Relaxed)
-                    || !self.is_without_checksums.swap(true, Ordering::Relaxed)
-            }
-            _ => false,
-        }
+            // A header that is not named is the condition (B2, 2026), and if there was none, the other.
+            (501, "NotImplemented") if condition => &self.is_without_conditions,
+            (501, "NotImplemented") if checksum => &self.is_without_checksums,
+            _ => return false,
+        };
+        unknown.store(true, Ordering::Relaxed);
+        true
     }
 
     /// That no object may have the name yet, where a server can be told.
     pub(super) fn condition(&self) -> Option<(&'static str, String)> {
-        (!self.is_without_conditions.load(Ordering::Relaxed)).then(|| ("if-none-match", "*".into()))
+        (!self.is_without_conditions.load(Ordering::Relaxed)).then(|| (CONDITION, "*".into()))
     }
 
     /// Whether AWS's checksums may be asked for.

@@ -77,53 +77,49 @@ impl S3 {
 
     /// Stores a file under a name that has none. False: it has one.
     fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
-        // It would be written over.
-        if self.dialect.condition().is_none() && self.length(name)?.is_some() {
-            return Ok(false);
-        }
         if finished.length() > self.client.bucket.part_bytes {
             return self.store_in_parts(name, finished, what);
         }
         let payload = Payload::of(finished);
         self.retry.run(|tried| {
-            let headers = || {
+            loop {
                 let mut headers = self.kept_with_the_object();
-                headers.extend(self.dialect.condition());
-                headers.push(self.dialect.checksum(payload, finished.sha1(), what)?);
-                Ok::<_, Error>(headers)
-            };
-            let ask = || Ok(Ask { method: "PUT", name, headers: headers()?, body: Some(payload), ..Ask::default() });
-            match self.ask_as_known(ask, &[200, 201], what)? {
-                Ok(answer) => {
-                    let is_s3 = header(&answer, "etag").is_some();
-                    http::drain(answer);
-                    let other = || Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3"));
-                    if is_s3 { Ok(true) } else { Err(Failed::ForNow(other(), None)) }
+                let condition = self.dialect.condition();
+                // It would be written over.
+                if condition.is_none() && self.length(name)?.is_some() {
+                    return Ok(tried > 0 && self.holds(name, finished)?);
                 }
-                // The first try may have been stored and its answer lost.
-                Err(refusal) if refusal.status == 412 => Ok(tried > 0 && self.holds(name, finished)?),
-                Err(refusal) => Err(refusal.failed(what)),
+                let is_sure = condition.is_some();
+                headers.extend(condition);
+                headers.push(self.dialect.checksum(payload, finished.sha1(), what)?);
+                let ask = Ask { method: "PUT", name, headers, body: Some(payload), ..Ask::default() };
+                match self.client.ask(&ask, &[200, 201], what)? {
+                    Ok(answer) => {
+                        let is_s3 = header(&answer, "etag").is_some();
+                        http::drain(answer);
+                        let other = || Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3"));
+                        if !is_s3 {
+                            return Err(Failed::ForNow(other(), None));
+                        }
+                        return Ok(is_sure || self.is_still(name, finished)?);
+                    }
+                    Err(refusal) if self.dialect.learns(&ask, &refusal) => {}
+                    // The first try may have been stored and its answer lost.
+                    Err(refusal) if refusal.status == 412 => return Ok(tried > 0 && self.holds(name, finished)?),
+                    Err(refusal) => return Err(self.of_storing(refusal).failed(what)),
+                }
             }
         })
     }
 
-    /// Asks, and once more in other words whenever the server turns out not to know these.
-    fn ask_as_known<'a>(
-        &self,
-        ask: impl Fn() -> Result<Ask<'a>, Error>,
-        good: &[u16],
-        what: &str,
-    ) -> Result<Result<Answer, Refusal>, Failed> {
-        loop {
-            match self.client.ask(&ask()?, good, what)? {
-                Err(refusal) if self.dialect.learns(&refusal) => {}
-                Err(mut refusal) => {
-                    refusal.is_of_a_lock = self.client.bucket.lock.is_some();
-                    return Ok(Err(refusal));
-                }
-                Ok(answer) => return Ok(Ok(answer)),
-            }
-        }
+    /// After a request without a condition: what has the name now is this object. Of a chunk there is only one.
+    fn is_still(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
+        Ok(ObjectName::parse(name).is_some_and(|name| name.tells_contents()) || self.holds(name, finished)?)
+    }
+
+    fn of_storing(&self, mut refusal: Refusal) -> Refusal {
+        refusal.is_of_a_lock = self.client.bucket.lock.is_some();
+        refusal
     }
 
     fn kept_with_the_object(&self) -> Vec<(&'static str, String)> {

@@ -54,13 +54,18 @@ impl S3 {
     }
 
     fn begin(&self, name: &str, what: &str) -> Result<String, Error> {
-        let ask = || {
-            let mut headers = self.kept_with_the_object();
-            headers.extend(self.dialect.has_checksums().then(|| ("x-amz-checksum-algorithm", "SHA1".into())));
-            Ok(Ask { method: "POST", name, query: &[("uploads", "")], headers, body: Some(Payload::Text("")) })
-        };
         self.retry.run(|_| {
-            let mut answer = self.ask_as_known(ask, &[200], what)?.map_err(|refusal| refusal.failed(what))?;
+            let mut answer = loop {
+                let mut headers = self.kept_with_the_object();
+                headers.extend(self.dialect.has_checksums().then(|| ("x-amz-checksum-algorithm", "SHA1".into())));
+                let query = [("uploads", "")];
+                let ask = Ask { method: "POST", name, query: &query, headers, body: Some(Payload::Text("")) };
+                match self.client.ask(&ask, &[200], what)? {
+                    Ok(answer) => break answer,
+                    Err(refusal) if self.dialect.learns(&ask, &refusal) => {}
+                    Err(refusal) => return Err(self.of_storing(refusal).failed(what)),
+                }
+            };
             let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
             answer::upload_id(&xml).ok_or_else(|| no_answer(what))
         })
@@ -84,7 +89,7 @@ impl S3 {
             let ask = Ask { method: "PUT", name: upload.name, query: &query, headers, body: Some(payload) };
             let etag = self.retry.run(|_| {
                 let answer = self.client.ask(&ask, &[200], what)?.map_err(|refusal| {
-                    self.dialect.learns(&refusal);
+                    self.dialect.learns(&ask, &refusal);
                     refusal.failed(what)
                 })?;
                 let etag = header(&answer, "etag").map(str::to_owned);
@@ -106,12 +111,6 @@ impl S3 {
     /// Gives the object its name. False: another one has it.
     fn complete(&self, upload: &Upload<'_>, parts: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
         let query = [("uploadId", upload.id.as_str())];
-        let ask = || {
-            let mut headers = vec![("content-type", "application/xml".into())];
-            headers.extend(self.dialect.condition());
-            let body = Some(Payload::Text(parts));
-            Ok(Ask { method: "POST", name: upload.name, query: &query, headers, body })
-        };
         self.retry.run(|tried| {
             // The first try may have done it, and its answer be lost.
             let has_it = || Ok(tried > 0 && self.holds(upload.name, finished)?);
@@ -120,14 +119,26 @@ impl S3 {
                 (_, "NoSuchUpload") if has_it()? => Ok(true),
                 _ => Err(refusal.failed(what)),
             };
-            let mut answer = match self.ask_as_known(ask, &[200], what)? {
-                Ok(answer) => answer,
-                Err(refusal) => return refused(refusal),
+            let (mut answer, is_sure) = loop {
+                let mut headers = vec![("content-type", "application/xml".into())];
+                let condition = self.dialect.condition();
+                if condition.is_none() && self.length(upload.name)?.is_some() {
+                    return has_it();
+                }
+                let is_sure = condition.is_some();
+                headers.extend(condition);
+                let body = Some(Payload::Text(parts));
+                let ask = Ask { method: "POST", name: upload.name, query: &query, headers, body };
+                match self.client.ask(&ask, &[200], what)? {
+                    Ok(answer) => break (answer, is_sure),
+                    Err(refusal) if self.dialect.learns(&ask, &refusal) => {}
+                    Err(refusal) => return refused(refusal),
+                }
             };
             // A server that takes long begins with 200 and says later that it failed.
             let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
             match answer::completed(&xml) {
-                Ok(true) => Ok(true),
+                Ok(true) => Ok(is_sure || self.is_still(upload.name, finished)?),
                 Ok(false) => Err(no_answer(what)),
                 Err(refusal) => refused(refusal),
             }
