@@ -90,7 +90,10 @@ impl Error {
                 "is the right disk mounted? if the target was replaced on purpose, give it another name in the configuration; if only its brackup-target.id is gone, put that back"
             }
             ErrorKind::Unreachable => "is the disk mounted? is the path right?",
-            ErrorKind::Exists | ErrorKind::NotFound | ErrorKind::Stopped | ErrorKind::Io => return None,
+            ErrorKind::Exists => {
+                "another box has taken this name: the next run takes the next one. Boxes that back up sources of one name to one place need a folder each"
+            }
+            ErrorKind::NotFound | ErrorKind::Stopped | ErrorKind::Io => return None,
         })
     }
 }

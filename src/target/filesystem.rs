@@ -95,10 +95,7 @@ impl Filesystem {
 
     /// The file of an object, or of the id, and its length.
     pub(crate) fn file(&self, name: &dyn std::fmt::Display) -> Result<(File, u64), Error> {
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound if !self.folder.is_dir() => self.is_gone(),
-            _ => self.error("read", name, error),
-        };
+        let failed = |error| self.failed("read", name, error);
         let file = File::open(self.folder.join(name.to_string())).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         Ok((file, length))
@@ -154,13 +151,32 @@ impl Iterator for Objects {
                 Err(error) => return Some(Err(self.folder.not_listed(error))),
             };
             let Some(name) = entry.file_name().to_str().and_then(ObjectName::parse) else { continue };
-            let there = entry.metadata().map_err(|error| self.folder.not_listed(error));
-            return Some(there.map(|there| (name, there.len())));
+            match entry.metadata() {
+                // Somebody has removed it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && self.folder.folder.is_dir() => {}
+                there => {
+                    let there = there.map_err(|error| self.folder.not_listed(error));
+                    return Some(there.map(|there| (name, there.len())));
+                }
+            }
         }
     }
 }
 
 impl Filesystem {
+    /// What is not there because the folder is not is another matter.
+    fn failed(&self, verb: &str, name: &dyn std::fmt::Display, error: io::Error) -> Error {
+        match error.kind() {
+            io::ErrorKind::NotFound if !self.folder.is_dir() => self.is_gone(),
+            _ => self.error(verb, name, error),
+        }
+    }
+
+    /// What has a name has it after a power cut too.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        fsutil::sync_directory(&self.folder).map_err(|error| self.failed("store", &"what is there", error))
+    }
+
     fn is_gone(&self) -> Error {
         Error::new(ErrorKind::Unreachable, format!("the target's folder {} is not there", self.folder.display()))
     }
@@ -169,18 +185,19 @@ impl Filesystem {
 impl Target for Filesystem {
     fn stage(&self) -> Result<Stage, Error> {
         let (file, path) = fsutil::named_temporary(&self.folder, "stage")
-            .map_err(|error| self.error("write", &"a new object", error))?;
+            .map_err(|error| self.failed("write", &"a new object", error))?;
         Ok(Stage::named(file, path))
     }
 
     fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
-        let failed = |error| self.error("store", name, error);
+        let failed = |error| self.failed("store", name, error);
         let place = self.path(name);
         if let Ok(there) = fs::metadata(&place) {
             let same = there.len() == finished.length() && name.tells_contents();
             let exists =
                 || Error::new(ErrorKind::Exists, format!("{name} is there already in {}", self.folder.display()));
-            return if same { Ok(()) } else { Err(exists()) };
+            // Whoever gave it its name may have gone before that was durable.
+            return if same { self.sync() } else { Err(exists()) };
         }
         finished.file.sync_data().map_err(failed)?;
         fsutil::drop_cache(&finished.file, 0, 0);
@@ -211,7 +228,7 @@ impl Target for Filesystem {
         match fs::metadata(self.path(name)) {
             Ok(there) => Ok(Some(there.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.folder.is_dir() => Ok(None),
-            Err(error) => Err(self.error("look at", name, error)),
+            Err(error) => Err(self.failed("look at", name, error)),
         }
     }
 

@@ -91,7 +91,7 @@ impl std::fmt::Debug for Http {
 }
 
 /// The text of a short answer. Longer ones are cut: it is for people or not what was asked for.
-#[cfg(any(feature = "s3", feature = "webdav"))]
+#[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
 pub(super) fn text(response: &mut Answer) -> io::Result<String> {
     let mut bytes = Vec::new();
     response.body_mut().as_reader().take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;

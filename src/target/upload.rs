@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use super::error::Error;
 use super::stage::Finished;
 
+#[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3"))]
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The body of a request: it can be read again from its beginning.
@@ -14,7 +15,7 @@ pub(super) enum Payload<'a> {
     /// A part of a staged file.
     File { finished: &'a Finished, offset: u64, length: u64 },
     /// A few words.
-    #[cfg(any(feature = "s3", feature = "webdav"))]
+    #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
     Text(&'a str),
 }
 
@@ -27,7 +28,7 @@ impl<'a> Payload<'a> {
     pub(super) fn length(self) -> u64 {
         match self {
             Self::File { length, .. } => length,
-            #[cfg(any(feature = "s3", feature = "webdav"))]
+            #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
             Self::Text(text) => text.len() as u64,
         }
     }
@@ -35,7 +36,7 @@ impl<'a> Payload<'a> {
     pub(super) fn reader(self) -> Box<dyn Read + 'a> {
         match self {
             Self::File { finished, offset, length } => Box::new(FileReader { finished, offset }.take(length)),
-            #[cfg(any(feature = "s3", feature = "webdav"))]
+            #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
             Self::Text(text) => Box::new(text.as_bytes()),
         }
     }
@@ -57,6 +58,7 @@ impl Read for FileReader<'_> {
 }
 
 /// Reads to the end, and calls back with what comes.
+#[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3"))]
 pub(super) fn read_through(reader: &mut dyn Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {

@@ -45,6 +45,11 @@ impl Rules {
         let tls = certified.map(|certified| TlsAcceptor::from(certified.config));
         Self { hosts: Hosts::new(hosts, before.map(|rules| &rules.hosts)), tls }
     }
+
+    /// The same certificate, other hosts.
+    pub(super) fn with_hosts(&self, hosts: &[HostOptions]) -> Self {
+        Self { hosts: Hosts::new(hosts, Some(&self.hosts)), tls: self.tls.clone() }
+    }
 }
 
 /// All connections share it.

@@ -1,6 +1,7 @@
 //! A host's folder, and how much is in it. All of this waits for a disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ use crate::target::{ErrorKind, Filesystem, Finished, ID_FILE, ObjectName, Target
 
 /// What was removed in the folder is found out where it matters, but not more often than this.
 const RECOUNT: Duration = Duration::from_secs(60);
+
+/// What an object takes of a disk is a multiple of this, or nearly.
+const BLOCK_BYTES: u64 = 4096;
 
 /// What a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +46,19 @@ pub(super) struct Host {
     path: PathBuf,
     pub(super) folder: Filesystem,
     pub(super) quota: Option<u64>,
-    ledger: Arc<Mutex<Ledger>>,
+    ledger: Arc<Ledger>,
 }
 
-/// Bytes of a folder. Whoever changes what is stored there has it.
+/// Bytes of a folder, each object in whole blocks: many small ones take room too.
 #[derive(Default)]
 struct Ledger {
-    /// Of objects; nothing: not counted yet.
-    used: Option<(u64, Instant)>,
-    /// Of objects that are on their way.
-    reserved: u64,
+    /// Of objects; nothing: not counted yet. Whoever changes what is stored has it, and waits for a disk with it: no thread but those
+    /// of disks takes it.
+    used: Mutex<Option<(u64, Instant)>>,
+    /// Of objects that are on their way. Nobody waits for anything with it.
+    reserved: Mutex<u64>,
+    /// Somebody may have tidied up.
+    is_stale: AtomicBool,
 }
 
 /// Room for an object that is on its way.
@@ -63,10 +70,7 @@ pub(super) struct Reserved {
 impl Host {
     pub(super) fn new(options: &HostOptions, before: Option<&Self>) -> Self {
         let ledger = before.map(|host| host.ledger.clone()).unwrap_or_default();
-        // Somebody may have tidied up.
-        if let Ok(mut ledger) = ledger.lock() {
-            ledger.used = None;
-        }
+        ledger.is_stale.store(true, Ordering::Relaxed);
         let folder = Filesystem::at(&options.path);
         Self { name: options.name.clone(), path: options.path.clone(), folder, quota: options.quota, ledger }
     }
@@ -75,30 +79,44 @@ impl Host {
         &self.path
     }
 
-    fn ledger(&self) -> Result<MutexGuard<'_, Ledger>, Refusal> {
-        let failed = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "another thread failed");
-        self.ledger.lock().map_err(failed)
+    fn counted(&self) -> Result<MutexGuard<'_, Option<(u64, Instant)>>, Refusal> {
+        let mut used = self.ledger.used.lock().map_err(failed)?;
+        if self.ledger.is_stale.swap(false, Ordering::Relaxed) {
+            *used = None;
+        }
+        Ok(used)
+    }
+
+    /// The folder is there and has an id: without one it is the mount point of a disk that is not there, or nobody has begun yet.
+    pub(super) fn is_ready(&self) -> Result<(), Refusal> {
+        match self.folder.file(&ID_FILE) {
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                let words = "the folder of this host has no id yet, or its disk is not mounted";
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, words))
+            }
+            found => Ok(found.map(drop)?),
+        }
     }
 
     /// Bytes that its objects have.
     pub(super) fn used(&self) -> Result<u64, Refusal> {
-        let mut ledger = self.ledger()?;
-        match ledger.used {
+        let mut counted = self.counted()?;
+        match *counted {
             Some((used, _)) => Ok(used),
             // It has stored nothing yet.
-            None => match self.count(&mut ledger) {
+            None => match self.count(&mut counted) {
                 Err(refusal) if refusal.status == StatusCode::SERVICE_UNAVAILABLE => Ok(0),
                 counted => counted,
             },
         }
     }
 
-    fn count(&self, ledger: &mut Ledger) -> Result<u64, Refusal> {
+    fn count(&self, counted: &mut Option<(u64, Instant)>) -> Result<u64, Refusal> {
         let mut used = 0_u64;
         for object in self.folder.objects()? {
-            used = used.saturating_add(object?.1);
+            used = used.saturating_add(in_blocks(object?.1));
         }
-        ledger.used = Some((used, Instant::now()));
+        *counted = Some((used, Instant::now()));
         Ok(used)
     }
 
@@ -114,32 +132,39 @@ impl Host {
     /// Room for an object that is not there yet.
     pub(super) fn reserve(self: Arc<Self>, name: &Name, bytes: u64) -> Result<Reserved, Refusal> {
         if self.length(name)?.is_some() {
+            // Whoever hears that takes it for stored.
+            self.folder.sync()?;
             return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, format!("{name} is there already")));
         }
-        let mut ledger = self.ledger()?;
-        let used = match ledger.used {
-            Some((used, _)) => used,
-            None => self.count(&mut ledger)?,
-        };
-        if !self.has_room(used, &ledger, bytes) {
-            let is_fresh = ledger.used.is_some_and(|(_, counted)| counted.elapsed() < RECOUNT);
-            let used = if is_fresh { used } else { self.count(&mut ledger)? };
-            if !self.has_room(used, &ledger, bytes) {
-                let quota = self.quota.unwrap_or_default();
-                let words = format!(
-                    "the quota of {} is {quota} bytes, of which {used} are used and {} reserved: no room for {bytes}",
-                    self.name, ledger.reserved
-                );
-                return Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, words));
+        let bytes = in_blocks(bytes);
+        if let Some(quota) = self.quota {
+            let mut counted = self.counted()?;
+            let used = match *counted {
+                Some((used, _)) => used,
+                None => self.count(&mut counted)?,
+            };
+            let mut reserved = self.ledger.reserved.lock().map_err(failed)?;
+            let has_room = |used: u64, reserved: u64| used.saturating_add(reserved).saturating_add(bytes) <= quota;
+            if !has_room(used, *reserved) {
+                let is_fresh = counted.is_some_and(|(_, counted)| counted.elapsed() < RECOUNT);
+                let before = *reserved;
+                drop(reserved);
+                let used = if is_fresh { used } else { self.count(&mut counted)? };
+                if !has_room(used, before) {
+                    let words = format!(
+                        "the quota of {} is {quota} bytes, of which {used} are used and {before} reserved: no room for {bytes}",
+                        self.name
+                    );
+                    return Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, words));
+                }
+                reserved = self.ledger.reserved.lock().map_err(failed)?;
             }
+            *reserved = reserved.saturating_add(bytes);
+        } else {
+            let mut reserved = self.ledger.reserved.lock().map_err(failed)?;
+            *reserved = reserved.saturating_add(bytes);
         }
-        ledger.reserved = ledger.reserved.saturating_add(bytes);
-        drop(ledger);
         Ok(Reserved { host: self, bytes })
-    }
-
-    fn has_room(&self, used: u64, ledger: &Ledger, bytes: u64) -> bool {
-        self.quota.is_none_or(|quota| used.saturating_add(ledger.reserved).saturating_add(bytes) <= quota)
     }
 
     /// Leftovers of those who went away cost space, not safety.
@@ -150,27 +175,45 @@ impl Host {
 
 impl Reserved {
     /// Stores what has been held against its digest.
-    pub(super) fn store(self, name: &ObjectName, finished: Finished) -> Result<(), Refusal> {
-        let failed = |error| Refusal::of(&crate::target::Error::io(format!("can't store {name}"), error));
+    pub(super) fn store(mut self, name: &ObjectName, finished: Finished) -> Result<(), Refusal> {
+        let not_stored = |error| Refusal::of(&crate::target::Error::io(format!("can't store {name}"), error));
         // Before the ledger is taken: others may store meanwhile.
-        finished.sync().map_err(failed)?;
-        let mut ledger = self.host.ledger()?;
+        finished.sync().map_err(not_stored)?;
+        let host = self.host.clone();
+        let mut counted = host.counted()?;
         // Another one of the same name may have been faster. What is counted is counted once.
-        if self.host.folder.stat(name)?.is_some() {
+        if host.folder.stat(name)?.is_some() {
             return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, format!("{name} is there already")));
         }
-        self.host.folder.put(name, finished)?;
-        if let Some((used, _)) = &mut ledger.used {
-            *used = used.saturating_add(self.bytes);
+        let stored = host.folder.put(name, finished);
+        // If it failed it may be there or not: then it is counted anew.
+        match (&stored, &mut *counted) {
+            (Ok(()), Some((used, _))) => *used = used.saturating_add(self.bytes),
+            (Ok(()), None) => {}
+            (Err(_), counted) => *counted = None,
         }
-        Ok(())
+        self.give_back();
+        drop(counted);
+        Ok(stored?)
+    }
+
+    fn give_back(&mut self) {
+        if let Ok(mut reserved) = self.host.ledger.reserved.lock() {
+            *reserved = reserved.saturating_sub(std::mem::take(&mut self.bytes));
+        }
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if let Ok(mut ledger) = self.host.ledger.lock() {
-            ledger.reserved = ledger.reserved.saturating_sub(self.bytes);
-        }
+        self.give_back();
     }
+}
+
+fn in_blocks(bytes: u64) -> u64 {
+    bytes.max(1).checked_next_multiple_of(BLOCK_BYTES).unwrap_or(u64::MAX)
+}
+
+fn failed<T>(_: std::sync::PoisonError<T>) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "another thread failed")
 }

@@ -21,6 +21,11 @@ impl Hosts {
         Self(options.iter().map(|options| (options.token_sha256, host(options))).collect())
     }
 
+    /// Whether this host is let in still, with the folder that it had.
+    pub(super) fn lets_in(&self, host: &Host) -> bool {
+        self.0.iter().any(|(_, known)| known.name == host.name && known.path() == host.path())
+    }
+
     /// The one whose token it is. It takes as long for one as for another, and for none.
     pub(super) fn known_by(&self, token: &[u8]) -> Option<Arc<Host>> {
         let digest: [u8; 32] = sha2::Sha256::digest(token).into();

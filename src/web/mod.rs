@@ -113,14 +113,20 @@ impl Door {
         Ok(Self { address, pin, rules, close: Some(close), thread: Some(thread) })
     }
 
-    /// Other hosts, another certificate: for all connections that come from now on. What is wrong changes nothing.
+    /// Other hosts, for all requests that end from now on, and another certificate, for all connections that begin. With one that
+    /// can't be used the one before stays, and the hosts are those of now: a token that was taken away is worth nothing.
     pub fn change(&mut self, house: House<'_>) -> Result<(), Error> {
-        let certified = Certified::of(&house.serve.tls, house.key_dir).map_err(Error::Certificate)?;
-        self.pin = certified.as_ref().map(|certified| certified.pin);
-        if let Ok(mut rules) = self.rules.lock() {
-            *rules = Arc::new(Rules::new(house.hosts, certified, Some(&rules)));
-        }
-        Ok(())
+        let certified = Certified::of(&house.serve.tls, house.key_dir).map_err(Error::Certificate);
+        let Ok(mut rules) = self.rules.lock() else { return Ok(()) };
+        let (now, changed) = match certified {
+            Ok(certified) => {
+                self.pin = certified.as_ref().map(|certified| certified.pin);
+                (Rules::new(house.hosts, certified, Some(&rules)), Ok(()))
+            }
+            Err(error) => (rules.with_hosts(house.hosts), Err(error)),
+        };
+        *rules = Arc::new(now);
+        changed
     }
 
     /// Where it listens.

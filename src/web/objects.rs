@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Limits;
+use super::accept::House;
 use super::answer::{self, Answer};
 use super::host::{Host, Name, Reserved};
 use super::pieces::Pieces;
@@ -30,6 +31,8 @@ const BYTES: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 /// Of a body that comes.
 const TAKEN_BYTES: usize = 64 * 1024;
+/// What of one that goes stays in the page cache at most.
+const DROPPED_BYTES: u64 = 32 * GIVEN_BYTES as u64;
 /// Of one that goes.
 const GIVEN_BYTES: usize = 32 * 1024;
 
@@ -58,7 +61,13 @@ pub(super) async fn about(host: Arc<Host>) -> Result<Answer, Refusal> {
 
 /// `NAME LENGTH` of each object, in no order, and `end COUNT`.
 pub(super) async fn list(host: Arc<Host>) -> Result<Answer, Refusal> {
-    let mut objects = Some(on_disk(move || Ok(host.folder.objects()?)).await?);
+    let mut objects = Some(
+        on_disk(move || {
+            host.is_ready()?;
+            Ok(host.folder.objects()?)
+        })
+        .await?,
+    );
     let mut count = 0_u32;
     let source = move || {
         let Some(listed) = &mut objects else { return Ok(None) };
@@ -91,6 +100,9 @@ pub(super) async fn look(host: Arc<Host>, name: Name) -> Result<Answer, Refusal>
 /// That a folder is not there is said of its objects and not of its id, which may come yet.
 fn length(host: &Host, name: &Name) -> Result<u64, Refusal> {
     let absent = || Refusal::new(StatusCode::NOT_FOUND, "there is no such object");
+    if *name != Name::Id {
+        host.is_ready()?;
+    }
     match (host.length(name), name) {
         (Err(refusal), Name::Id) if refusal.status == StatusCode::SERVICE_UNAVAILABLE => Err(absent()),
         (length, _) => length?.ok_or_else(absent),
@@ -117,13 +129,15 @@ pub(super) async fn get(host: Arc<Host>, name: Name, head: &Parts) -> Result<Ans
     let source = move || {
         let left = usize::try_from(end - at).unwrap_or(GIVEN_BYTES).min(GIVEN_BYTES);
         if left == 0 {
-            // Who reads his backups does not need them in memory here.
-            fsutil::drop_cache(&file, begin, length);
             return Ok(None);
         }
         let mut piece = vec![0; left];
         file.read_exact_at(&mut piece, at)?;
         at += left as u64;
+        // Who reads his backups does not need them in memory here.
+        if at == end || (at - begin).is_multiple_of(DROPPED_BYTES) {
+            fsutil::drop_cache(&file, begin, at - begin);
+        }
         Ok(Some(piece.into()))
     };
     let status = if wanted.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
@@ -205,6 +219,9 @@ impl Told {
             return refused(StatusCode::PAYLOAD_TOO_LARGE, &format!("an object has at most {most} bytes here"));
         }
         let sha256 = only("content-digest").and_then(sha256);
+        if sha256.is_none() && headers.contains_key("content-digest") {
+            return refused(StatusCode::BAD_REQUEST, "content-digest is to be one line: sha-256=:BASE64:");
+        }
         let tells_contents = matches!(name, Name::Object(name) if name.tells_contents());
         if sha256.is_none() && !tells_contents {
             let words = "its name does not tell what it is, so say it: content-digest: sha-256=:BASE64:";
@@ -234,6 +251,7 @@ struct Upload {
 
 impl Upload {
     fn begin(host: Arc<Host>, name: ObjectName, told: Told) -> Result<Self, Refusal> {
+        host.is_ready()?;
         let reserved = host.reserve(&Name::Object(name.clone()), told.length)?;
         let stage = reserved.host.folder.stage()?;
         let stage = if told.sha256.is_some() { stage.with_sha256() } else { stage };
@@ -261,14 +279,26 @@ impl Upload {
     }
 }
 
+/// An upload while its next bytes are waited for. Whoever gives it up then does not wait for a disk.
+struct Waiting(Option<Upload>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let (Some(upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            drop(runtime.spawn_blocking(move || drop(upload)));
+        }
+    }
+}
+
 /// Stores an object that is not there yet.
 pub(super) async fn put(
-    limits: Limits,
+    house: &House,
     host: Arc<Host>,
     name: Name,
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<Answer, Refusal> {
+    let limits = house.limits;
     let told = Told::read(&head.headers, &name)?;
     let stored = || answer::words(StatusCode::CREATED, "stored");
     let mut buffer = Vec::with_capacity(TAKEN_BYTES);
@@ -281,16 +311,22 @@ pub(super) async fn put(
         on_disk(move || Ok(host.folder.create_as(&buffer)?)).await?;
         return Ok(stored());
     };
-    let mut upload = on_disk(move || Upload::begin(host, name, told)).await?;
+    let known = host.clone();
+    let mut waiting = Waiting(Some(on_disk(move || Upload::begin(host, name, told)).await?));
     loop {
         buffer.clear();
         fill(body, &mut buffer, limits).await?;
+        let Some(upload) = waiting.0.take() else { break };
         if buffer.is_empty() {
+            // Meanwhile its token may have been taken away, or its folder moved.
+            let is_let_in = house.rules().is_some_and(|rules| rules.hosts.lets_in(&known));
+            let other = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this host, or its folder, is another now");
+            on_disk(move || if is_let_in { upload.finish() } else { Err(other()) }).await?;
             break;
         }
-        (upload, buffer) = on_disk(move || Ok((upload.take(&buffer)?, buffer))).await?;
+        let (upload, emptied) = on_disk(move || Ok((upload.take(&buffer)?, buffer))).await?;
+        (waiting, buffer) = (Waiting(Some(upload)), emptied);
     }
-    on_disk(move || upload.finish()).await?;
     Ok(stored())
 }
 

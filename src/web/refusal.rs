@@ -25,6 +25,7 @@ impl Refusal {
             ErrorKind::NotFound => (StatusCode::NOT_FOUND, "there is no such object"),
             ErrorKind::Full => (StatusCode::INSUFFICIENT_STORAGE, "the disk is full"),
             ErrorKind::Unreachable => (StatusCode::SERVICE_UNAVAILABLE, "the folder of this host is not there"),
+            ErrorKind::Denied => (StatusCode::SERVICE_UNAVAILABLE, "the folder of this host can't be written to"),
             ErrorKind::Corrupt => (StatusCode::UNPROCESSABLE_ENTITY, "it is no id of a target"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "the disk fails"),
         };

@@ -66,7 +66,9 @@ pub(super) async fn answer(caller: Caller, request: Request<Incoming>) -> Result
         Err(refusal) => {
             tell(&caller, host.as_deref(), &head, &refusal);
             let mut answer = answer::refused(&refusal, allowed(head.uri.path()));
-            if !is_taken(&caller, &head, &mut body).await {
+            // Whoever has no token keeps no connection from those who have one.
+            let stays = is_taken(&caller, &head, &mut body).await && host.is_some();
+            if !stays {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             answer
@@ -89,7 +91,6 @@ async fn at(
     head: &Parts,
     body: &mut Incoming,
 ) -> Result<Answer, Refusal> {
-    let limits = caller.house.limits;
     let not_allowed = || {
         let words = "what is stored here is neither changed nor removed by anybody who asks here";
         Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, words))
@@ -103,7 +104,7 @@ async fn at(
             let no_name = || Refusal::new(StatusCode::NOT_FOUND, "no object has such a name");
             let name = Name::parse(name).ok_or_else(no_name)?;
             match head.method {
-                Method::PUT => objects::put(limits, host, name, head, body).await,
+                Method::PUT => objects::put(&caller.house, host, name, head, body).await,
                 Method::HEAD => objects::look(host, name).await,
                 _ => objects::get(host, name, head).await,
             }
@@ -148,6 +149,7 @@ fn tell(caller: &Caller, host: Option<&Host>, head: &Parts, refusal: &Refusal) {
     let path: String = head.uri.path().chars().take(PATH_CHARS_MAX).collect();
     let inside = refusal.inside.as_ref().map(|inside| format!(": {inside}")).unwrap_or_default();
     let status = refusal.status.as_u16();
-    let text = format!("{who}: refused: {} {path}: {status}, {}{inside}", head.method, refusal.words);
+    let method: String = head.method.as_str().chars().take(PATH_CHARS_MAX).collect();
+    let text = format!("{who}: refused: {method} {path}: {status}, {}{inside}", refusal.words);
     caller.house.log.say(&text);
 }

@@ -175,7 +175,17 @@ fn what_is_wrong_is_told_on_both_sides() {
     let there = taken.local_addr().unwrap().to_string();
     fs::write(&config, text.replace(&format!("127.0.0.1:{}", house.port), &there)).unwrap();
     service.signal(Signal::SIGHUP);
-    service.says("the door stays as it was");
+    service.says("the door stays where it was, for those who are let in now");
+    house.laptop(&["list", "disk"], 0);
+    // Who is taken out then is out.
+    let text_there = text.replace(&format!("127.0.0.1:{}", house.port), &there);
+    fs::write(&config, text_there.split("# for").next().unwrap()).unwrap();
+    service.signal(Signal::SIGHUP);
+    service.says("lets 0 hosts in at ");
+    house.laptop(&["list", "disk"], 1);
+    fs::write(&config, &text).unwrap();
+    service.signal(Signal::SIGHUP);
+    service.says("lets 1 host in at ");
     house.laptop(&["list", "disk"], 0);
     // A host that is no longer named, and a door that is no longer wanted.
     fs::write(&config, text.split("# for").next().unwrap()).unwrap();

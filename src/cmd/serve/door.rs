@@ -40,20 +40,27 @@ mod open {
 
         /// As the configuration is now. A door that can't be changed stays as it is.
         pub(in crate::cmd::serve) fn change(&mut self, config: &Config) {
-            let changed = match (&mut self.0, &config.serve) {
-                (Some((door, serve)), Some(now)) if serve.listen == now.listen => {
-                    door.change(house(config, now)).map(|()| *serve = now.clone())
-                }
-                (_, None) => {
-                    self.0 = None;
-                    return;
-                }
-                // The new one is open before the old one closes.
-                _ => opened(config).map(|door| self.0 = door),
+            let Some(now) = &config.serve else {
+                self.0 = None;
+                return;
             };
+            // Whatever else goes wrong: who was taken out is let in no more.
+            let mut changed = self.0.as_mut().map_or(Ok(()), |(door, _)| door.change(house(config, now)));
+            let listens_at = self.0.as_ref().map(|(_, serve)| serve.listen);
+            if changed.is_ok() && listens_at != Some(now.listen) {
+                // The new one is open before the old one closes, unless it is at the same port.
+                if listens_at.is_some_and(|before| before.port() == now.listen.port()) {
+                    self.0 = None;
+                }
+                changed = opened(config).map(|door| self.0 = door);
+            } else if let (Ok(()), Some((_, serve))) = (&changed, &mut self.0) {
+                serve.clone_from(now);
+            }
             if let Err(error) = changed {
                 let Failure { outcome, message, hint } = failure(error);
-                let message = format!("{message}; the door stays as it was");
+                let state =
+                    if self.is_open() { "stays where it was, for those who are let in now" } else { "is closed" };
+                let message = format!("{message}; the door {state}");
                 term::error(&Failure { outcome, message, hint });
             }
             self.tell(config);

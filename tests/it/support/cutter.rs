@@ -15,7 +15,7 @@ pub(crate) enum Cut {
     Answer(usize),
     /// Before the answer to the first request that begins so: it was done, and nobody heard of it.
     #[cfg_attr(
-        not(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web"))),
+        not(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web"))),
         expect(dead_code, reason = "of HTTP")
     )]
     AnswerTo(&'static str),
@@ -76,7 +76,7 @@ impl Cutter {
         self.port
     }
 
-    #[cfg(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
+    #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

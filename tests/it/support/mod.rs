@@ -23,7 +23,7 @@ mod place;
 #[cfg(any(feature = "s3", feature = "webdav"))]
 mod ports;
 mod program;
-#[cfg(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
+#[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 mod scripted;
 mod sealed;
 pub(crate) mod servers;
@@ -49,7 +49,7 @@ pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;
 pub(crate) use program::{Program, code, stderr};
-#[cfg(any(feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
+#[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
