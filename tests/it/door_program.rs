@@ -1,11 +1,12 @@
 //! The program on both sides of a door: the laptop of the house backs up to the NAS, which can read none of it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use nix::sys::signal::Signal;
 
+use crate::support::servers::is_there;
 use crate::support::{Cut, Cutter, Program, Service, Tree, code, free_port, noise, stderr, wait_until};
 
 /// A NAS that lets a laptop in, and the laptop.
@@ -225,8 +226,7 @@ fn a_signal_ends_it_while_somebody_stores() {
 /// The commands of docs/PROTOCOL.md, as they stand there.
 #[test]
 fn curl_follows_the_protocol() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("left out: curl is not installed");
+    if !is_there(Path::new("/usr/bin/curl"), "curl") {
         return;
     }
     let (house, service) = House::new();
