@@ -139,9 +139,12 @@ fn nothing_is_said_of_what_is_not_there_but_by_google() {
         json!({"status": 200, "text": r#"{"files":["#}),
     ] {
         // The first is that of what is remembered.
-        drive.fault("^GET /drive/v3/files", fault);
+        drive.fault("^GET /drive/v3/files", fault.clone());
         let mut bytes = Vec::new();
         target.get(&name, 0, 10).unwrap().read_to_end(&mut bytes).unwrap_or_default();
         assert!(target.stat(&name).unwrap().is_some());
+        // And of what is asked for by its length.
+        drive.fault("^GET /drive/v3/files", fault.clone());
+        assert!(!matches!(target.stat(&name), Ok(None)), "{fault}");
     }
 }
