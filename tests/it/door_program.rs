@@ -48,11 +48,9 @@ impl House {
         fs::write(config(&nas), format!("{written}{here}\nquota = 500GB\n")).unwrap();
         let mut service = Service::start(nas.command(&["serve"]));
         let pin = value(&service.says("lets 1 host in at ").replace(", tls_pin", "\ntls_pin"), "tls_pin");
-        let there = there.replace("[TARGET:nas]", "[TARGET:disk]");
-        let text = fs::read_to_string(config(&laptop)).unwrap();
-        let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
-        fs::write(config(&laptop), format!("{}{there}tls_pin = {pin}\n{}", &text[..before], &text[after..])).unwrap();
-        let token = value(&there, "token");
+        let (_, there) = there.split_once("[TARGET:nas]\n").unwrap();
+        laptop.set_target(&format!("{there}tls_pin = {pin}\n"));
+        let token = value(there, "token");
         // Once it is there it is printed.
         let output = nas.run(&["host", "add", "desk", "--path", "/x"]);
         assert_eq!(value(&String::from_utf8(output.stdout).unwrap(), "tls_pin"), pin);

@@ -259,16 +259,12 @@ fn the_program_backs_up_and_restores(weed: &Weed) {
     tree.file("text", "some text\n".repeat(1000));
     tree.file("noise", noise(9, 3_000_000));
     let program = Program::new(&tree.root);
-    let config = program.home().join(".brackup.conf");
     let (endpoint, certificate) = weed.tls_endpoint();
     let certificate = certificate.to_str().unwrap();
-    let text = fs::read_to_string(&config).unwrap();
-    let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
-    let bucket = format!(
-        "[TARGET:disk]\ntype = Amazon\nbucket = nas\nbackup_prefix = home/\nendpoint = {endpoint}\ntls_ca = {certificate}\n\
+    program.set_target(&format!(
+        "type = Amazon\nbucket = nas\nbackup_prefix = home/\nendpoint = {endpoint}\ntls_ca = {certificate}\n\
          aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n"
-    );
-    fs::write(&config, format!("{}{bucket}{}", &text[..before], &text[after..])).unwrap();
+    ));
     for _ in 0..2 {
         let output = program.backup();
         assert_eq!(code(&output), Some(0), "{}", stderr(&output));
@@ -281,7 +277,7 @@ fn the_program_backs_up_and_restores(weed: &Weed) {
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
 
     // A new machine: the address, the keys of the bucket, the secret key.
-    fs::remove_file(&config).unwrap();
+    fs::remove_file(program.home().join(".brackup.conf")).unwrap();
     let to = program.home().join("back");
     let from = format!("s3:{endpoint}/nas/home/");
     let key = program.key.to_str().unwrap();

@@ -49,15 +49,11 @@ fn a_box_may_add_and_a_thief_of_it_may_not_destroy() {
     tree.file("text", "some text\n".repeat(1000));
     tree.file("noise", noise(9, 11_000_000));
     let program = Program::new(&tree.root);
-    let config = program.home().join(".brackup.conf");
-    let text = fs::read_to_string(&config).unwrap();
-    let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
     let endpoint = server.endpoint();
-    let section = format!(
-        "[TARGET:disk]\ntype = S3\nbucket = brackup-nas\nbackup_prefix = home/\npart_size = 5MB\nendpoint = {endpoint}\n\
+    program.set_target(&format!(
+        "type = S3\nbucket = brackup-nas\nbackup_prefix = home/\npart_size = 5MB\nendpoint = {endpoint}\n\
          aws_access_key_id = {id}\naws_secret_access_key = {secret}\n"
-    );
-    fs::write(&config, format!("{}{section}{}", &text[..before], &text[after..])).unwrap();
+    ));
     for arguments in [&["--from=tree", "--to=disk"][..], &["--from=tree", "--to=disk"], &["verify", "disk", "--no-key"]]
     {
         let output = program.run(arguments);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
@@ -12,25 +12,12 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::sftp::partials;
-use crate::support::{Cut, Cutter, Program, Snapshot, Sshd, Tree, code, noise, set_mtime, stderr};
+use crate::support::{Cut, Cutter, Program, Snapshot, Sshd, Tree, code, noise, set_mtime, stderr, target_at};
 
 /// With a configuration whose target is this one.
 fn program(tree: &Tree, at: &SshFolder) -> Program {
     let program = Program::new(&tree.root);
-    let config = program.home().join(".brackup.conf");
-    let text = fs::read_to_string(&config).unwrap();
-    let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
-    let show = |path: &Option<PathBuf>| path.as_ref().unwrap().display().to_string();
-    let section = format!(
-        "[TARGET:disk]\ntype = Sftp\nsftp_host = {}\nsftp_port = {}\nsftp_user = {}\npath = {}\nidentity_file = {}\nknown_hosts = {}\n",
-        at.host,
-        at.port.unwrap(),
-        at.user.as_ref().unwrap(),
-        at.path.display(),
-        show(&at.identity_file),
-        show(&at.known_hosts),
-    );
-    fs::write(&config, format!("{}{section}{}", &text[..before], &text[after..])).unwrap();
+    program.set_target(&target_at(at));
     program
 }
 
@@ -145,7 +132,15 @@ fn what_a_kill_left_behind_is_swept() {
     cutter.cut(&[]);
     let left = partials(folder);
     assert!(left > 0);
-    let output = program.backup();
+    // What it was about to become, a ssh, has its lock for a moment yet.
+    let mut output = program.backup();
+    for _ in 0..100 {
+        if code(&output) != Some(11) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        output = program.backup();
+    }
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     assert_eq!(partials(folder), left, "they are too young");
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {

@@ -289,16 +289,12 @@ fn the_program_backs_up_and_restores(dav: &Dav) {
     tree.file("text", "some text\n".repeat(1000));
     tree.file("noise", noise(9, 3_000_000));
     let program = Program::new(&tree.root);
-    let config = program.home().join(".brackup.conf");
     let place = format!("{}/digest/nas/", dav.tls_url());
     let pin = dav.certificates()[1].pin();
-    let text = fs::read_to_string(&config).unwrap();
-    let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
     let word = program.home().join("password");
     fs::write(&word, format!("{PASSWORD}\n")).unwrap();
     let section = |more: &str| {
-        let folder = format!("[TARGET:disk]\ntype = WebDAV\nurl = {place}\nuser = {USER}\ntls_pin = {pin}\n{more}\n");
-        fs::write(&config, format!("{}{folder}{}", &text[..before], &text[after..])).unwrap();
+        program.set_target(&format!("type = WebDAV\nurl = {place}\nuser = {USER}\ntls_pin = {pin}\n{more}\n"));
     };
     section("password = wrong-word");
     let output = program.backup();
@@ -319,7 +315,7 @@ fn the_program_backs_up_and_restores(dav: &Dav) {
     assert!(!format!("{output:?}").contains(PASSWORD));
 
     // A new machine: the address, the login, the secret key.
-    fs::remove_file(&config).unwrap();
+    fs::remove_file(program.home().join(".brackup.conf")).unwrap();
     let to = program.home().join("back");
     let key = program.key.to_str().unwrap();
     let restore = |from: &str| {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 #[cfg(feature = "gdrive")]
 use crate::support::drive::{CLIENT_ID, CLIENT_SECRET, Drive};
-use crate::support::{Direction, Faulty, Harm, Program, Snapshot, Sshd, Tree, code, noise, stderr};
+use crate::support::{Direction, Faulty, Harm, Program, Snapshot, Sshd, Tree, code, noise, stderr, target_at};
 
 /// Of each harm in each direction.
 const PLACES: u64 = 3;
@@ -21,11 +21,7 @@ fn loops(server: u16, section: &dyn Fn(&Program, u16, &str) -> String) {
     let wire = Faulty::before(server);
     let at = |name: &str| {
         let program = Program::new(&tree.root);
-        let config = program.home().join(".brackup.conf");
-        let text = fs::read_to_string(&config).unwrap();
-        let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
-        let section = section(&program, wire.port(), name);
-        fs::write(&config, format!("{}[TARGET:disk]\n{section}{}", &text[..before], &text[after..])).unwrap();
+        program.set_target(&section(&program, wire.port(), name));
         program
     };
     let restore = |program: &Program, to: &Path| {
@@ -132,17 +128,7 @@ fn google_drive_over_a_wire_with_faults() {
 fn sftp_over_a_wire_with_faults() {
     let Some(server) = Sshd::start() else { return };
     let folder = tempfile::tempdir().unwrap();
-    loops(server.port(), &|_, port, name| {
-        let at = server.at_port(port, &folder.path().join(name));
-        let show = |path: Option<std::path::PathBuf>| path.unwrap().display().to_string();
-        format!(
-            "type = Sftp\nsftp_host = 127.0.0.1\nsftp_port = {port}\nsftp_user = {}\npath = {}\nidentity_file = {}\nknown_hosts = {}\n",
-            at.user.unwrap(),
-            at.path.display(),
-            show(at.identity_file),
-            show(at.known_hosts)
-        )
-    });
+    loops(server.port(), &|_, port, name| target_at(&server.at_port(port, &folder.path().join(name))));
 }
 
 #[cfg(all(feature = "brackup", feature = "web"))]

@@ -4,40 +4,31 @@
 //! checksums, 501 and `NotImplemented` for conditions.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::answer;
+use super::relay::Relay;
 
 /// Until it is dropped.
 pub(crate) struct Backblaze {
-    port: u16,
+    relay: Relay,
     refused: Arc<Mutex<Vec<&'static str>>>,
-    ended: Arc<AtomicBool>,
 }
 
 impl Backblaze {
     pub(crate) fn before(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (refused, ended) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
-        let (told, ends) = (refused.clone(), ended.clone());
-        let serve = move || {
-            for client in listener.incoming() {
-                if ends.load(Ordering::SeqCst) {
-                    return;
-                }
-                let told = told.clone();
-                std::thread::Builder::new().spawn(move || relay(client.unwrap(), server, &told)).unwrap();
-            }
-        };
-        std::thread::Builder::new().spawn(serve).unwrap();
-        Self { port, refused, ended }
+        let refused = Arc::<Mutex<Vec<_>>>::default();
+        let told = refused.clone();
+        let relay = Relay::start(move |client| {
+            let told = told.clone();
+            std::thread::Builder::new().spawn(move || pass(client, server, &told)).unwrap();
+        });
+        Self { relay, refused }
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.relay.endpoint()
     }
 
     /// The headers that it did not know, request by request.
@@ -46,14 +37,7 @@ impl Backblaze {
     }
 }
 
-impl Drop for Backblaze {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-    }
-}
-
-fn relay(mut client: TcpStream, server: u16, told: &Mutex<Vec<&'static str>>) {
+fn pass(mut client: TcpStream, server: u16, told: &Mutex<Vec<&'static str>>) {
     let mut reader = BufReader::new(client.try_clone().unwrap());
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}

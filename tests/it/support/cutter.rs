@@ -1,10 +1,12 @@
 //! A wire that is cut: a TCP proxy whose connections end after so many bytes, as long as there are cuts left.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::relay::Relay;
 
 /// Which way, and after how many bytes.
 #[derive(Clone, Copy, Debug)]
@@ -30,55 +32,43 @@ pub(crate) enum Cut {
 
 /// Until it is dropped, connections to its port go on to another.
 pub(crate) struct Cutter {
-    port: u16,
+    relay: Relay,
     cuts: Arc<Mutex<Vec<Cut>>>,
-    ended: Arc<AtomicBool>,
 }
 
 impl Cutter {
     pub(crate) fn before(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let cuts = Arc::<Mutex<Vec<Cut>>>::default();
-        let ended = Arc::<AtomicBool>::default();
-        let (shared, ends) = (cuts.clone(), ended.clone());
-        std::thread::Builder::new()
-            .spawn(move || {
-                for client in listener.incoming() {
-                    if ends.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    let Ok(client) = client else { continue };
-                    let cut = shared.lock().unwrap().pop();
-                    let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                    let (to, back) = match cut {
-                        Some(to @ (Cut::Request(_) | Cut::Hold(_) | Cut::Slow)) => (Some(to), None),
-                        back => (None, back),
-                    };
-                    let word = if let Some(Cut::AnswerTo(word)) = cut { word } else { "" };
-                    let heard = Arc::<AtomicBool>::default();
-                    let tells = heard.clone();
-                    // A head comes in one piece: it was written in one.
-                    let hear = move |bytes: &[u8]| {
-                        let is_it = !word.is_empty() && bytes.windows(word.len()).any(|part| part == word.as_bytes());
-                        tells.fetch_or(is_it, Ordering::SeqCst);
-                        false
-                    };
-                    pass(client.try_clone().unwrap(), server.try_clone().unwrap(), to, hear);
-                    pass(server, client, back, move |_| heard.load(Ordering::SeqCst));
-                }
-            })
-            .unwrap();
-        Self { port, cuts, ended }
+        let shared = cuts.clone();
+        let relay = Relay::start(move |client| {
+            let cut = shared.lock().unwrap().pop();
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+            let (to, back) = match cut {
+                Some(to @ (Cut::Request(_) | Cut::Hold(_) | Cut::Slow)) => (Some(to), None),
+                back => (None, back),
+            };
+            let word = if let Some(Cut::AnswerTo(word)) = cut { word } else { "" };
+            let heard = Arc::<AtomicBool>::default();
+            let tells = heard.clone();
+            // A head comes in one piece: it was written in one.
+            let hear = move |bytes: &[u8]| {
+                let is_it = !word.is_empty() && bytes.windows(word.len()).any(|part| part == word.as_bytes());
+                tells.fetch_or(is_it, Ordering::SeqCst);
+                false
+            };
+            pass(client.try_clone().unwrap(), server.try_clone().unwrap(), to, hear);
+            pass(server, client, back, move |_| heard.load(Ordering::SeqCst));
+        });
+        Self { relay, cuts }
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.relay.port()
     }
 
     #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        self.relay.endpoint()
     }
 
     /// The next new connections are cut so, one after the other.
@@ -89,14 +79,6 @@ impl Cutter {
     /// Cuts that have not come to pass.
     pub(crate) fn left(&self) -> usize {
         self.cuts.lock().unwrap().len()
-    }
-}
-
-impl Drop for Cutter {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-        // Wakes it. A client that says nothing, since it was killed before it could, ends nothing.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 

@@ -132,17 +132,13 @@ impl Drive {
 
 /// Makes the target of a program a folder of Google Drive at this endpoint.
 pub(crate) fn configure(program: &Program, endpoint: &str, more: &str) {
-    let config = program.home().join(".brackup.conf");
-    let text = fs::read_to_string(&config).unwrap();
-    let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
     let secret = program.home().join("client-secret");
     fs::write(&secret, format!("{CLIENT_SECRET}\n")).unwrap();
-    let section = format!(
-        "[TARGET:disk]\ntype = GoogleDrive\npath = Backups/nas\nclient_id = {CLIENT_ID}\nclient_secret_file = {}\n\
+    program.set_target(&format!(
+        "type = GoogleDrive\npath = Backups/nas\nclient_id = {CLIENT_ID}\nclient_secret_file = {}\n\
          api_endpoint = {endpoint}\noauth_endpoint = {endpoint}\n{more}\n",
         secret.display()
-    );
-    fs::write(&config, format!("{}{section}{}", &text[..before], &text[after..])).unwrap();
+    ));
 }
 
 /// Where tests/servers puts things.

@@ -1,9 +1,10 @@
 //! A wire with one fault: a TCP proxy that counts the bytes of all its connections and does harm at one of them.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
+
+use super::relay::Relay;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,38 +35,28 @@ struct State {
 
 /// Until it is dropped.
 pub(crate) struct Faulty {
-    port: u16,
+    relay: Relay,
     state: Arc<Mutex<State>>,
-    ended: Arc<AtomicBool>,
 }
 
 impl Faulty {
     pub(crate) fn before(server: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (state, ended) = (Arc::<Mutex<State>>::default(), Arc::<AtomicBool>::default());
-        let (shared, ends) = (state.clone(), ended.clone());
-        let serve = move || {
-            for client in listener.incoming() {
-                if ends.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(client) = client else { continue };
-                let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
-                for direction in [Direction::ToServer, Direction::ToClient] {
-                    let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
-                    let (from, to) = if direction == Direction::ToServer { ends } else { (ends.1, ends.0) };
-                    let state = shared.clone();
-                    std::thread::Builder::new().spawn(move || pass(from, to, direction, &state)).unwrap();
-                }
+        let state = Arc::<Mutex<State>>::default();
+        let shared = state.clone();
+        let relay = Relay::start(move |client| {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (from, to) = if direction == Direction::ToServer { ends } else { (ends.1, ends.0) };
+                let state = shared.clone();
+                std::thread::Builder::new().spawn(move || pass(from, to, direction, &state)).unwrap();
             }
-        };
-        std::thread::Builder::new().spawn(serve).unwrap();
-        Self { port, state, ended }
+        });
+        Self { relay, state }
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.relay.port()
     }
 
     /// From now on bytes are counted anew, and once there is harm at one of them.
@@ -82,13 +73,6 @@ impl Faulty {
     pub(crate) fn passed(&self) -> (u64, u64) {
         let state = self.state.lock().unwrap();
         (state.to_server, state.to_client)
-    }
-}
-
-impl Drop for Faulty {
-    fn drop(&mut self) {
-        self.ended.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
 

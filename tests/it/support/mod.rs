@@ -23,6 +23,7 @@ mod place;
 #[cfg(any(feature = "s3", feature = "webdav"))]
 mod ports;
 mod program;
+mod relay;
 #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 mod scripted;
 mod sealed;
@@ -53,7 +54,7 @@ pub(crate) use program::{Program, code, stderr};
 pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
-pub(crate) use sshd::{Sshd, free_port, known, new_key, quick};
+pub(crate) use sshd::{Sshd, free_port, known, new_key, quick, target_at};
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 #[cfg(feature = "s3")]

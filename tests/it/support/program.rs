@@ -44,6 +44,15 @@ impl Program {
         Self { temporary, folder, key }
     }
 
+    /// Makes its target `disk` another one, with these lines.
+    pub(crate) fn set_target(&self, lines: &str) {
+        let config = self.home().join(".brackup.conf");
+        let text = fs::read_to_string(&config).unwrap();
+        let (before, after) = (text.find("[TARGET:disk]").unwrap(), text.find("[SOURCE:tree]").unwrap());
+        let (before, after) = (&text[..before], &text[after..]);
+        fs::write(&config, format!("{before}[TARGET:disk]\n{lines}\n{after}")).unwrap();
+    }
+
     pub(crate) fn home(&self) -> &Path {
         self.temporary.path()
     }

@@ -145,6 +145,20 @@ impl Sshd {
     }
 }
 
+/// What a section of the configuration says of this folder.
+pub(crate) fn target_at(at: &SshFolder) -> String {
+    let show = |path: &Option<PathBuf>| path.as_ref().unwrap().display().to_string();
+    format!(
+        "type = Sftp\nsftp_host = {}\nsftp_port = {}\nsftp_user = {}\npath = {}\nidentity_file = {}\nknown_hosts = {}\n",
+        at.host,
+        at.port.unwrap(),
+        at.user.as_ref().unwrap(),
+        at.path.display(),
+        show(&at.identity_file),
+        show(&at.known_hosts),
+    )
+}
+
 impl Drop for Sshd {
     fn drop(&mut self) {
         let _ = self.child.kill();
