@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use super::error::{Error, ErrorKind};
 use super::http::{Answer, Http, header};
 use super::retry::{Failed, Retry};
+#[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
+use super::stage::Finished;
 
 /// What hands out parts of objects, over HTTP (RFC 9110, section 14).
 pub(super) trait Ranged {
@@ -20,6 +22,16 @@ pub(super) trait Ranged {
 
     /// What is being done, for an error.
     fn what(&self, verb: &str, name: &dyn Display) -> String;
+}
+
+/// Whether the object there, which has this length if it is there, is this one.
+#[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
+pub(super) fn holds(from: &dyn Ranged, name: &str, length: Option<u64>, finished: &Finished) -> Result<bool, Error> {
+    if length != Some(finished.length()) {
+        return Ok(false);
+    }
+    let mut reader = Body::new(from, name.to_owned(), 0, finished.length());
+    finished.is_same(&mut reader).map_err(|error| Error::io(from.what("read", &name), error))
 }
 
 /// The value of the header `range`.

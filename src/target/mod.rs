@@ -15,6 +15,8 @@ mod filesystem;
 #[cfg(feature = "http")]
 mod http;
 mod id;
+#[cfg(any(feature = "brackup", feature = "webdav"))]
+mod listing;
 mod name;
 mod retry;
 #[cfg(feature = "s3")]

@@ -40,6 +40,20 @@ impl<'a> Payload<'a> {
             Self::Text(text) => Box::new(text.as_bytes()),
         }
     }
+
+    /// Its digest, for which all of it is read.
+    #[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3"))]
+    pub(super) fn digest<D: sha2::Digest>(self, what: &str) -> Result<sha2::digest::Output<D>, Error> {
+        let (mut digest, mut reader, mut buffer) = (D::new(), self.reader(), vec![0; BUFFER_BYTES]);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(digest.finalize()),
+                Ok(read) => digest.update(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io(format!("{what}: can't read the spool"), error)),
+            }
+        }
+    }
 }
 
 /// A file from an offset, whoever else reads it.
@@ -54,19 +68,5 @@ impl Read for FileReader<'_> {
         let read = self.finished.file.read_at(buffer, self.offset).map_err(failed)?;
         self.offset += read as u64;
         Ok(read)
-    }
-}
-
-/// Reads to the end, and calls back with what comes.
-#[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3"))]
-pub(super) fn read_through(reader: &mut dyn Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(read) => each(&buffer[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }

@@ -7,12 +7,11 @@ mod ask;
 mod listing;
 
 use std::fmt::Display;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::Read;
 use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sha2::Digest as _;
 
 use crate::provider::{Server, Token};
 use crate::target::body::{self, Body, Ranged};
@@ -22,7 +21,7 @@ use crate::target::id::{self, ID_BYTES_MAX, ID_FILE};
 use crate::target::retry::{Failed, Retry};
 use crate::target::spool::Spool;
 use crate::target::stage::{Finished, Stage};
-use crate::target::upload::{Payload, read_through};
+use crate::target::upload::Payload;
 use crate::target::{ObjectName, Target, Way};
 use ask::Ask;
 
@@ -70,10 +69,8 @@ impl Brackup {
     fn store(&self, name: &str, finished: &Finished, tells_contents: bool, what: &str) -> Result<bool, Error> {
         let mut headers = vec![("if-none-match", "*".to_owned())];
         if !tells_contents {
-            let mut sha256 = sha2::Sha256::new();
-            let read = read_through(&mut *Payload::of(finished).reader(), |bytes| sha256.update(bytes));
-            read.map_err(|error| Error::io(what, error))?;
-            headers.push(("content-digest", format!("sha-256=:{}:", BASE64.encode(sha256.finalize()))));
+            let sha256 = Payload::of(finished).digest::<sha2::Sha256>(what)?;
+            headers.push(("content-digest", format!("sha-256=:{}:", BASE64.encode(sha256))));
         }
         self.retry.run(|tried| {
             let ask = Ask { headers: headers.clone(), body: Some(Payload::of(finished)), ..Ask::of("PUT", name) };
@@ -91,11 +88,7 @@ impl Brackup {
 
     /// Whether the object there is this one.
     fn holds(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
-        if self.length(name)? != Some(finished.length()) {
-            return Ok(false);
-        }
-        let mut reader = Body::new(self, name.to_owned(), 0, finished.length());
-        finished.is_same(&mut reader).map_err(|error| Error::io(self.what_of("read", &name), error))
+        body::holds(self, name, self.length(name)?, finished)
     }
 
     fn length(&self, name: &str) -> Result<Option<u64>, Error> {
@@ -161,16 +154,7 @@ impl Target for Brackup {
 
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         let what = format!("can't list what is at {}", self.place());
-        let lines = BufReader::new(self.retry.run(|_| self.listing(&what))?);
-        for line in lines.lines() {
-            let line = line.map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-            let damaged = || Error::new(ErrorKind::Io, format!("{what}: the spool is damaged"));
-            let (name, length) = listing::object(&line).ok_or_else(damaged)?;
-            if let Some(name) = name {
-                each(name, length)?;
-            }
-        }
-        Ok(())
+        self.retry.run(|_| self.listing(&what))?.each(&what, each)
     }
 
     /// Refused without asking: the other box would refuse it.

@@ -3,7 +3,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use md5::Digest as _;
 use serde_json::json;
 
 use super::GoogleDrive;
@@ -16,7 +15,7 @@ use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{self, Answer, header};
 use crate::target::retry::Failed;
 use crate::target::stage::Finished;
-use crate::target::upload::{Payload, read_through};
+use crate::target::upload::Payload;
 
 /// How far an upload is.
 enum State {
@@ -156,7 +155,7 @@ impl GoogleDrive {
         let is_same = match (&file.sha1_checksum, &file.md5_checksum) {
             _ if file.length() != Some(finished.length()) => false,
             (Some(sha1), _) => sha1.eq_ignore_ascii_case(&finished.sha1().to_string()),
-            (None, Some(md5)) => md5.eq_ignore_ascii_case(&md5_of(finished, what)?),
+            (None, Some(md5)) => md5.eq_ignore_ascii_case(&hex(&Payload::of(finished).digest::<md5::Md5>(what)?)),
             (None, None) => return Err(not_told()),
         };
         if file.trashed {
@@ -192,11 +191,4 @@ fn taken(answer: &Answer) -> Option<u64> {
         .parse::<u64>()
         .ok()?
         .checked_add(1)
-}
-
-fn md5_of(finished: &Finished, what: &str) -> Result<String, Error> {
-    let mut md5 = md5::Md5::new();
-    read_through(&mut *Payload::of(finished).reader(), |bytes| md5.update(bytes))
-        .map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-    Ok(hex(&md5.finalize()))
 }

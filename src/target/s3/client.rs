@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::time::SystemTime;
 
-use sha2::Digest as _;
-
 use super::answer::Refusal;
 use super::sign::{Parts, UNSIGNED_PAYLOAD, authorization, query};
 use crate::date::Utc;
@@ -14,7 +12,7 @@ use crate::provider::{AccessKey, Bucket, percent_encode};
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{Answer, Http};
 use crate::target::retry::Failed;
-use crate::target::upload::{Payload, read_through};
+use crate::target::upload::Payload;
 use crate::target::way::Way;
 
 /// From this length on the server is asked before a body is sent.
@@ -68,7 +66,10 @@ impl Client {
         let now = Utc::from_system(SystemTime::now());
         // TLS protects a body, and the file need not be read twice.
         let is_tls = self.bucket.endpoint.is_tls();
-        let payload = if is_tls { UNSIGNED_PAYLOAD.into() } else { sha256(ask.body, what)? };
+        let payload = match ask.body {
+            _ if is_tls => UNSIGNED_PAYLOAD.into(),
+            body => hex(&body.unwrap_or(Payload::Text("")).digest::<sha2::Sha256>(what)?),
+        };
         let mut path = format!("{}/", self.base);
         if !ask.name.is_empty() {
             for segment in self.bucket.prefix.split_inclusive('/') {
@@ -111,14 +112,4 @@ impl Client {
         let answer = self.http.send(request, body, what)?;
         if good.contains(&answer.status().as_u16()) { Ok(Ok(answer)) } else { Ok(Err(Refusal::read(answer))) }
     }
-}
-
-/// The SHA-256 of a body, or of none, in hexadecimal digits.
-fn sha256(body: Option<Payload<'_>>, what: &str) -> Result<String, Error> {
-    let mut hasher = sha2::Sha256::new();
-    if let Some(body) = body {
-        read_through(&mut *body.reader(), |bytes| hasher.update(bytes))
-            .map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-    }
-    Ok(hex(&hasher.finalize()))
 }

@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use md5::Digest as _;
 
 use super::answer::Refusal;
 use super::client::Ask;
 use crate::digest::Sha1;
 use crate::target::error::Error;
-use crate::target::upload::{Payload, read_through};
+use crate::target::upload::Payload;
 
 const CONDITION: &str = "if-none-match";
-/// What such headers begin with.
+/// What headers of checksums begin with.
 const CHECKSUM: &str = "x-amz-checksum";
+/// The one that is sent.
+pub(super) const SHA1: &str = "x-amz-checksum-sha1";
 
 /// What is asked of a server until it says that it does not know it.
 #[derive(Debug, Default)]
@@ -59,13 +60,17 @@ impl Dialect {
     }
 
     /// What the server is to hold a body against, with which it stores nothing else. RFC 1864 is what the oldest of them know.
-    pub(super) fn checksum(&self, body: Payload<'_>, sha1: Sha1, what: &str) -> Result<(&'static str, String), Error> {
-        if self.has_checksums() {
-            return Ok(("x-amz-checksum-sha1", BASE64.encode(sha1.0)));
-        }
-        let mut hasher = md5::Md5::new();
-        read_through(&mut *body.reader(), |bytes| hasher.update(bytes))
-            .map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-        Ok(("content-md5", BASE64.encode(hasher.finalize())))
+    /// `sha1`: if it is known.
+    pub(super) fn checksum(
+        &self,
+        body: Payload<'_>,
+        sha1: Option<Sha1>,
+        what: &str,
+    ) -> Result<(&'static str, String), Error> {
+        Ok(match sha1 {
+            _ if !self.has_checksums() => ("content-md5", BASE64.encode(body.digest::<md5::Md5>(what)?)),
+            Some(sha1) => (SHA1, BASE64.encode(sha1.0)),
+            None => (SHA1, BASE64.encode(body.digest::<sha1::Sha1>(what)?)),
+        })
     }
 }

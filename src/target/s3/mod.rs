@@ -43,6 +43,15 @@ pub struct S3 {
     is_swept: Once,
 }
 
+/// What came of giving an object a name.
+enum Naming {
+    /// It is done; whether the server was sure that no other object had the name.
+    Answered(Answer, bool),
+    /// Another one has it, or this one by a try before.
+    Taken,
+    Refused(Refusal),
+}
+
 /// Names of a page: with all that is said of them, far below what an answer may have.
 const PAGE_NAMES: &str = "500";
 /// Of what is locked.
@@ -81,35 +90,51 @@ impl S3 {
             return self.store_in_parts(name, finished, what);
         }
         let payload = Payload::of(finished);
-        self.retry.run(|tried| {
-            loop {
-                let mut headers = self.kept_with_the_object();
-                let condition = self.dialect.condition();
-                // It would be written over.
-                if condition.is_none() && self.length(name)?.is_some() {
-                    return Ok(tried > 0 && self.holds(name, finished)?);
+        let ask = || {
+            let mut headers = self.kept_with_the_object();
+            headers.push(self.dialect.checksum(payload, Some(finished.sha1()), what)?);
+            Ok(Ask { method: "PUT", name, headers, body: Some(payload), ..Ask::default() })
+        };
+        self.retry.run(|tried| match self.ask_for_name(name, ask, &[200, 201], what)? {
+            Naming::Answered(answer, is_sure) => {
+                let is_s3 = header(&answer, "etag").is_some();
+                http::drain(answer);
+                let other = || Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3"));
+                if !is_s3 {
+                    return Err(Failed::ForNow(other(), None));
                 }
-                let is_sure = condition.is_some();
-                headers.extend(condition);
-                headers.push(self.dialect.checksum(payload, finished.sha1(), what)?);
-                let ask = Ask { method: "PUT", name, headers, body: Some(payload), ..Ask::default() };
-                match self.client.ask(&ask, &[200, 201], what)? {
-                    Ok(answer) => {
-                        let is_s3 = header(&answer, "etag").is_some();
-                        http::drain(answer);
-                        let other = || Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3"));
-                        if !is_s3 {
-                            return Err(Failed::ForNow(other(), None));
-                        }
-                        return Ok(is_sure || self.is_still(name, finished)?);
-                    }
-                    Err(refusal) if self.dialect.learns(&ask, &refusal) => {}
-                    // The first try may have been stored and its answer lost.
-                    Err(refusal) if refusal.status == 412 => return Ok(tried > 0 && self.holds(name, finished)?),
-                    Err(refusal) => return Err(self.of_storing(refusal).failed(what)),
-                }
+                Ok(is_sure || self.is_still(name, finished)?)
             }
+            // The first try may have been stored and its answer lost.
+            Naming::Taken => Ok(tried > 0 && self.holds(name, finished)?),
+            Naming::Refused(refusal) => Err(self.of_storing(refusal).failed(what)),
         })
+    }
+
+    /// Asks for what gives an object its name if no other has it, and in other words when the server turns out not to know these.
+    fn ask_for_name<'a>(
+        &self,
+        name: &str,
+        ask: impl Fn() -> Result<Ask<'a>, Error>,
+        good: &[u16],
+        what: &str,
+    ) -> Result<Naming, Failed> {
+        loop {
+            let condition = self.dialect.condition();
+            let is_sure = condition.is_some();
+            // It would be written over.
+            if !is_sure && self.length(name)?.is_some() {
+                return Ok(Naming::Taken);
+            }
+            let mut ask = ask()?;
+            ask.headers.extend(condition);
+            match self.client.ask(&ask, good, what)? {
+                Ok(answer) => return Ok(Naming::Answered(answer, is_sure)),
+                Err(refusal) if self.dialect.learns(&ask, &refusal) => {}
+                Err(refusal) if refusal.status == 412 => return Ok(Naming::Taken),
+                Err(refusal) => return Ok(Naming::Refused(refusal)),
+            }
+        }
     }
 
     /// After a request without a condition: what has the name now is this object. Of a chunk there is only one.
@@ -137,12 +162,7 @@ impl S3 {
 
     /// Whether the object there is this one.
     fn holds(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
-        let there = self.length(name)?;
-        if there != Some(finished.length()) {
-            return Ok(false);
-        }
-        let mut reader = Body::new(self, name.to_owned(), 0, finished.length());
-        finished.is_same(&mut reader).map_err(|error| Error::io(self.what("read", &name), error))
+        body::holds(self, name, self.length(name)?, finished)
     }
 
     /// By a part of one byte: where the answer to HEAD says 404, it can't say of what.

@@ -4,21 +4,19 @@
 
 use std::time::SystemTime;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use quick_xml::escape::escape;
 
 use super::answer::{self, Refusal};
 use super::client::Ask;
-use super::{PAGE_NAMES, S3};
+use super::dialect::SHA1;
+use super::{Naming, PAGE_NAMES, S3};
 use crate::date::Utc;
-use crate::digest::Sha1Hasher;
 use crate::target::body::Ranged as _;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{self, header};
 use crate::target::retry::Failed;
 use crate::target::stage::Finished;
-use crate::target::upload::{Payload, read_through};
+use crate::target::upload::Payload;
 
 /// As many as there can be.
 const PARTS_MAX: u64 = 10_000;
@@ -80,11 +78,8 @@ impl S3 {
             let length = part_bytes.min(finished.length() - offset);
             number += 1;
             let payload = Payload::File { finished, offset, length };
-            let mut sha1 = Sha1Hasher::default();
-            read_through(&mut *payload.reader(), |bytes| sha1.update(bytes))
-                .map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-            let (text, sha1) = (number.to_string(), sha1.finish());
-            let headers = vec![self.dialect.checksum(payload, sha1, what)?];
+            let (text, checksum) = (number.to_string(), self.dialect.checksum(payload, None, what)?);
+            let headers = vec![checksum.clone()];
             let query = [("partNumber", text.as_str()), ("uploadId", &upload.id)];
             let ask = Ask { method: "PUT", name: upload.name, query: &query, headers, body: Some(payload) };
             let etag = self.retry.run(|_| {
@@ -98,8 +93,8 @@ impl S3 {
             })?;
             let etag = escape(etag.as_str());
             parts.push_str(&format!("<Part><PartNumber>{text}</PartNumber><ETag>{etag}</ETag>"));
-            if self.dialect.has_checksums() {
-                parts.push_str(&format!("<ChecksumSHA1>{}</ChecksumSHA1>", BASE64.encode(sha1.0)));
+            if let (SHA1, checksum) = &checksum {
+                parts.push_str(&format!("<ChecksumSHA1>{checksum}</ChecksumSHA1>"));
             }
             parts.push_str("</Part>");
             offset += length;
@@ -114,26 +109,20 @@ impl S3 {
         self.retry.run(|tried| {
             // The first try may have done it, and its answer be lost.
             let has_it = || Ok(tried > 0 && self.holds(upload.name, finished)?);
-            let refused = |refusal: Refusal| match (refusal.status, refusal.code.as_str()) {
-                (412, _) | (_, "PreconditionFailed") => has_it(),
-                (_, "NoSuchUpload") if has_it()? => Ok(true),
+            let refused = |refusal: Refusal| match refusal.code.as_str() {
+                "PreconditionFailed" => has_it(),
+                "NoSuchUpload" if has_it()? => Ok(true),
                 _ => Err(refusal.failed(what)),
             };
-            let (mut answer, is_sure) = loop {
-                let mut headers = vec![("content-type", "application/xml".into())];
-                let condition = self.dialect.condition();
-                if condition.is_none() && self.length(upload.name)?.is_some() {
-                    return has_it();
-                }
-                let is_sure = condition.is_some();
-                headers.extend(condition);
+            let ask = || {
+                let headers = vec![("content-type", "application/xml".into())];
                 let body = Some(Payload::Text(parts));
-                let ask = Ask { method: "POST", name: upload.name, query: &query, headers, body };
-                match self.client.ask(&ask, &[200], what)? {
-                    Ok(answer) => break (answer, is_sure),
-                    Err(refusal) if self.dialect.learns(&ask, &refusal) => {}
-                    Err(refusal) => return refused(refusal),
-                }
+                Ok(Ask { method: "POST", name: upload.name, query: &query, headers, body })
+            };
+            let (mut answer, is_sure) = match self.ask_for_name(upload.name, ask, &[200], what)? {
+                Naming::Answered(answer, is_sure) => (answer, is_sure),
+                Naming::Taken => return has_it(),
+                Naming::Refused(refusal) => return refused(refusal),
             };
             // A server that takes long begins with 200 and says later that it failed.
             let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;

@@ -1,7 +1,6 @@
 //! Looking at the folder: whether it is there, and what is in it.
 
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
+use std::io::BufReader;
 
 use super::WebDav;
 use super::ask::Ask;
@@ -13,6 +12,7 @@ use crate::provider::Collection;
 use crate::target::ObjectName;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{Answer, Http, header};
+use crate::target::listing::{Listed, Listing};
 use crate::target::retry::Failed;
 use crate::target::upload::Payload;
 
@@ -49,34 +49,31 @@ impl WebDav {
         if self.is_folder(&self.collection)? { Ok(()) } else { Err(self.folder_is_gone()) }
     }
 
-    /// Names and lengths of our objects, as lines in the spool: an answer that is cut off in the middle is asked for again, and nobody has
-    /// acted on half of it.
-    pub(super) fn listing(&self, what: &str) -> Result<File, Failed> {
+    /// Names and lengths of our objects.
+    pub(super) fn listing(&self, what: &str) -> Result<Listed, Failed> {
         let answer = match self.propfind(&self.collection.path_of(""), "1", what)? {
             Ok(answer) => answer,
             Err(refusal) if refusal.is_not_found() => return Err(self.folder_is_gone().into()),
             Err(refusal) => return Err(refusal.failed(what)),
         };
         let now = header(&answer, "date").and_then(Utc::parse_http);
-        let (mut lines, mut left_over) = (BufWriter::new(self.spool.file()?), Vec::new());
+        let (mut listing, mut left_over) = (Listing::new(&self.spool)?, Vec::new());
         read_listing(&self.http, answer, self.collection.path(), what, &mut |entry| {
             if is_left_over(&entry, now) && left_over.len() < LEFT_OVER_MAX {
                 left_over.push(entry.name);
-            } else if !entry.is_folder && ObjectName::parse(&entry.name).is_some() {
+            } else if let Some(name) = ObjectName::parse(&entry.name).filter(|_| !entry.is_folder) {
                 let why = || entry.failed.clone().unwrap_or_else(|| "no length is told".into());
                 let Some(length) = entry.length.filter(|_| entry.failed.is_none()) else {
                     return Err(format!("of {}: {}", entry.name, why()).into());
                 };
-                writeln!(lines, "{length} {}", entry.name).map_err(Malformed::Io)?;
+                listing.add(&name, length).map_err(Malformed::Io)?;
             }
             Ok(())
         })?;
         if let Ok(mut known) = self.left_over.lock() {
             *known = left_over;
         }
-        let file = lines.into_inner().map_err(io::IntoInnerError::into_error);
-        let file = file.and_then(|mut file| file.rewind().map(|()| file));
-        file.map_err(|error| Error::io(format!("{what}: can't write to the spool"), error).into())
+        Ok(listing.finish(what)?)
     }
 }
 

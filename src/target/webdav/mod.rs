@@ -13,7 +13,7 @@ mod refusal;
 mod store;
 
 use std::fmt::Display;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -210,16 +210,7 @@ impl Target for WebDav {
 
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         let what = format!("can't list {}", self.place());
-        let lines = BufReader::new(self.retry.run(|_| self.listing(&what))?);
-        for line in lines.lines() {
-            let line = line.map_err(|error| Error::io(format!("{what}: can't read the spool"), error))?;
-            let object =
-                line.split_once(' ').and_then(|(length, name)| Some((ObjectName::parse(name)?, length.parse().ok()?)));
-            let (name, length) =
-                object.ok_or_else(|| Error::new(ErrorKind::Io, format!("{what}: the spool is damaged")))?;
-            each(name, length)?;
-        }
-        Ok(())
+        self.retry.run(|_| self.listing(&what))?.each(&what, each)
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {

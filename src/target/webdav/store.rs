@@ -3,7 +3,7 @@
 use super::ask::Ask;
 use super::{WebDav, probe};
 use crate::digest::hex;
-use crate::target::body::Body;
+use crate::target::body;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http;
 use crate::target::retry::Failed;
@@ -96,11 +96,7 @@ impl WebDav {
 
     /// Whether the object there is this one.
     pub(super) fn holds(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
-        if self.length(name)? != Some(finished.length()) {
-            return Ok(false);
-        }
-        let mut reader = Body::new(self, name.to_owned(), 0, finished.length());
-        finished.is_same(&mut reader).map_err(|error| Error::io(self.what_of("read", &name), error))
+        body::holds(self, name, self.length(name)?, finished)
     }
 
     /// Removes a file that is no object, if it can be.
