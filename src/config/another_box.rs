@@ -2,15 +2,12 @@
 
 use std::path::PathBuf;
 
-use zeroize::Zeroizing;
-
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
+use super::secret::{self, Place};
 use super::surroundings::Surroundings;
 use super::trust;
 use super::values::{Key, Values, once, text};
-use crate::fsutil;
-use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::provider::{Endpoint, Pin, Server, Token, Trust};
 
 pub(super) const KEYS: &[Key] = &[
@@ -64,17 +61,10 @@ impl BrackupSettings {
 
     /// A secret is not shown, whatever is wrong.
     fn of_the_section(values: &Values<'_>, around: &Surroundings, findings: &mut Findings) -> Option<TokenFrom> {
-        let file = values.path("token_file", around, findings);
-        let entry = values.all("token").next();
-        match (entry, values.has("token_file")) {
-            (None, false) => Some(TokenFrom::Environment),
-            (None, true) => file.map(TokenFrom::File),
-            (Some(entry), true) => {
-                let error = Error::new(ErrorKind::BadValue, "token and token_file are both there");
-                findings.wrong(entry.line, error.expected("one of them"));
-                None
-            }
-            (Some(entry), false) => {
+        match secret::place(values, "token", "token_file", around, findings)? {
+            Place::Elsewhere => Some(TokenFrom::Environment),
+            Place::File(file) => Some(TokenFrom::File(file)),
+            Place::Here(entry) => {
                 let token = text(entry.value).ok().and_then(Token::parse);
                 if token.is_none() {
                     let error = Error::new(ErrorKind::BadValue, "token is none");
@@ -111,9 +101,7 @@ impl BrackupSettings {
         match &self.token {
             TokenFrom::Section(token) => Ok(token.clone()),
             TokenFrom::File(file) => {
-                let found = || format!("can't read the token in {}", file.display());
-                let bytes = fsutil::read_small(file, KEY_FILE_BYTES_MAX).map(Zeroizing::new);
-                let bytes = bytes.map_err(|error| Error::new(ErrorKind::Unreadable, found()).with_source(error))?;
+                let bytes = secret::read(file, "token")?;
                 text(bytes.trim_ascii_end()).ok().and_then(Token::parse).ok_or_else(|| {
                     let found = format!("there is no token in {}", file.display());
                     Error::new(ErrorKind::BadValue, found).expected(LETTERS)

@@ -6,11 +6,10 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
+use super::secret::{self, Place};
 use super::surroundings::Surroundings;
 use super::trust;
-use super::values::{Key, Values, idle, later, once, text};
-use crate::fsutil;
-use crate::limits::KEY_FILE_BYTES_MAX;
+use super::values::{Key, Values, idle, later, once, plain, text};
 use crate::provider::{DriveFolder, Endpoint, OauthClient};
 
 pub(super) const KEYS: &[Key] = &[
@@ -94,17 +93,10 @@ impl GoogleDriveSettings {
         around: &Surroundings,
         findings: &mut Findings,
     ) -> Option<SecretFrom> {
-        let line = |key| values.all(key).next();
-        let file = values.path("client_secret_file", around, findings);
-        match (line("client_secret"), line("client_secret_file")) {
-            (None, None) => Some(SecretFrom::Environment),
-            (None, Some(_)) => file.map(SecretFrom::File),
-            (Some(entry), Some(_)) => {
-                let error = Error::new(ErrorKind::BadValue, "client_secret and client_secret_file are both there");
-                findings.wrong(entry.line, error.expected("one of them"));
-                None
-            }
-            (Some(entry), None) => match plain(entry.value) {
+        match secret::place(values, "client_secret", "client_secret_file", around, findings)? {
+            Place::Elsewhere => Some(SecretFrom::Environment),
+            Place::File(file) => Some(SecretFrom::File(file)),
+            Place::Here(entry) => match plain(entry.value) {
                 Ok(secret) => Some(SecretFrom::Section(Zeroizing::new(secret))),
                 Err(_) => {
                     let error = Error::new(ErrorKind::BadValue, "client_secret has blanks or signs that none has");
@@ -128,9 +120,7 @@ impl GoogleDriveSettings {
             SecretFrom::Section(secret) => Some(secret.clone()),
             SecretFrom::Environment => word(SECRET).map(Zeroizing::new),
             SecretFrom::File(file) => {
-                let found = || format!("can't read the client's secret in {}", file.display());
-                let bytes = fsutil::read_small(file, KEY_FILE_BYTES_MAX).map(Zeroizing::new);
-                let bytes = bytes.map_err(|error| Error::new(ErrorKind::Unreadable, found()).with_source(error))?;
+                let bytes = secret::read(file, "client's secret")?;
                 Some(Zeroizing::new(plain(bytes.trim_ascii()).map_err(|_| {
                     let found = format!("there is no secret in {}", file.display());
                     Error::new(ErrorKind::BadValue, found).expected("one line with nothing but the client's secret")
@@ -147,13 +137,6 @@ fn endpoint(key: &str, values: &Values<'_>, findings: &mut Findings) -> Option<E
         let endpoint = Endpoint::parse(text(value)?).filter(|one| one.is_tls() || one.is_this_machine());
         endpoint.ok_or_else(|| "https:// and a host, or http:// and an address of this machine".into())
     })
-}
-
-/// Printable, without spaces.
-fn plain(value: &[u8]) -> Result<String, String> {
-    let text = text(value)?;
-    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_plain { Ok(text.into()) } else { Err("letters, digits and signs without spaces".into()) }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod nearest;
 mod own;
 mod rules;
 mod s3;
+mod secret;
 mod serve;
 mod sftp;
 mod size;

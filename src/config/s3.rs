@@ -9,7 +9,7 @@ use super::findings::Findings;
 use super::size::parse_size_within;
 use super::surroundings::Surroundings;
 use super::trust;
-use super::values::{Key, Values, flag, idle, later, once, text};
+use super::values::{Key, Values, flag, idle, later, once, plain, text};
 use crate::fsutil;
 use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::provider::{AccessKey, Bucket, Endpoint, Lock, LockMode, Trust};
@@ -217,13 +217,6 @@ fn region_of(location: &str) -> String {
 fn endpoint(value: &[u8]) -> Result<Endpoint, String> {
     let expected = "https:// or http:// and a host, such as https://s3.example.com";
     Endpoint::parse(text(value)?).ok_or_else(|| expected.into())
-}
-
-/// Printable, without spaces.
-fn plain(value: &[u8]) -> Result<String, String> {
-    let text = text(value)?;
-    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_plain { Ok(text.into()) } else { Err("letters, digits and signs without spaces".into()) }
 }
 
 fn bucket_name(value: &[u8]) -> Result<String, String> {

@@ -170,6 +170,13 @@ pub(super) fn text(value: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(value).map_err(|_| "UTF-8 text".into())
 }
 
+/// Printable, without spaces.
+pub(super) fn plain(value: &[u8]) -> Result<String, String> {
+    let text = text(value)?;
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_plain { Ok(text.into()) } else { Err("letters, digits and signs without spaces".into()) }
+}
+
 pub(super) fn flag(value: &[u8]) -> Result<bool, String> {
     match value.to_ascii_lowercase().as_slice() {
         b"1" | b"true" | b"yes" | b"on" => Ok(true),

@@ -6,11 +6,10 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
+use super::secret;
 use super::surroundings::Surroundings;
 use super::trust;
 use super::values::{Key, Values, flag, idle, later, once, text};
-use crate::fsutil;
-use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::provider::{Collection, Login};
 
 pub(super) const KEYS: &[Key] = &[
@@ -82,9 +81,8 @@ impl WebDavSettings {
         let file = values.path("password_file", around, findings);
         match (line("user"), line("password"), line("password_file")) {
             (None, None, None) => Some(LoginFrom::Environment),
-            (_, Some(password), Some(_)) => {
-                let error = Error::new(ErrorKind::BadValue, "password and password_file are both there");
-                findings.wrong(password.line, error.expected("one of them"));
+            (_, Some(entry), Some(_)) => {
+                secret::both(entry, "password", "password_file", findings);
                 None
             }
             (None, ..) if !is_parent => {
@@ -95,7 +93,7 @@ impl WebDavSettings {
                 values.missing("password", "user and password or password_file, or neither", findings);
                 None
             }
-            (_, Some(entry), None) => match secret(entry.value) {
+            (_, Some(entry), None) => match password(entry.value) {
                 Some(password) => Some(LoginFrom::Section(Login { user: user?, password })),
                 None => {
                     let found = "password is empty, or has characters that no password has";
@@ -131,11 +129,9 @@ impl WebDavSettings {
         match &self.login {
             LoginFrom::Section(login) => Ok(Some(login.clone())),
             LoginFrom::File { user, file } => {
-                let found = || format!("can't read the password in {}", file.display());
-                let bytes = fsutil::read_small(file, KEY_FILE_BYTES_MAX).map(Zeroizing::new);
-                let bytes = bytes.map_err(|error| Error::new(ErrorKind::Unreadable, found()).with_source(error))?;
+                let bytes = secret::read(file, "password")?;
                 let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |at| at + 1);
-                let password = secret(&bytes[..end]).ok_or_else(|| {
+                let password = password(&bytes[..end]).ok_or_else(|| {
                     let found = format!("there is no password in {}", file.display());
                     Error::new(ErrorKind::BadValue, found).expected("one line with nothing but the password")
                 })?;
@@ -188,7 +184,7 @@ fn user_name(value: &[u8]) -> Result<String, String> {
     if is_name { Ok(text.into()) } else { Err("a name without colons".into()) }
 }
 
-fn secret(value: &[u8]) -> Option<Zeroizing<String>> {
+fn password(value: &[u8]) -> Option<Zeroizing<String>> {
     let text = text(value).ok().filter(|text| !text.is_empty() && !text.contains(char::is_control))?;
     Some(Zeroizing::new(text.into()))
 }
