@@ -137,34 +137,37 @@ impl Host {
             return Err(Refusal::new(StatusCode::PRECONDITION_FAILED, format!("{name} is there already")));
         }
         let bytes = in_blocks(bytes);
-        if let Some(quota) = self.quota {
-            let mut counted = self.counted()?;
-            let used = match *counted {
-                Some((used, _)) => used,
-                None => self.count(&mut counted)?,
-            };
-            let mut reserved = self.ledger.reserved.lock().map_err(failed)?;
-            let has_room = |used: u64, reserved: u64| used.saturating_add(reserved).saturating_add(bytes) <= quota;
-            if !has_room(used, *reserved) {
-                let is_fresh = counted.is_some_and(|(_, counted)| counted.elapsed() < RECOUNT);
-                let before = *reserved;
-                drop(reserved);
-                let used = if is_fresh { used } else { self.count(&mut counted)? };
-                if !has_room(used, before) {
-                    let words = format!(
-                        "the quota of {} is {quota} bytes, of which {used} are used and {before} reserved: no room for {bytes}",
-                        self.name
-                    );
-                    return Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, words));
-                }
-                reserved = self.ledger.reserved.lock().map_err(failed)?;
-            }
-            *reserved = reserved.saturating_add(bytes);
-        } else {
+        // As long as it is held nobody else adds to what is reserved.
+        let counted = self.quota.map(|quota| self.with_room(quota, bytes)).transpose()?;
+        {
             let mut reserved = self.ledger.reserved.lock().map_err(failed)?;
             *reserved = reserved.saturating_add(bytes);
         }
+        drop(counted);
         Ok(Reserved { host: self, bytes })
+    }
+
+    /// What is counted, if so many bytes fit beside it.
+    fn with_room(&self, quota: u64, bytes: u64) -> Result<MutexGuard<'_, Option<(u64, Instant)>>, Refusal> {
+        let mut counted = self.counted()?;
+        let mut used = match *counted {
+            Some((used, _)) => used,
+            None => self.count(&mut counted)?,
+        };
+        let is_fresh = counted.is_some_and(|(_, counted)| counted.elapsed() < RECOUNT);
+        let reserved = *self.ledger.reserved.lock().map_err(failed)?;
+        let has_room = |used: u64| used.saturating_add(reserved).saturating_add(bytes) <= quota;
+        if !has_room(used) && !is_fresh {
+            used = self.count(&mut counted)?;
+        }
+        if has_room(used) {
+            return Ok(counted);
+        }
+        let words = format!(
+            "the quota of {} is {quota} bytes, of which {used} are used and {reserved} reserved: no room for {bytes}",
+            self.name
+        );
+        Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, words))
     }
 
     /// Leftovers of those who went away cost space, not safety.
