@@ -259,7 +259,7 @@ impl<'a> RecordReader<'a> {
             entry.sha1 = Some(Sha1(self.take(20)?.try_into().ok()?));
         }
         if flags & HAS_PROBLEM != 0 {
-            entry.problem = Some(String::from_utf8_lossy(self.bytes(limits::LINK_BYTES_MAX)?).into_owned());
+            entry.problem = Some(std::str::from_utf8(self.bytes(limits::LINK_BYTES_MAX)?).ok()?.to_owned());
         }
         entry.target = self.bytes(limits::LINK_BYTES_MAX)?.to_vec();
         Some(entry)
@@ -392,6 +392,16 @@ mod tests {
         for length in 0..record.len() {
             assert_eq!(Entry::read_record(&record[..length]), None, "{length}");
         }
+    }
+
+    /// Its replacement would be longer, and longer than what is read again.
+    #[test]
+    fn words_that_are_no_text_make_no_record() {
+        let mut record = Vec::new();
+        sample().push_record(&mut record);
+        let at = record.windows(3).position(|three| three == b"why").unwrap();
+        record[at] = 0xff;
+        assert_eq!(Entry::read_record(&record), None);
     }
 
     #[test]
