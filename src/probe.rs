@@ -224,6 +224,10 @@ mod tests {
             self.folder.identify(expected)
         }
 
+        fn clock(&self) -> Result<std::time::SystemTime, target::Error> {
+            self.folder.clock()
+        }
+
         fn describe(&self) -> String {
             self.folder.describe()
         }

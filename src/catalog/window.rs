@@ -112,6 +112,10 @@ mod tests {
             unreachable!()
         }
 
+        fn clock(&self) -> Result<std::time::SystemTime, target::Error> {
+            unreachable!()
+        }
+
         fn describe(&self) -> String {
             unreachable!()
         }

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Read;
+use std::time::SystemTime;
 
 use super::Target;
 use super::error::Error;
@@ -56,6 +57,10 @@ impl Target for DryRun<'_> {
             // Identifying a new target would make its id: a dry run makes nothing.
             None => Ok("dry run".into()),
         }
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.0.clock()
     }
 
     fn describe(&self) -> String {

@@ -115,19 +115,21 @@ impl Filesystem {
         }
     }
 
+    /// What the clock of the target shows: the age of a file that is made now.
+    fn now(&self) -> io::Result<SystemTime> {
+        let (file, path) = fsutil::named_temporary(&self.folder, "stage")?;
+        fs::remove_file(path)?;
+        file.metadata()?.modified()
+    }
+
     /// Removes stages of runs that were cut off, by their age: another box may be writing here now. By the clock of the target, which
     /// may not be ours.
     pub(crate) fn sweep(&self) -> io::Result<()> {
-        let now = || -> io::Result<SystemTime> {
-            let (file, path) = fsutil::named_temporary(&self.folder, "stage")?;
-            fs::remove_file(path)?;
-            file.metadata()?.modified()
-        };
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let name = entry.file_name();
             let is_stage = name.to_str().is_some_and(|name| name.starts_with(".stage-") && name.ends_with(".partial"));
-            if is_stage && is_stale(&entry, SystemTime::now()) && is_stale(&entry, now()?) {
+            if is_stage && is_stale(&entry, SystemTime::now()) && is_stale(&entry, self.now()?) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -255,6 +257,10 @@ impl Target for Filesystem {
         // Leftovers cost space, not safety.
         let _ = self.sweep();
         Ok(found)
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.now().map_err(|error| self.failed("write", &"a file to see the time", error))
     }
 
     fn describe(&self) -> String {

@@ -3,7 +3,8 @@
 //! No redirect is followed: credentials go to the host that the configuration names and to no other.
 
 use std::io::{self, Read};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ureq::http;
 use ureq::unversioned::resolver::DefaultResolver;
@@ -14,6 +15,7 @@ use super::error::{Error, ErrorKind};
 use super::retry::Failed;
 use super::tls::{self, TlsConnector};
 use super::way::Way;
+use crate::date::Utc;
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::provider::Trust;
 
@@ -32,6 +34,8 @@ pub(super) type Answer = http::Response<Body>;
 pub(super) struct Http {
     agent: Agent,
     way: Way,
+    /// The date of the last answer that had one, and when it came.
+    dated: Mutex<Option<(SystemTime, Instant)>>,
 }
 
 impl Http {
@@ -57,7 +61,11 @@ impl Http {
             .output_buffer_size(BUFFER_BYTES);
         let tls = if is_tls { TlsConnector::new(trust)? } else { TlsConnector::none() };
         let connector = ().chain(TcpConnector::default()).chain(tls);
-        Ok(Self { agent: Agent::with_parts(config.build(), connector, DefaultResolver::default()), way })
+        Ok(Self {
+            agent: Agent::with_parts(config.build(), connector, DefaultResolver::default()),
+            way,
+            dated: Mutex::default(),
+        })
     }
 
     /// Sends a request. What comes back may be an answer of any status.
@@ -73,7 +81,26 @@ impl Http {
             Some(reader) => self.agent.run(request.map(|()| SendBody::from_reader(reader))),
             None => self.agent.run(request.map(|()| SendBody::none())),
         };
-        answer.map_err(|error| failed(error, what))
+        let answer = answer.map_err(|error| failed(error, what))?;
+        if let Some(date) = header(&answer, "date").and_then(Utc::parse_http) {
+            let since = Duration::from_secs(u64::try_from(date.to_unix()).unwrap_or(0));
+            *self.dated() = Some((UNIX_EPOCH + since, Instant::now()));
+        }
+        Ok(answer)
+    }
+
+    /// What the server's clock shows, by its last answer (RFC 9110 section 6.6.1). It has answered before: whoever asks has looked for
+    /// the target's id.
+    pub(super) fn clock(&self, place: &str) -> Result<SystemTime, Error> {
+        let told = self.dated().map(|(date, came)| date + came.elapsed());
+        told.ok_or_else(|| {
+            Error::new(ErrorKind::Io, format!("{place} does not say what time it is: no answer of it has a Date"))
+        })
+    }
+
+    fn dated(&self) -> std::sync::MutexGuard<'_, Option<(SystemTime, Instant)>> {
+        // A panic elsewhere does not make a date wrong.
+        self.dated.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -55,6 +55,7 @@ pub use way::Way;
 pub use webdav::WebDav;
 
 use std::io::Read;
+use std::time::SystemTime;
 
 /// A provider. All methods may be called from several threads.
 pub trait Target: Send + Sync {
@@ -80,6 +81,9 @@ pub trait Target: Send + Sync {
     /// The target's random id, which is made at first use. `expected` is the id that this box remembers: then a target
     /// without it, or with another, is refused (an unmounted disk, a swapped bucket).
     fn identify(&self, expected: Option<&str>) -> Result<String, Error>;
+
+    /// What its own clock shows, which may not be that of this box: from there times are remembered that are to pass.
+    fn clock(&self) -> Result<SystemTime, Error>;
 
     /// What it is, for people, without secrets.
     fn describe(&self) -> String;

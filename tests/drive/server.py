@@ -101,7 +101,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(status, json.dumps(value).encode(), {"Content-Type": "application/json; charset=UTF-8", **dict(headers)})
 
     def send(self, status, body, headers=()):
-        lines = [f"HTTP/1.1 {status} x", f"Content-Length: {len(body)}"] + [f"{name}: {value}" for name, value in dict(headers).items()]
+        lines = [f"HTTP/1.1 {status} x", f"Date: {self.date_time_string()}", f"Content-Length: {len(body)}"] + [f"{name}: {value}" for name, value in dict(headers).items()]
         if self.close_connection:
             lines.append("Connection: close")
         self.wfile.write("\r\n".join([*lines, "", ""]).encode() + body)

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use brackup::bench::{self, Options, What};
 use brackup::seal::Suite;
@@ -212,6 +212,10 @@ impl Target for StopsAt<'_> {
 
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
         self.inner.identify(expected)
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.inner.clock()
     }
 
     fn describe(&self) -> String {

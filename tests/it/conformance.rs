@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
+use std::time::{Duration, SystemTime};
 
 use brackup::date::Utc;
 use brackup::seal::{Identity, Role};
@@ -85,6 +86,10 @@ fn identifies(target: &dyn Target, place: &(impl Place + ?Sized)) {
     let id = target.identify(None).unwrap();
     assert_eq!(target.identify(None).unwrap(), id, "an id stays");
     assert_eq!(target.identify(Some(&id)).unwrap(), id);
+    // Its clock, which is that of this machine.
+    let (now, there) = (SystemTime::now(), target.clock().unwrap());
+    let apart = now.duration_since(there).or_else(|_| there.duration_since(now)).unwrap();
+    assert!(apart < Duration::from_secs(60), "{there:?}");
     assert_eq!(target.identify(Some(&"0".repeat(32))).unwrap_err().kind, ErrorKind::OtherTarget);
     let file = "brackup-target.id";
     let text = place.read(file).unwrap();

@@ -9,6 +9,7 @@ mod listing;
 use std::fmt::Display;
 use std::io::Read;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -173,6 +174,10 @@ impl Target for Brackup {
         self.store(ID_FILE, &finished, false, &self.what_of("write", &ID_FILE))?;
         // Another process of this host may have been faster: what is there now is the target's.
         self.read_id()?.ok_or_else(|| Error::new(ErrorKind::Io, format!("{place}: the target's id went away")))
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.http.clock(&self.place())
     }
 
     fn describe(&self) -> String {

@@ -16,6 +16,7 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::SystemTime;
 
 use serde_json::json;
 
@@ -317,6 +318,10 @@ impl Target for GoogleDrive {
             }
         }
         Err(Error::new(ErrorKind::Io, format!("{place}: the target's id went away")))
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.http().clock(&self.describe())
     }
 
     fn describe(&self) -> String {

@@ -302,6 +302,10 @@ impl Target for S3 {
         self.read_id()?.ok_or_else(|| Error::new(ErrorKind::Io, format!("{place}: the target's id went away")))
     }
 
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.client.http.clock(&self.describe())
+    }
+
     fn describe(&self) -> String {
         let Bucket { endpoint, name, prefix, .. } = &self.client.bucket;
         format!("s3://{}/{name}/{prefix}", endpoint.authority())

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Sftp;
 use super::packet::{Answer, Ask, Attributes, CREATE, Code, EXCLUSIVE, WRITE};
@@ -143,7 +144,7 @@ impl Sftp {
     /// not be ours.
     pub(super) fn sweep(&self) -> Result<(), Error> {
         let what = format!("can't clean up in {}", self.describe());
-        let ours = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let ours = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
         let mut stale = Vec::new();
         self.run(&what, |session| {
             stale.clear();
@@ -171,6 +172,16 @@ impl Sftp {
             }
             Ok(())
         })
+    }
+
+    /// See [`crate::target::Target::clock`].
+    pub(super) fn server_clock(&self) -> Result<SystemTime, Error> {
+        let what = format!("can't see what time it is at {}", self.describe());
+        let seconds = self.run(&what, |session| self.now(session).map_err(|fail| self.failed(fail, &what)))?;
+        // A server need not tell the age of a file.
+        let is_told = seconds > 0;
+        let not_told = || Error::new(ErrorKind::Io, format!("{what}: it does not tell the age of files"));
+        is_told.then(|| UNIX_EPOCH + Duration::from_secs(seconds)).ok_or_else(not_told)
     }
 
     /// What the clock of the server shows: the age of a file that is made now.

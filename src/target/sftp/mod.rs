@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::provider::SshFolder;
 use crate::target::error::{Error, ErrorKind};
@@ -256,6 +256,10 @@ impl Target for Sftp {
         self.store(ID_FILE, &finished, false)?;
         // Another box may have been faster: what is there now is the target's.
         self.read_id()?.ok_or_else(|| Error::new(ErrorKind::Io, format!("{place}: the target's id went away")))
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.server_clock()
     }
 
     fn describe(&self) -> String {

@@ -17,6 +17,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
 use crate::provider::{Collection, Login};
 use crate::target::body::{self, Body, Ranged};
@@ -244,6 +245,10 @@ impl Target for WebDav {
         self.store(ID_FILE, &finished, &self.what_of("write", &ID_FILE))?;
         // Another box may have been faster: what is there now is the target's.
         self.read_id()?.ok_or_else(|| Error::new(ErrorKind::Io, format!("{place}: the target's id went away")))
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.http().clock(&self.place())
     }
 
     fn describe(&self) -> String {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use brackup::target::{Error, ErrorKind, Finished, ObjectName, Stage, Target};
 
@@ -87,8 +88,53 @@ impl Target for Recording<'_> {
         self.inner.identify(expected)
     }
 
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.inner.clock()
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+}
+
+/// A target whose clock shows what it is told to.
+pub(crate) struct Clocked<'a>(pub(crate) &'a dyn Target, pub(crate) SystemTime);
+
+impl Target for Clocked<'_> {
+    fn stage(&self) -> Result<Stage, Error> {
+        self.0.stage()
+    }
+
+    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
+        self.0.put(name, finished)
+    }
+
+    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
+        self.0.get(name, offset, length)
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
+        self.0.stat(name)
+    }
+
+    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.0.list(each)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        self.0.delete(name)
+    }
+
+    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
+        self.0.identify(expected)
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        Ok(self.1)
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
     }
 }
 
@@ -107,6 +153,8 @@ pub(crate) enum How {
     Away,
     /// Listings lack all chunks, as they may where they lag behind.
     ListsNoChunks,
+    /// Nothing may be deleted.
+    Denies,
 }
 
 /// Fails from or at one call, counted from 1.
@@ -203,12 +251,20 @@ impl Target for Fault<'_> {
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
         self.call("delete")?;
+        if matches!(self.how, How::Denies) {
+            return Err(Error::new(ErrorKind::Denied, format!("{name} may not be deleted")));
+        }
         self.inner.delete(name)
     }
 
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
         self.call("identify")?;
         self.inner.identify(expected)
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.call("clock")?;
+        self.inner.clock()
     }
 
     fn describe(&self) -> String {
