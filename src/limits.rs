@@ -35,6 +35,8 @@ pub const OWNER_NAME_BYTES_MAX: usize = 256;
 pub const DEPTH_MAX: usize = 100_000;
 /// Text of a footer.
 pub const FOOTER_BYTES_MAX: usize = 4096;
+/// What is left of a backup that was removed: its footer and four lines.
+pub const TOMBSTONE_BYTES_MAX: u64 = 2 * FOOTER_BYTES_MAX as u64;
 /// log2 of the largest zstd window that is read.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// log2 of the window that a metafile is written with: 256 KiB, for the sake of the writer's memory.

@@ -57,6 +57,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Config(ConfigCommand::Check)) => cmd::config::check(global),
         Some(Command::Diff(args)) => cmd::browse::diff(&args, global),
         Some(Command::Find(args)) => cmd::browse::find(&args, global),
+        Some(Command::Gc(args)) => cmd::gc::run(&args, global, stop),
         Some(Command::Host(HostCommand::Add { name, path })) => cmd::host::add(&name, path, global),
         Some(Command::Key(KeyCommand::Show { file })) => cmd::keys::show(&file, global),
         Some(Command::Keygen(args)) => cmd::keys::generate(&args, global),
@@ -64,11 +65,14 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Ls(args)) => cmd::browse::ls(&args, global),
         #[cfg(feature = "manual")]
         Some(Command::Man) => cmd::manual::man(),
+        Some(Command::Pin(args)) => cmd::prune::pin(&args, true, global),
+        Some(Command::Prune(args)) => cmd::prune::run(&args, global, stop),
         Some(Command::Quickstart(args)) => cmd::quickstart::run(&args, global, stop),
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
         Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
         Some(Command::Target(TargetCommand::Check { target })) => cmd::target::check(target.as_deref(), global),
         Some(Command::Target(TargetCommand::Login { target })) => cmd::target::log_in(&target, global),
+        Some(Command::Unpin(args)) => cmd::prune::pin(&args, false, global),
         Some(Command::Verify(args)) => cmd::verify::run(&args, global, stop),
     }
 }
@@ -76,11 +80,13 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
 impl Cli {
     /// Whether it looks at the flag that a signal sets. The others only read and print: a signal may end them where they are.
     fn is_stoppable(&self) -> bool {
-        use Command::{Backup, Bench, Quickstart, Restore, Serve, Target, Verify};
+        use Command::{Backup, Bench, Gc, Prune, Quickstart, Restore, Serve, Target, Verify};
         let command = self.command.as_ref();
         matches!(
             command,
-            None | Some(Backup(_) | Bench(_) | Quickstart(_) | Restore(_) | Serve(_) | Target(_) | Verify(_))
+            None | Some(
+                Backup(_) | Bench(_) | Gc(_) | Prune(_) | Quickstart(_) | Restore(_) | Serve(_) | Target(_) | Verify(_)
+            )
         )
     }
 }

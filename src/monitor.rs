@@ -44,6 +44,8 @@ pub enum Phase {
     Restore,
     /// Reading objects or files to check them.
     Verify,
+    /// Deleting objects.
+    Delete,
 }
 
 /// How bad a thing is.

@@ -198,6 +198,7 @@ fn word(phase: Phase) -> &'static str {
         Phase::Metafile => "metafile",
         Phase::Restore => "restore",
         Phase::Verify => "verify",
+        Phase::Delete => "delete",
     }
 }
 

@@ -119,6 +119,7 @@ pub fn run(
     let identity = target.identify(known.as_deref().or(options.target_id))?;
     db.begin_run()?;
     db.remember_target(options.target_name, &identity)?;
+    catalog::settle::<Error>(target, db, &identity)?;
     presence::check(target, db, &identity, tally)?;
     let mut draft = Draft::create(options.spool_dir).map_err(|error| spool(options, error))?;
 

@@ -39,14 +39,15 @@ impl Publication<'_> {
     /// Writes, signs and stores the metafile, and records the backup.
     pub(super) fn publish(self, draft: Draft) -> Result<BackupName, Error> {
         let signer = self.box_key.public();
-        let mut backup = Backup::create(self.db, self.identity, self.options.root, &signer.to_string())?;
+        let sequence = self.chain.as_ref().map_or(1, |head| head.sequence + 1);
+        let mut backup = Backup::create(self.db, self.identity, self.options.root, &signer.to_string(), sequence)?;
         let (stage, trailer) = self.seal_documents(draft, &mut backup)?;
         let name = self.next_name()?;
         let footer = Footer {
             signer,
             root: self.options.root.into(),
             backup: name.to_string(),
-            sequence: self.chain.as_ref().map_or(1, |head| head.sequence + 1),
+            sequence,
             previous: self.chain.as_ref().map_or([0; 32], |head| head.footer),
             sealed_sha256: stage.sha256().unwrap_or_default(),
             sealed_length: stage.length(),
@@ -56,9 +57,10 @@ impl Publication<'_> {
         let digest = append_footer(&footer, self.box_key, |sealed| stage.write(sealed))?;
         let finished = stage.finish();
         self.tally.count(Counter::StoredBytes, finished.length());
+        let head = ChainHead { backup: footer.backup, sequence, footer: digest };
+        backup.expect(&head, self.created().to_unix(), trailer.entries, trailer.bytes)?;
         self.target.put(&ObjectName::Metafile(name.clone()), finished)?;
-        let head = ChainHead { backup: footer.backup, sequence: footer.sequence, footer: digest };
-        backup.finish(self.created().to_unix(), &head, trailer.entries, trailer.bytes)?;
+        backup.stored()?;
         Ok(name)
     }
 
@@ -161,7 +163,7 @@ impl Publication<'_> {
         };
         newest.iter().for_each(&mut pass);
         self.target.list(&mut |name, _| {
-            if let ObjectName::Metafile(name) = name {
+            if let ObjectName::Metafile(name) | ObjectName::Tombstone(name) = name {
                 pass(&name);
             }
             Ok(())

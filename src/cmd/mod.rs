@@ -4,14 +4,18 @@ pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod browse;
 pub(crate) mod config;
+pub(crate) mod gc;
 pub(crate) mod host;
 pub(crate) mod keys;
 pub(crate) mod known_targets;
 #[cfg(feature = "manual")]
 pub(crate) mod manual;
+mod memory;
 pub(crate) mod open;
 pub(crate) mod pair;
+mod pins;
 mod provider;
+pub(crate) mod prune;
 pub(crate) mod quickstart;
 pub(crate) mod restore;
 pub(crate) mod serve;

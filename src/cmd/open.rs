@@ -30,6 +30,15 @@ pub(crate) fn config(global: &Global) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// The configuration, if there is one; a broken one may say what is to stay.
+pub(crate) fn config_if_any(global: &Global) -> Result<Option<Config>, Failure> {
+    match Config::find(global.config.as_deref()) {
+        Ok(_) => config(global).map(Some),
+        Err(error) if error.kind() == config::ErrorKind::NotFound && global.config.is_none() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// What holds for this box: from the configuration if there is one.
 pub(crate) fn own(global: &Global) -> Result<BoxOptions, Failure> {
     match Config::find(global.config.as_deref()) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
+use super::policy;
 use super::secret::{self, Place};
 use super::surroundings::Surroundings;
 use super::trust;
@@ -48,7 +49,7 @@ impl BrackupSettings {
         around: &Surroundings,
         findings: &mut Findings,
     ) -> Option<Self> {
-        values.check(KEYS, findings);
+        values.check_with(KEYS, policy::OF_TARGET, findings);
         let endpoint = values.read("url", findings, |value| endpoint(text(value)?));
         let trust = trust::read(values, around, findings);
         endpoint.iter().for_each(|endpoint| trust::check(values, endpoint, findings));

@@ -6,10 +6,11 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
+use super::policy;
 use super::secret::{self, Place};
 use super::surroundings::Surroundings;
 use super::trust;
-use super::values::{Key, Values, idle, later, once, plain, text};
+use super::values::{Key, Values, idle, once, plain, text};
 use crate::provider::{DriveFolder, Endpoint, OauthClient};
 
 pub(super) const KEYS: &[Key] = &[
@@ -23,7 +24,6 @@ pub(super) const KEYS: &[Key] = &[
     once("oauth_endpoint"),
     once("tls_ca"),
     once("inherit"),
-    later("keep_backups", "it comes with prune"),
     idle("inventorydb_file", "what is stored is remembered in state_dir"),
     idle("inventory_db", "what is stored is remembered in state_dir"),
     idle("inventorydb_type", "what is stored is remembered in state_dir"),
@@ -63,7 +63,7 @@ impl GoogleDriveSettings {
         around: &Surroundings,
         findings: &mut Findings,
     ) -> Option<Self> {
-        values.check(KEYS, findings);
+        values.check_with(KEYS, policy::OF_TARGET, findings);
         let folder = values.read("path", findings, |value| {
             DriveFolder::parse(text(value)?).ok_or_else(|| "a folder such as Backups/nas".into())
         });

@@ -6,10 +6,11 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, quoted};
 use super::findings::Findings;
+use super::policy;
 use super::size::parse_size_within;
 use super::surroundings::Surroundings;
 use super::trust;
-use super::values::{Key, Values, flag, idle, later, once, plain, text};
+use super::values::{Key, Values, flag, idle, once, plain, text};
 use crate::fsutil;
 use crate::limits::KEY_FILE_BYTES_MAX;
 use crate::provider::{AccessKey, Bucket, Endpoint, Lock, LockMode, Trust};
@@ -35,7 +36,6 @@ pub(super) const KEYS: &[Key] = &[
     once("tls_ca"),
     once("tls_pin"),
     once("inherit"),
-    later("keep_backups", "it comes with prune"),
     idle("inventorydb_file", "what is stored is remembered in state_dir"),
     idle("inventory_db", "what is stored is remembered in state_dir"),
     idle("inventorydb_type", "what is stored is remembered in state_dir"),
@@ -58,7 +58,7 @@ impl S3Settings {
         around: &Surroundings,
         findings: &mut Findings,
     ) -> Option<Self> {
-        values.check(KEYS, findings);
+        values.check_with(KEYS, policy::OF_TARGET, findings);
         let name = values.read("bucket", findings, bucket_name);
         let mut word = |key| values.read(key, findings, plain);
         // The original had two buckets, PREFIX-chunks and PREFIX-backups, and the access key for want of a prefix.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use super::error::Error;
 use super::findings::Findings;
+use super::policy;
 use super::surroundings::Surroundings;
-use super::values::{Key, Values, idle, later, number, once, text};
+use super::values::{Key, Values, idle, number, once, text};
 use crate::provider::SshFolder;
 
 pub(super) const KEYS: &[Key] = &[
@@ -21,7 +22,6 @@ pub(super) const KEYS: &[Key] = &[
     once("ssh_command"),
     once("bandwidth"),
     once("inherit"),
-    later("keep_backups", "it comes with prune"),
     idle("inventorydb_file", "what is stored is remembered in state_dir"),
     idle("inventory_db", "what is stored is remembered in state_dir"),
     idle("inventorydb_type", "what is stored is remembered in state_dir"),
@@ -35,7 +35,7 @@ pub(super) fn read(
     around: &Surroundings,
     findings: &mut Findings,
 ) -> Option<SshFolder> {
-    values.check(KEYS, findings);
+    values.check_with(KEYS, policy::OF_TARGET, findings);
     let host = values.read("sftp_host", findings, |value| {
         word(value, SshFolder::is_host).ok_or_else(|| "a host's name or address".into())
     });

@@ -7,10 +7,12 @@ use super::findings::Findings;
 use super::limits::{
     CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN, RECIPIENTS_MAX, ZSTD_LEVEL_MAX, ZSTD_LEVEL_MIN,
 };
+use super::policy;
 use super::rules::IgnoreRules;
 use super::size::parse_size_within;
 use super::surroundings::Surroundings;
 use super::values::{Key, Values, choice, idle, later, often, once, text};
+use crate::policy::Policy;
 
 pub(super) const KEYS: &[Key] = &[
     once("path"),
@@ -32,7 +34,6 @@ pub(super) const KEYS: &[Key] = &[
     idle("digestdb_type", "the cache has one kind"),
     idle("gpg_path", "gpg is not used"),
     later("webhook_url", "it comes with alerts"),
-    later("keep_backups", "it comes with prune"),
 ];
 
 /// One source.
@@ -59,6 +60,8 @@ pub struct SourceOptions {
     pub padding: Padding,
     /// How pieces are made smaller.
     pub compress: Compress,
+    /// Which of its backups stay; empty if the targets say it.
+    pub policy: Policy,
 }
 
 /// How the last chunk of a run is padded: FORMAT section 5.
@@ -92,7 +95,7 @@ impl SourceOptions {
         around: &Surroundings,
         findings: &mut Findings,
     ) -> Option<Self> {
-        values.check(KEYS, findings);
+        values.check_with(KEYS, policy::OF_SOURCE, findings);
         let path = values.path("path", around, findings);
         let chunk_size = values
             .read("chunk_size", findings, |value| parse_size_within(text(value)?, CHUNK_BYTES_MIN, CHUNK_BYTES_MAX));
@@ -102,6 +105,7 @@ impl SourceOptions {
         let compress = values.read("compress", findings, compress);
         let one_filesystem = values.flag("one_filesystem", findings);
         let noatime = values.flag("noatime", findings);
+        let policy = policy::read(values, findings);
         if !is_parent && !values.has("path") {
             values.missing("path", "path = /a/folder", findings);
         }
@@ -120,6 +124,7 @@ impl SourceOptions {
             noatime,
             padding: padding.unwrap_or(Padding::Padme),
             compress: compress.unwrap_or(Compress::Zstd { level: 1 }),
+            policy,
         })
     }
 
@@ -290,7 +295,7 @@ mod tests {
             ("ignore = [", "f:2: ignore is \"[\": unclosed character class, expected a regular expression"),
             (
                 "chunksize = 5m",
-                "f:2: unknown key \"chunksize\" in [SOURCE:x], expected one of path, recipient, gpg_recipient, chunk_size, ignore, accept, builtin_ignores, one_filesystem, noatime, padding, compress or inherit",
+                "f:2: unknown key \"chunksize\" in [SOURCE:x], expected one of path, recipient, gpg_recipient, chunk_size, ignore, accept, builtin_ignores, one_filesystem, noatime, padding, compress, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within or thinning",
             ),
             ("noatime = 1", "f:1: [SOURCE:x] has no path, expected path = /a/folder"),
         ] {
@@ -338,7 +343,6 @@ mod tests {
             ("digestdb_type", "the cache has one kind"),
             ("gpg_path", "gpg is not used"),
             ("webhook_url", "it comes with alerts"),
-            ("keep_backups", "it comes with prune"),
         ] {
             let text = format!("[SOURCE:x]\npath=/x\nrecipient=a\n{key} = 1");
             assert_eq!(

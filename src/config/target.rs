@@ -9,11 +9,13 @@ use super::error::{Error, ErrorKind, listed, quoted};
 use super::findings::Findings;
 use super::gdrive::GoogleDriveSettings;
 use super::nearest::did_you_mean;
+use super::policy;
 use super::s3::S3Settings;
 use super::sftp;
 use super::surroundings::Surroundings;
-use super::values::{Key, Values, idle, later, once};
+use super::values::{Key, Values, idle, once};
 use super::webdav::WebDavSettings;
+use crate::policy::{Grace, Policy};
 use crate::provider::{Bandwidth, SshFolder};
 
 /// What `type` says.
@@ -45,7 +47,6 @@ pub(super) const KEYS: &[Key] = &[
     once("type"),
     once("path"),
     once("inherit"),
-    later("keep_backups", "it comes with prune"),
     idle("inventorydb_file", "what is stored is remembered in state_dir"),
     idle("inventory_db", "what is stored is remembered in state_dir"),
     idle("inventorydb_type", "what is stored is remembered in state_dir"),
@@ -63,6 +64,10 @@ pub struct TargetOptions {
     pub kind: TargetKind,
     /// How fast the way there may be used.
     pub bandwidth: Option<Bandwidth>,
+    /// Which backups stay; empty if it does not say.
+    pub policy: Policy,
+    /// How long a chunk stays that none of them needs, if it says.
+    pub grace: Option<Grace>,
 }
 
 /// The type of a target and what the type needs.
@@ -138,7 +143,14 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
             .with_hint(Some("name a section [TARGET:x] with `type = GoogleDrive`: its login belongs to it".into()))),
         Err(error) => Err(error),
     };
-    let options = kind.map(|kind| TargetOptions { name: text.into(), line: 0, kind, bandwidth: None });
+    let options = kind.map(|kind| TargetOptions {
+        name: text.into(),
+        line: 0,
+        kind,
+        bandwidth: None,
+        policy: Policy::default(),
+        grace: None,
+    });
     Some(options.and_then(|options| options.check_usable().map(|()| options)))
 }
 
@@ -151,7 +163,7 @@ impl TargetOptions {
         findings: &mut Findings,
     ) -> Option<Self> {
         let Some(type_line) = values.all("type").next() else {
-            values.check(KEYS, findings);
+            values.check_with(KEYS, policy::OF_TARGET, findings);
             if !is_parent {
                 values.missing("type", "type = Filesystem", findings);
             }
@@ -159,7 +171,7 @@ impl TargetOptions {
         };
         let kind = match known_type(&String::from_utf8_lossy(type_line.value)) {
             Ok(Type::Filesystem) => {
-                values.check(KEYS, findings);
+                values.check_with(KEYS, policy::OF_TARGET, findings);
                 let path = values.path("path", around, findings);
                 if !is_parent && !values.has("path") {
                     values.missing("path", "path = /a/folder", findings);
@@ -184,7 +196,8 @@ impl TargetOptions {
             }
         };
         let bandwidth = values.read("bandwidth", findings, bandwidth::parse);
-        Some(Self { name: values.name.into(), line: values.lines.0, kind, bandwidth })
+        let (policy, grace) = (policy::read(values, findings), policy::grace(values, findings));
+        Some(Self { name: values.name.into(), line: values.lines.0, kind, bandwidth, policy, grace })
     }
 
     /// An error if this version cannot store to it.
@@ -242,7 +255,8 @@ mod tests {
     }
 
     fn folder(name: &str, line: usize, path: &str) -> TargetOptions {
-        TargetOptions { name: name.into(), line, kind: TargetKind::Filesystem { path: path.into() }, bandwidth: None }
+        let kind = TargetKind::Filesystem { path: path.into() };
+        TargetOptions { name: name.into(), line, kind, bandwidth: None, policy: Policy::default(), grace: None }
     }
 
     #[test]
@@ -265,12 +279,12 @@ mod tests {
             ),
             (
                 "type = Filesystem\npath = /x\nftp_host = y",
-                "f:4: unknown key \"ftp_host\" in [TARGET:x], expected one of type, path or inherit",
+                "f:4: unknown key \"ftp_host\" in [TARGET:x], expected one of type, path, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, thinning or grace",
                 None,
             ),
             (
                 "tipe = Filesystem",
-                "f:2: unknown key \"tipe\" in [TARGET:x], expected one of type, path or inherit",
+                "f:2: unknown key \"tipe\" in [TARGET:x], expected one of type, path, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, thinning or grace",
                 Some("did you mean \"type\"?"),
             ),
             (
@@ -315,7 +329,6 @@ mod tests {
     #[test]
     fn idle_keys_are_noted_with_the_reason() {
         for (key, why) in [
-            ("keep_backups", "it comes with prune"),
             ("inventorydb_file", "what is stored is remembered in state_dir"),
             ("inventory_db", "what is stored is remembered in state_dir"),
             ("inventorydb_type", "what is stored is remembered in state_dir"),

@@ -70,7 +70,10 @@ fn every_key_is_in_the_documentation() {
     for (section, keys) in [
         ("BOX", own::KEYS),
         ("SOURCE", source::KEYS),
+        ("SOURCE", policy::OF_SOURCE[0]),
         ("TARGET", target::KEYS),
+        ("TARGET", policy::OF_TARGET[0]),
+        ("TARGET", policy::OF_TARGET[1]),
         ("TARGET", another_box::KEYS),
         ("JOB", job::KEYS),
         ("SERVE", serve::KEYS),
@@ -110,12 +113,13 @@ fn the_first_wrong_line_is_told() {
 
 #[test]
 fn inheritance_makes_sources_and_targets() {
-    let text = "[SOURCE:usual]\nrecipient=A\nkeep_backups=3\nignore=~$\n[SOURCE:x]\ninherit=usual\npath=/x\n\
+    let text = "[SOURCE:usual]\nrecipient=A\ngpg_path=x\nkeep_backups=3\nignore=~$\n[SOURCE:x]\ninherit=usual\npath=/x\n\
                 [SOURCE:y]\ninherit=x\npath=/y\nrecipient=B\n[TARGET:usual]\ntype=Filesystem\n[TARGET:x]\ninherit=usual\npath=/t";
     let config = parse(text).unwrap();
     let names: Vec<&str> = config.sources.iter().map(|source| &*source.name).collect();
     assert_eq!(names, ["x", "y"]);
     assert_eq!(config.source("x").unwrap().recipients, ["A"]);
+    assert_eq!(config.source("y").unwrap().policy.last, Some(3));
     let y = config.source("y").unwrap();
     assert_eq!((&*y.recipients, y.path.to_str()), (&["B".to_owned()][..], Some("/y")));
     assert!(y.ignore.ignores(b"y~", false));

@@ -121,10 +121,16 @@ impl<'a> Values<'a> {
 
     /// Holds the section's own keys against those it can have, and notes the idle ones.
     pub(super) fn check(&self, keys: &[Key], findings: &mut Findings) {
+        self.check_with(keys, &[], findings);
+    }
+
+    /// The same for a section that has keys of several tables.
+    pub(super) fn check_with(&self, keys: &[Key], more: &[&[Key]], findings: &mut Findings) {
+        let keys: Vec<&Key> = keys.iter().chain(more.iter().copied().flatten()).collect();
         let mut first_lines = vec![None; keys.len()];
         for entry in &self.entries[..self.own] {
             let Some(at) = keys.iter().position(|key| key.name == entry.key) else {
-                findings.wrong(entry.line, self.unknown(entry.key, keys));
+                findings.wrong(entry.line, self.unknown(entry.key, &keys));
                 continue;
             };
             match (&keys[at].takes, first_lines[at]) {
@@ -148,7 +154,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn unknown(&self, key: &str, keys: &[Key]) -> Error {
+    fn unknown(&self, key: &str, keys: &[&Key]) -> Error {
         let useful = keys.iter().filter(|key| !matches!(key.takes, Takes::Nothing(_) | Takes::NothingYet(_)));
         let useful: Vec<&str> = useful.map(|key| key.name).collect();
         let found = format!("unknown key {} in {}", shown_key(key), self.title);
@@ -162,6 +168,7 @@ impl<'a> Values<'a> {
 fn canonical(key: &str) -> &str {
     match key {
         "gpg_recipient" => "recipient",
+        "keep_backups" => "keep_last",
         _ => key,
     }
 }

@@ -6,10 +6,11 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
+use super::policy;
 use super::secret;
 use super::surroundings::Surroundings;
 use super::trust;
-use super::values::{Key, Values, flag, idle, later, once, text};
+use super::values::{Key, Values, flag, idle, once, text};
 use crate::provider::{Collection, Login};
 
 pub(super) const KEYS: &[Key] = &[
@@ -23,7 +24,6 @@ pub(super) const KEYS: &[Key] = &[
     once("tls_ca"),
     once("tls_pin"),
     once("inherit"),
-    later("keep_backups", "it comes with prune"),
     idle("inventorydb_file", "what is stored is remembered in state_dir"),
     idle("inventory_db", "what is stored is remembered in state_dir"),
     idle("inventorydb_type", "what is stored is remembered in state_dir"),
@@ -55,7 +55,7 @@ impl WebDavSettings {
         around: &Surroundings,
         findings: &mut Findings,
     ) -> Option<Self> {
-        values.check(KEYS, findings);
+        values.check_with(KEYS, policy::OF_TARGET, findings);
         let collection = address(values, findings);
         let trust = trust::read(values, around, findings);
         collection.iter().for_each(|collection| trust::check(values, &collection.endpoint, findings));

@@ -7,11 +7,13 @@ use std::fmt;
 pub struct Error {
     pub(super) what: String,
     pub(super) source: Option<rusqlite::Error>,
+    /// It is sound, and of an earlier version.
+    pub(super) is_outdated: bool,
 }
 
 impl Error {
     pub(super) fn new(what: impl Into<String>, source: rusqlite::Error) -> Self {
-        Self { what: what.into(), source: Some(source) }
+        Self { what: what.into(), source: Some(source), is_outdated: false }
     }
 
     pub(super) fn query(source: rusqlite::Error) -> Self {

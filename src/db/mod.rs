@@ -6,16 +6,19 @@
 
 mod backups;
 mod blobs;
+mod candidates;
 mod checksum;
 mod chunks;
 mod error;
 mod jobs;
 mod links;
+mod refs;
 mod stat_cache;
 mod statement;
 
-pub use backups::{Backup, Chain, ChainHead};
+pub use backups::{Backup, Chain, ChainHead, Remembered};
 pub use blobs::Blobs;
+pub use candidates::{Going, Held};
 pub use chunks::Chunks;
 pub use error::Error;
 pub use jobs::{JobEnd, JobRun};
@@ -33,7 +36,7 @@ use statement::Statement;
 const FILE: &str = "brackup.db";
 /// Stands beside a database in which damage was met: the next run starts a new one.
 const DAMAGED_MARK: &str = "brackup.db.is-damaged";
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 const SCHEMA: &str = "
 CREATE TABLE sources(id INTEGER PRIMARY KEY, name TEXT NOT NULL, target TEXT NOT NULL, tag BLOB NOT NULL, UNIQUE(name, target));
 CREATE TABLE targets(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, identity TEXT NOT NULL, checksum INTEGER NOT NULL);
@@ -44,11 +47,13 @@ CREATE TABLE presence(target TEXT, chunk INTEGER, PRIMARY KEY(target, chunk)) WI
 CREATE TABLE blobs(digest BLOB PRIMARY KEY, items BLOB) WITHOUT ROWID;
 CREATE TABLE fresh(batch INTEGER, digest BLOB, items BLOB, PRIMARY KEY(batch, digest)) WITHOUT ROWID;
 CREATE TABLE links(device INTEGER, inode INTEGER, path BLOB, record BLOB, PRIMARY KEY(device, inode)) WITHOUT ROWID;
-CREATE TABLE backups(id INTEGER PRIMARY KEY, target TEXT NOT NULL, name TEXT NOT NULL, root TEXT NOT NULL, signer TEXT NOT NULL,
-  sequence INTEGER NOT NULL, footer BLOB NOT NULL, created INTEGER NOT NULL, entries INTEGER, bytes INTEGER, complete INTEGER NOT NULL,
-  checksum INTEGER NOT NULL);
-CREATE UNIQUE INDEX backups_by_name ON backups(target, name);
-CREATE TABLE refs(backup INTEGER, chunk INTEGER, PRIMARY KEY(backup, chunk)) WITHOUT ROWID;
+CREATE TABLE chains(id INTEGER PRIMARY KEY, target TEXT NOT NULL, root TEXT NOT NULL, signer TEXT NOT NULL, UNIQUE(target, root, signer));
+CREATE TABLE backups(id INTEGER PRIMARY KEY, chain INTEGER NOT NULL, sequence INTEGER NOT NULL, name TEXT NOT NULL, footer BLOB NOT NULL,
+  created INTEGER NOT NULL, entries INTEGER, bytes INTEGER, chunks INTEGER NOT NULL, sum INTEGER NOT NULL, complete INTEGER NOT NULL,
+  checksum INTEGER NOT NULL, UNIQUE(chain, sequence));
+CREATE TABLE refs(chunk INTEGER, chain INTEGER, first INTEGER, last INTEGER, PRIMARY KEY(chunk, chain, first)) WITHOUT ROWID;
+CREATE TABLE candidates(target TEXT, chunk INTEGER, since INTEGER NOT NULL, is_going INTEGER NOT NULL, PRIMARY KEY(target, chunk)) WITHOUT ROWID;
+CREATE TABLE strangers(target TEXT, name TEXT, PRIMARY KEY(target, name)) WITHOUT ROWID;
 CREATE TABLE running(id INTEGER PRIMARY KEY);
 ";
 /// Came after the others; one that is not there is empty, so the version is the same.
@@ -76,19 +81,20 @@ impl Db {
             return Self::try_open(&path);
         }
         if damaged_mark(&path).exists() {
-            return Self::start_anew(&path);
+            return Self::start_anew(&path, "was damaged");
         }
         match Self::try_open(&path) {
-            Err(error) if error.is_corruption() => Self::start_anew(&path),
+            Err(error) if error.is_outdated => Self::start_anew(&path, "is of an earlier version"),
+            Err(error) if error.is_corruption() => Self::start_anew(&path, "was damaged"),
             other => other,
         }
     }
 
-    fn start_anew(path: &Path) -> Result<Self, Error> {
+    fn start_anew(path: &Path, why: &str) -> Result<Self, Error> {
         let aside = set_aside(path)?;
         let mut db = Self::try_open(path)?;
         db.warning = Some(format!(
-            "the local database was damaged and has been set aside as {}; no backup is lost, but the next run reads and stores everything anew",
+            "the local database {why} and has been set aside as {}; no backup is lost, but the next run reads and stores everything anew",
             aside.display()
         ));
         Ok(db)
@@ -114,7 +120,7 @@ impl Db {
             }
             other => {
                 let what = format!("{} has schema {other}, made by another version of brackup", path.display());
-                return Err(Error { what, source: None });
+                return Err(Error { what, source: None, is_outdated: other < SCHEMA_VERSION });
             }
         }
         Ok(db)
@@ -147,10 +153,7 @@ impl Db {
         // By itself and first: should the run end at damage in this file, the next one looks for it.
         self.execute_batch("INSERT OR IGNORE INTO running VALUES(1)")?;
         // A chunk without a key was never stored. Rows that name it are ignored: numbers are never used again.
-        self.execute_batch(
-            "BEGIN; DELETE FROM chunks WHERE key IS NULL; DELETE FROM links;
-             DELETE FROM refs WHERE backup IN (SELECT id FROM backups WHERE complete = 0); DELETE FROM backups WHERE complete = 0;",
-        )
+        self.execute_batch("BEGIN; DELETE FROM chunks WHERE key IS NULL; DELETE FROM links;")
     }
 
     /// Makes everything so far durable, and goes on.
@@ -328,6 +331,22 @@ mod tests {
         let db = Db::open(folder.path()).unwrap();
         assert!(db.warning().is_some_and(|warning| warning.contains("set aside")), "{:?}", db.warning());
         assert!(folder.path().join("brackup.db.damaged-0").exists());
+    }
+
+    #[test]
+    fn one_of_an_earlier_version_is_set_aside_and_one_of_a_later_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = |version: i64| {
+            let db = Db::open(folder.path()).unwrap();
+            db.execute_batch(&format!("PRAGMA user_version = {version}")).unwrap();
+        };
+        set(SCHEMA_VERSION - 1);
+        let db = Db::open(folder.path()).unwrap();
+        assert!(db.warning().is_some_and(|warning| warning.contains("is of an earlier version")), "{:?}", db.warning());
+        drop(db);
+        set(SCHEMA_VERSION + 1);
+        let told = Db::open(folder.path()).unwrap_err().to_string();
+        assert!(told.ends_with("made by another version of brackup"), "{told}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod keyfile;
 mod keyring;
 mod opening;
 mod sealing;
+mod tombstone;
 
 pub use envelope::{Header, Role, Suite, sealed_length, segments};
 pub use error::{Error, Fault};
@@ -21,6 +22,7 @@ pub use keyfile::SecretFile;
 pub use keyring::{Keyring, KnownBoxes};
 pub use opening::{Opener, Opening};
 pub use sealing::Sealing;
+pub use tombstone::{Tombstone, write_tombstone};
 
 /// A number of bytes padded to a Padmé length (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and
 /// Communication with PURBs", PoPETs 2019): at most 12 % more, and O(log log n) bits told.

@@ -12,6 +12,8 @@ pub enum ObjectName {
     Chunk(Key),
     /// A backup.
     Metafile(BackupName),
+    /// What is left of a backup that was removed.
+    Tombstone(BackupName),
 }
 
 impl ObjectName {
@@ -20,7 +22,9 @@ impl ObjectName {
         if let Some(digits) = text.strip_suffix(".chunk") {
             return Key::parse(digits).map(Self::Chunk);
         }
-        text.strip_suffix(".meta").and_then(BackupName::parse).map(Self::Metafile)
+        // `a-2026112300.meta.meta` is no name.
+        let backup = |end| text.strip_suffix(end).filter(|name| !name.ends_with(".meta")).and_then(BackupName::parse);
+        backup(".meta").map(Self::Metafile).or_else(|| backup(".tombstone").map(Self::Tombstone))
     }
 
     /// Whether the name is a digest of the contents, so that two objects of one name are the same.
@@ -34,6 +38,7 @@ impl fmt::Display for ObjectName {
         match self {
             Self::Chunk(key) => write!(f, "{key}.chunk"),
             Self::Metafile(name) => write!(f, "{name}.meta"),
+            Self::Tombstone(name) => write!(f, "{name}.tombstone"),
         }
     }
 }
@@ -100,9 +105,12 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        for text in
-            ["a9993e364706816aba3e25717850c26c9cd0d89d.chunk", "proj-2026112300.meta", "my-home.box-20261123100.meta"]
-        {
+        for text in [
+            "a9993e364706816aba3e25717850c26c9cd0d89d.chunk",
+            "proj-2026112300.meta",
+            "my-home.box-20261123100.meta",
+            "proj-2026112300.tombstone",
+        ] {
             assert_eq!(ObjectName::parse(text).map(|name| name.to_string()).as_deref(), Some(text));
         }
     }
@@ -120,6 +128,9 @@ mod tests {
             ".proj-2026112300.meta",
             "../proj-2026112300.meta",
             "pr/oj-2026112300.meta",
+            "proj-2026112300.meta.meta",
+            "proj-2026112300.meta.tombstone",
+            "proj-2026112300",
         ] {
             assert_eq!(ObjectName::parse(text), None, "{text}");
         }

@@ -1,32 +1,29 @@
 //! The chains of signed backups: what is numbered must be there. Needs no key.
 //!
 //! A problem is what nobody does on purpose and what hides the newest state: the newest backups gone, a number twice, one that does not follow.
-//! Older ones that are gone may have been removed to save space, so they are a note.
+//! Older ones that are gone without a tombstone may have been removed by hand, so they are a note.
 
 use super::Error;
 use crate::catalog;
 use crate::db::Chain;
 use crate::monitor::Tally;
 use crate::seal::Footer;
-use crate::target::{ObjectName, Target};
+use crate::target::Target;
 
 /// Checks the chains: numbers that are missing, one that is there twice, a backup that does not follow the one before,
 /// and, where this box remembers more than the target has, backups that are gone. `remembered` is from before this call.
 pub fn chain(target: &dyn Target, remembered: &[Chain], tally: &Tally<'_>) -> Result<(), Error> {
     let mut heads: Vec<(Footer, [u8; 32])> = Vec::new();
-    let mut chunks = 0;
-    target.list(&mut |name, _| {
-        chunks += u64::from(matches!(name, ObjectName::Chunk(_)));
-        Ok(())
-    })?;
-    for (name, length) in catalog::backups(target)? {
+    let (links, chunks) = catalog::links(target)?;
+    for link in links {
+        let name = &link.name;
         // One whose footer is not good was told when it was read.
-        let (footer, digest) = match catalog::footer(target, &name, length) {
+        let (footer, digest) = match link.footer(target) {
             Ok(found) => found,
             Err(error) if error.is_unreachable() => return Err(error.into()),
             Err(_) => continue,
         };
-        if footer.chunks > chunks {
+        if footer.chunks > chunks && !link.is_removed {
             let what = format!("needs {} chunks, and there are only {chunks} of any backup here", footer.chunks);
             tally.problem(name.to_string(), what);
         }

@@ -106,6 +106,10 @@ pub fn objects(
                 tally.count(Counter::StoredBytes, length);
                 metafile(target, backup, length, spool, tally)
             }
+            ObjectName::Tombstone(backup) => {
+                tally.count(Counter::StoredBytes, length);
+                told(catalog::tombstone(target, backup, length).map(drop), &name, tally)
+            }
         };
         if let Err(error) = checked {
             // What was being read when it was to stop is not known.
@@ -175,14 +179,20 @@ fn metafile(
     spool: &Path,
     tally: &Tally<'_>,
 ) -> Result<(), Error> {
-    match OpenBackup::open(target, backup, length, &Trust::default(), spool) {
-        Ok(_) => Ok(()),
+    let opened = OpenBackup::open(target, backup, length, &Trust::default(), spool);
+    told(opened.map(drop), &ObjectName::Metafile(backup.clone()), tally)
+}
+
+/// What is wrong with an object is told; that it can't be looked at ends it.
+fn told(checked: Result<(), catalog::Error>, name: &ObjectName, tally: &Tally<'_>) -> Result<(), Error> {
+    match checked {
+        Ok(()) => Ok(()),
         Err(error @ catalog::Error::Object { .. }) => {
-            tally.problem(format!("{backup}.meta"), error.to_string());
+            tally.problem(name.to_string(), error.to_string());
             Ok(())
         }
         Err(catalog::Error::Target(error)) if !is_of_the_way(&error) => {
-            tally.problem(format!("{backup}.meta"), one_line(&error));
+            tally.problem(name.to_string(), one_line(&error));
             Ok(())
         }
         Err(error) => Err(error.into()),

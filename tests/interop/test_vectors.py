@@ -78,8 +78,19 @@ def footer(pairs, one, body):
             return f"another {key}"
     return "success" if hashlib.sha256(text).hexdigest() == one["text-sha256"] else "another digest"
 
+def tombstone(pairs, one, body):
+    try:
+        name = body.partition(b"\nbackup: ")[2].partition(b"\n")[0].decode("latin-1")
+        fields, of_footer = unbrackup.check_tombstone(body, name)
+    except Refused:
+        return "signature"
+    for key, found in (("box", fields["box"]), ("removed", fields["removed"]), ("backup", of_footer["backup"])):
+        if found != one.get(key):
+            return f"another {key}"
+    return "success" if hashlib.sha256(fields["footer"].encode()).hexdigest() == one["text-sha256"] else "another digest"
+
 def main():
-    runners, count, wrong = {"envelope": envelope, "escaping": escaping, "keys": keys, "footer": footer}, 0, 0
+    runners, count, wrong = {"envelope": envelope, "escaping": escaping, "keys": keys, "footer": footer, "tombstone": tombstone}, 0, 0
     folders = {path.name for path in VECTORS.iterdir() if path.is_dir()}
     if folders != {*runners, "padme"}:                          # a reader has no use for Padmé lengths
         sys.exit(f"folders of vectors: {sorted(folders)}")

@@ -7,7 +7,7 @@ What happens, and in this order below: 1. the key files are read (§4); 2. the f
 3. the metafile is decrypted (§3), decompressed (§5) and cut in YAML documents (§6); 4. for each entry the chunks that it
 names are read, and the file is made in DIR (§6.3); 5. directories get their owner, mode and time.
 Exit code: 0 all is well, 3 done but with problems (see stderr), 1 could not be done."""
-import argparse, base64, functools, getpass, grp, hashlib, hmac, itertools, os, pwd, re, stat, sys
+import argparse, base64, datetime, functools, getpass, grp, hashlib, hmac, itertools, os, pwd, re, stat, sys
 import yaml, zstandard
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -170,15 +170,39 @@ def check_footer(text, backup):
         raise Refused(f"the footer is that of the backup {fields['backup']} of {fields['root']}")
     return fields
 
+TOMBSTONE = re.compile(r"(brackup tombstone 1\n(?P<footer>(?:[^\n]*\n){10})box: (?P<box>[a-z0-9]+)\n"
+                       r"removed: (?P<removed>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\n)signature: (?P<signature>[0-9a-f]{128})\n", re.ASCII)
+
+def check_tombstone(text, backup):
+    """Returns the fields of a tombstone with two good signatures, and those of the footer in it."""
+    fields = TOMBSTONE.fullmatch(text.decode("latin-1"))
+    try:
+        if not fields:
+            raise ValueError
+        datetime.datetime.strptime(fields["removed"], "%Y-%m-%dT%H:%M:%SZ")
+        footer = check_footer(fields["footer"].encode("latin-1"), backup)
+        Ed25519PublicKey.from_public_bytes(bech32(fields["box"], "brackupbox")).verify(bytes.fromhex(fields["signature"]), fields[1].encode())
+    except (InvalidSignature, ValueError):
+        raise Refused("the tombstone is not in the form that it must have, or its signature is wrong") from None
+    return fields, footer
+
 def report_chain(store, ours):
-    """Looks at the footers of all backups of this box and root: is one missing, or two in one place?"""
+    """Looks at the footers of all backups of this box and root, also of those that it removed: is one missing, or two in one place?"""
     chain = []
-    for name in sorted(name for name in os.listdir(store) if name.endswith(".meta")):
+    names = os.listdir(store)
+    for name in sorted(name for name in names if name.endswith((".meta", ".tombstone"))):
+        backup = name.rpartition(".")[0]
         try:
             with open(os.path.join(store, name), "rb") as f:
-                f.seek(max(0, os.path.getsize(f.name) - 4104))
-                text = split_footer(f.read())[1]
-            fields = check_footer(text, name[:-5])
+                if name.endswith(".meta"):
+                    f.seek(max(0, os.path.getsize(f.name) - 4104))
+                    text = split_footer(f.read())[1]
+                    fields = check_footer(text, backup)
+                else:
+                    stone, fields = check_tombstone(f.read(8192), backup)
+                    text = stone["footer"].encode()
+                    if stone["box"] != fields["box"] or f"{backup}.meta" in names:
+                        continue
         except (Refused, OSError):
             continue                                        # it is not what we were asked for
         if (fields["box"], fields["root"]) == (ours["box"], ours["root"]):

@@ -8,7 +8,7 @@ use super::program::TestBox;
 use super::tree::{assert_same, describe};
 
 /// None is ever removed.
-pub(crate) const ARCHIVES: &[&str] = &["v1-aes-one", "v1-chacha-two"];
+pub(crate) const ARCHIVES: &[&str] = &["v1-aes-one", "v1-chacha-two", "v1-pruned"];
 
 /// One folder below tests/archives.
 pub(crate) struct Archive(PathBuf);

@@ -39,6 +39,7 @@ fn recovers(nas: &Nas, tree: &Tree) {
     tree.snapshot().assert_same(&nas.restore(&done.name()).snapshot());
     assert_eq!((nas.verify().unwrap(), nas.verify_with_key().unwrap()), (vec![], vec![]));
     assert_eq!(nas.files(".partial"), Vec::<std::path::PathBuf>::new());
+    nas.assert_all_remembered();
 }
 
 /// I1: each metafile is put only after every chunk that it names was.

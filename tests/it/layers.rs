@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 const LEVELS: &[(u8, &[&str])] = &[
     (
         1,
-        &["blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "provider", "relpath", "thread"],
+        &[
+            "blob", "date", "digest", "entry", "fsutil", "limits", "monitor", "outcome", "policy", "provider",
+            "relpath", "thread",
+        ],
     ),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
-    (4, &["backup", "bench", "probe", "restore", "scheduler", "verify"]),
+    (4, &["backup", "bench", "gc", "probe", "restore", "retention", "scheduler", "verify"]),
     (5, &["web"]),
     // The program: uses the library as `brackup::`.
     (6, &["cli", "cmd", "main", "progress", "syslog", "term"]),

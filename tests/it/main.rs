@@ -54,6 +54,8 @@ mod drive_program;
 mod drive_rclone;
 /// Disks that are full or gone, keys that are wrong, runs that meet.
 mod failures;
+/// Chunks that nothing needs, and only those, go.
+mod garbage;
 /// Trees that proptest makes.
 mod generated;
 /// The init scripts, started.
@@ -77,6 +79,8 @@ mod packages;
 mod program;
 /// Disks that drop out and come back.
 mod removable;
+/// Which backups stay, and how others go.
+mod retention;
 /// A tree comes back as it was.
 mod round_trip;
 /// S3.

@@ -10,7 +10,7 @@ use brackup::digest::{Sha1, unhex};
 use brackup::relpath::{escape, unescape};
 use brackup::seal::{
     BoxKey, BoxPublic, Error, Fault, Footer, Identity, Opener, Opening, Recipient, Role, Sealing, SecretFile, Suite,
-    padme, sealed_length, segments, split_footer,
+    Tombstone, padme, sealed_length, segments, split_footer,
 };
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -255,6 +255,22 @@ fn footers() {
 }
 
 #[test]
+fn tombstones() {
+    all_as_expected("tombstone", &["expect", "backup", "box", "removed", "text-sha256"], |vector| {
+        let stone = match Tombstone::parse(&vector.bytes) {
+            Ok(stone) => stone,
+            Err(fault) => return same("it", fault.word(), vector.one("expect")),
+        };
+        same("it", "success", vector.one("expect"))?;
+        same("the backup", &stone.footer.backup, vector.one("backup"))?;
+        same("the remover", stone.remover.to_string(), vector.one("box"))?;
+        same("the time", stone.removed.to_string(), vector.one("removed"))?;
+        let digest: String = stone.footer_digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        same("the digest for the next one", digest, vector.one("text-sha256"))
+    });
+}
+
+#[test]
 fn padme_lengths() {
     all_as_expected("padme", &[], |vector| {
         for line in vector.text().lines() {
@@ -274,7 +290,7 @@ fn every_folder_of_vectors_is_run() {
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
     folders.sort();
-    assert_eq!(folders, ["envelope", "escaping", "footer", "keys", "padme"]);
+    assert_eq!(folders, ["envelope", "escaping", "footer", "keys", "padme", "tombstone"]);
     // Digests in vectors are in the form that the program parses.
     assert!(unhex::<4>("5e1b3ec5").is_some() && Sha1::parse("5E").is_none());
 }

@@ -402,6 +402,42 @@ def make_footers():
     neutral = b"\1" + bytes(31)                     # y = 1: R = the neutral element, S = 0 passes every lax check of this key
     bad("small-order", framed(footer([("box", bech32("brackupbox", neutral))], signature=lambda _: neutral + bytes(32))), "a box key of small order")
 
+def make_tombstones():
+    box, another = (Ed25519PrivateKey.from_private_bytes(Dice(name).bytes()) for name in ("tombstone box", "tombstone remover"))
+    text_of = lambda key: bech32("brackupbox", key.public_key().public_bytes_raw())
+    lines = (f"brackup metafile footer 1\nbox: {text_of(box)}\nroot: proj\nbackup: proj-2026112300\nsequence: 7\nprevious: {'01' * 32}\n"
+             f"sealed-sha256: {'ab' * 32}\nsealed-length: 12345\nchunks: 3\n")
+    footer = lines + f"signature: {box.sign(lines.encode()).hex()}\n"
+    def stone(footer=footer, remover=box, first="brackup tombstone 1", removed="2026-11-26T10:15:00Z", who=None, signature=None):
+        text = f"{first}\n{footer}box: {who or text_of(remover)}\nremoved: {removed}\n"
+        made = remover.sign(text.encode()) if signature is None else signature
+        return (text + f"signature: {made.hex()}\n").encode()
+    def good(name, data, remover=box, removed="2026-11-26T10:15:00Z"):
+        header = [("expect", "success"), ("backup", "proj-2026112300"), ("box", text_of(remover)), ("removed", removed),
+                  ("text-sha256", hashlib.sha256(footer.encode()).hexdigest())]
+        write("tombstone", name, header, data)
+    def bad(name, data, why):
+        write("tombstone", f"bad-{name}", [("expect", "signature"), ("comment", why)], data)
+    plain = stone()
+    good("plain", plain)
+    good("by-another", stone(remover=another), another)
+    good("late", stone(removed="9999-12-31T23:59:59Z"), removed="9999-12-31T23:59:59Z")
+    for at, name in [(0, "first-line"), (plain.index(b"proj-"), "backup"), (plain.index(b"removed: ") + 9, "removed"), (plain.rindex(b"box: ") + 20, "box"),
+                     (plain.index(b"signature: ") + 11, "footer-signature"), (plain.rindex(b"signature: ") + 11, "signature")]:
+        bad(f"flip-{name}", flip(plain, at), f"bit 0 of byte {at} is flipped")
+    bad("empty", b"", "nothing")
+    bad("no-footer", stone(footer=""), "no footer in it")
+    bad("unsigned-footer", stone(footer=lines), "the footer's last line is missing")
+    bad("other-box", stone(who=text_of(another)), "signed by another key than it says")
+    bad("version", stone(first="brackup tombstone 2"), "another version")
+    bad("no-signature", plain[:plain.rindex(b"signature")], "the last line is missing")
+    bad("signature-of-the-footer", stone(signature=box.sign(lines.encode())), "the signature of the footer twice")
+    bad("day-only", stone(removed="2026-11-26"), "two texts of one meaning")
+    bad("no-day", stone(removed="2026-02-30T00:00:00Z"), "a day that there is not")
+    bad("upper-case-hex", plain[:plain.rindex(b"signature: ") + 11] + plain[plain.rindex(b"signature: ") + 11:].upper(), "hex in upper case")
+    bad("behind", plain + b"x", "something behind the signature")
+    bad("cut", plain[:-1], "cut short by a byte")
+
 # ------------------------------------------------------------------------------------------------- section 5
 def make_padme():
     def padme(length):
@@ -416,7 +452,7 @@ def make_padme():
     write("padme", "table", [("comment", "length, then its Padme length")], "".join(f"{n} {padme(n)}\n" for n in lengths).encode())
 
 if __name__ == "__main__":
-    for make in (make_envelopes, make_escaping, make_keys, make_footers, make_padme):
+    for make in (make_envelopes, make_escaping, make_keys, make_footers, make_tombstones, make_padme):
         make()
     for old in HERE.glob("*/*"):
         if old not in written:

@@ -1,0 +1,109 @@
+//! `brackup gc`: gives back the space of chunks that no backup needs.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use brackup::config::Config;
+use brackup::date::Utc;
+use brackup::gc::{self, Amount, Error, Options, Report};
+use brackup::monitor::Tally;
+use brackup::outcome::Outcome;
+use brackup::policy::Grace;
+
+use super::memory::Memory;
+use super::open;
+use super::provider::NamedTarget;
+use crate::cli::{GcArgs, Global};
+use crate::progress::Progress;
+use crate::term::{self, Failure};
+
+/// Collects at one target.
+pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let target = open::target(args.target.as_deref(), global)?;
+    let config = open::config_if_any(global)?;
+    let own = open::own(global)?;
+    let memory = Memory::open(&own, &target)?;
+    let progress = Progress::new(global);
+    let tally = Tally::new(&progress);
+    let options = Options {
+        target: &*target.target,
+        db: &memory.db,
+        identity: &memory.identity,
+        signer: memory.box_key.public(),
+        spool: &open::spool(Some(&own)),
+        grace_seconds: args.grace.or_else(|| of_section(config.as_ref(), &target)).unwrap_or_default().seconds(),
+        force: args.force,
+        dry_run: args.dry_run,
+    };
+    memory.db.begin_run()?;
+    let collected = gc::run(&options, &tally, stop);
+    // What was refused is as if it had not been tried.
+    let ended = if args.dry_run || collected.is_err() { memory.db.abandon_run() } else { memory.db.end_run() };
+    progress.finish();
+    let (report, is_interrupted) = match collected {
+        Err(Error::Stopped) => (Report::default(), true),
+        collected => (collected?, stop.load(Ordering::Relaxed)),
+    };
+    ended?;
+    let problems = tally.sums().problems;
+    say(&report, args.dry_run, is_interrupted, problems, global)?;
+    Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(problems) })
+}
+
+fn of_section(config: Option<&Config>, target: &NamedTarget) -> Option<Grace> {
+    let section = config?.targets.iter().find(|section| section.name == target.name)?;
+    section.grace
+}
+
+fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, global: &Global) -> Result<(), Failure> {
+    let mut out = term::out();
+    let next = report.next_due.map(|seconds| Utc::from_unix(seconds).to_string());
+    if global.json {
+        let amount = |amount: Amount| serde_json::json!({ "chunks": amount.chunks, "bytes": amount.bytes });
+        let value = serde_json::json!({
+            "command": "gc", "dry_run": dry_run, "interrupted": is_interrupted, "needed": amount(report.needed),
+            "garbage": amount(report.garbage), "marked": amount(report.marked), "rescued": amount(report.rescued), "due": amount(report.due),
+            "deleted": amount(report.deleted), "missing": amount(report.missing), "odd": amount(report.odd), "unknown": amount(report.unknown),
+            "next_due": next, "problems": problems,
+        });
+        writeln!(out, "{value}")?;
+        return Ok(out.flush()?);
+    }
+    if global.quiet {
+        return Ok(());
+    }
+    let amount =
+        |amount: Amount| format!("{}, {}", term::plural(amount.chunks, "chunk", "chunks"), term::bytes(amount.bytes));
+    writeln!(out, "needed   {}", amount(report.needed))?;
+    writeln!(out, "garbage  {}, of these {} found now", amount(report.garbage), report.marked.chunks)?;
+    for (what, some) in
+        [("rescued", report.rescued), ("odd", report.odd), ("missing", report.missing), ("unknown", report.unknown)]
+    {
+        if some.chunks > 0 {
+            writeln!(out, "{what:8} {}", amount(some))?;
+        }
+    }
+    if let Some(next) = next {
+        writeln!(out, "the grace of the next chunk ends {next}")?;
+    }
+    match (dry_run, is_interrupted) {
+        (true, _) => writeln!(out, "dry run: {} to be deleted", amount(report.due))?,
+        (false, true) => writeln!(out, "interrupted: deleted {}", amount(report.deleted))?,
+        (false, false) => writeln!(out, "deleted  {}", amount(report.deleted))?,
+    }
+    Ok(out.flush()?)
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let hint = error.hint();
+        match error {
+            Error::Catalog(error) => error.into(),
+            Error::Database(error) => error.into(),
+            Error::Target(error) => error.into(),
+            error @ (Error::Forgotten(_) | Error::Short { .. } | Error::Stopped) => {
+                Self { outcome: Outcome::Failed, message: error.to_string(), hint }
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What must be there before a box removes anything.
+
+use brackup::config::BoxOptions;
+use brackup::db::Db;
+use brackup::outcome::Outcome;
+use brackup::seal::{BoxKey, Keyring};
+
+use super::open::{self, State};
+use super::provider::NamedTarget;
+use crate::term::Failure;
+
+/// What this box remembers of a target that it is about to remove something from. Without memory, without its key, or at a target that is not
+/// the one that it was, nothing is removed (I9).
+pub(crate) struct Memory {
+    pub(crate) db: Db,
+    pub(crate) identity: String,
+    pub(crate) box_key: BoxKey,
+    _state: State,
+}
+
+impl Memory {
+    pub(crate) fn open(own: &BoxOptions, target: &NamedTarget) -> Result<Self, Failure> {
+        let forgotten = || {
+            let what = format!("this box does not remember to have stored anything at {}", target.target.describe());
+            Failure::new(Outcome::Failed, what).hint("nothing is removed by a box that does not know what is needed")
+        };
+        if !open::has_database(own) || !own.key_dir.join("box.key").exists() {
+            return Err(forgotten());
+        }
+        let state = State::lock(own)?;
+        let db = state.database()?;
+        let identity = db.target_identity(&target.remembered_as())?.ok_or_else(forgotten)?;
+        target.target.identify(Some(&identity))?;
+        let box_key = Keyring::at(&own.key_dir).box_key()?;
+        Ok(Self { db, identity, box_key, _state: state })
+    }
+}

@@ -1,0 +1,193 @@
+//! `brackup prune`, `pin` and `unpin`: which backups stay.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use brackup::catalog;
+use brackup::config::Config;
+use brackup::date::Utc;
+use brackup::monitor::Tally;
+use brackup::outcome::Outcome;
+use brackup::policy::Policy;
+use brackup::retention::{Error, Plan, Planned, Pruning};
+
+use super::memory::Memory;
+use super::open;
+use super::pins::Pins;
+use super::provider::NamedTarget;
+use crate::cli::{Global, KeepArgs, PinArgs, PruneArgs};
+use crate::progress::Progress;
+use crate::term::{self, Failure};
+
+/// Removes the backups that no rule keeps.
+pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let target = open::target(args.target.as_deref(), global)?;
+    let config = open::config_if_any(global)?;
+    let rules = Rules::new(&args.keep, &target, config.as_ref());
+    if rules.are_none() {
+        return Err(Failure::usage("no rule says which backups stay")
+            .hint("give one, such as --keep-daily 7, or put keep_daily = 7 into [TARGET:x]; docs/RETENTION.md has all of them"));
+    }
+    let own = open::own(global)?;
+    let pins = Pins::of(&own.key_dir);
+    let pinned = pins.all().map_err(|error| unreadable(&pins, &error))?;
+    let memory = Memory::open(&own, &target)?;
+    let progress = Progress::new(global);
+    let tally = Tally::new(&progress);
+    let pruning = Pruning {
+        target: &*target.target,
+        db: &memory.db,
+        identity: &memory.identity,
+        box_key: &memory.box_key,
+        policy: &|root| rules.of(root),
+        only: args.source.as_deref(),
+        is_pinned: &|name| pinned.contains(name),
+        now: Utc::from_system(SystemTime::now()).to_unix(),
+    };
+    memory.db.begin_run()?;
+    catalog::settle::<Error>(&*target.target, &memory.db, &memory.identity)?;
+    let plan = pruning.plan(&tally)?;
+    let (mut out, mut removed) = (term::out(), 0);
+    if args.dry_run {
+        memory.db.abandon_run()?;
+        for backup in &plan.backups {
+            tell(&mut out, backup, true, global)?;
+        }
+    } else {
+        let carried_out = pruning.carry_out(&plan, &tally, stop, |backup| {
+            removed += 1;
+            // A broken pipe is told by the flush.
+            let _ = tell(&mut out, backup, false, global).and_then(|()| Ok(out.flush()?));
+        });
+        let ended = memory.db.end_run();
+        carried_out?;
+        ended?;
+    }
+    progress.finish();
+    let counts = tally.sums();
+    let is_interrupted = stop.load(Ordering::Relaxed);
+    say(&mut out, &plan, removed, args.dry_run, is_interrupted, global, counts.problems)?;
+    out.flush()?;
+    Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
+}
+
+fn say(
+    out: &mut impl Write,
+    plan: &Plan,
+    removed: u64,
+    dry_run: bool,
+    is_interrupted: bool,
+    global: &Global,
+    problems: u64,
+) -> Result<(), Failure> {
+    let kept = plan.backups.iter().filter(|backup| backup.is_kept()).count() as u64;
+    let to_go = plan.backups.len() as u64 - kept;
+    if global.json {
+        let value = serde_json::json!({
+            "command": "prune", "dry_run": dry_run, "interrupted": is_interrupted, "kept": kept, "to_remove": to_go, "removed": removed,
+            "problems": problems,
+        });
+        return Ok(writeln!(out, "{value}")?);
+    }
+    if global.quiet {
+        return Ok(());
+    }
+    let backups = |count| term::plural(count, "backup", "backups");
+    let (stay, go) = (backups(kept), backups(if dry_run { to_go } else { removed }));
+    match (dry_run, is_interrupted) {
+        (true, _) => writeln!(out, "dry run: {stay} to stay, {go} to go")?,
+        (false, true) => writeln!(out, "interrupted: {go} removed of {to_go}")?,
+        (false, false) => writeln!(out, "{stay} kept, {go} removed; `brackup gc` gives their space back")?,
+    }
+    Ok(())
+}
+
+/// One backup and its fate.
+fn tell(out: &mut impl Write, backup: &Planned, dry_run: bool, global: &Global) -> Result<(), Failure> {
+    let rules: Vec<_> = backup.rules.iter().map(ToString::to_string).collect();
+    let (name, time) = (&backup.name, Utc::from_unix(backup.time));
+    if global.json {
+        let value = serde_json::json!({
+            "backup": name.to_string(), "root": name.root(), "time": time.to_string(), "bytes": backup.bytes, "kept": backup.is_kept(),
+            "rules": rules,
+        });
+        return Ok(writeln!(out, "{value}")?);
+    }
+    match (backup.is_kept(), dry_run) {
+        (true, _) => writeln!(out, "keep    {name}  {time}  {}", rules.join(", "))?,
+        (false, true) => writeln!(out, "remove  {name}  {time}  no rule keeps it")?,
+        (false, false) if !global.quiet => writeln!(out, "removed {name}  {time}")?,
+        (false, false) => {}
+    }
+    Ok(())
+}
+
+/// What says which backups stay: a flag, else the source's own rules if it has any, else the target's.
+struct Rules<'a> {
+    flags: Policy,
+    of_target: Policy,
+    config: Option<&'a Config>,
+}
+
+impl<'a> Rules<'a> {
+    fn new(flags: &KeepArgs, target: &NamedTarget, config: Option<&'a Config>) -> Self {
+        let targets = config.map_or(&[][..], |config| &config.targets);
+        let section = targets.iter().find(|section| section.name == target.name);
+        let of_target = section.map_or_else(Policy::default, |section| section.policy.clone());
+        Self { flags: flags.policy(), of_target, config }
+    }
+
+    fn of(&self, root: &str) -> Policy {
+        let sources = self.config.map_or(&[][..], |config| &config.sources);
+        let own = sources.iter().find(|source| source.name == root).map(|source| &source.policy);
+        self.flags.clone().or(own.filter(|own| !own.is_empty()).unwrap_or(&self.of_target))
+    }
+
+    fn are_none(&self) -> bool {
+        let sources = self.config.map_or(&[][..], |config| &config.sources);
+        self.flags.is_empty() && self.of_target.is_empty() && sources.iter().all(|source| source.policy.is_empty())
+    }
+}
+
+/// Pins a backup, or takes its pin away.
+pub(crate) fn pin(args: &PinArgs, is_to_stay: bool, global: &Global) -> Result<Outcome, Failure> {
+    let own = open::own(global)?;
+    let pins = Pins::of(&own.key_dir);
+    let unpinnable = |error: std::io::Error| unreadable(&pins, &error);
+    let exact = brackup::target::BackupName::parse(&args.backup);
+    let pinned = pins.all().map_err(unpinnable)?;
+    // One that is pinned and gone has no place at a target any more.
+    let name = match exact.filter(|name| !is_to_stay && pinned.contains(name)) {
+        Some(name) => name,
+        None => {
+            let target = open::target(args.from.as_deref(), global)?;
+            catalog::find(&*target.target, &args.backup, None)?.0
+        }
+    };
+    let has_changed = if is_to_stay { pins.add(&name) } else { pins.remove(&name) }.map_err(unpinnable)?;
+    if !global.quiet {
+        let what = match (is_to_stay, has_changed) {
+            (true, true) => "is pinned: no rule removes it",
+            (true, false) => "was pinned already",
+            (false, true) => "is pinned no more",
+            (false, false) => "was not pinned",
+        };
+        writeln!(std::io::stdout(), "{name} {what}")?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn unreadable(pins: &Pins, error: &std::io::Error) -> Failure {
+    Failure::new(Outcome::Failed, format!("can't use {}: {error}", pins.path().display()))
+        .hint("what is pinned is not known, so nothing is removed: mend that file, or move it away if nothing is to be pinned")
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Database(error) => error.into(),
+            Error::Target(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Chunks that no backup needs: since when that is so, and which of them are being deleted.
+//!
+//! A chunk that goes leaves in steps, each durable before the next: its presence (from then on nothing is built on it), the object, its
+//! rows. Cut off anywhere, the next run finds the ones that are going and goes on.
+
+use rusqlite::params;
+
+use super::chunks::{number, row_checksum};
+use super::refs::is_any_within;
+use super::{Db, Error};
+use crate::blob::ChunkNo;
+use crate::digest::{Key, Sha1};
+
+/// A chunk that this box has stored at a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its number here.
+    pub chunk: ChunkNo,
+    /// Its name.
+    pub key: Key,
+    /// Its sealed length.
+    pub bytes: u64,
+    /// Whether a backup that is there needs it.
+    pub is_needed: bool,
+    /// Since when it is known that none does, by the clock of the target: seconds since 1970.
+    pub since: Option<i64>,
+}
+
+/// A chunk that is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Going {
+    /// Its number here.
+    pub chunk: ChunkNo,
+    /// Its name.
+    pub key: Key,
+    /// Its sealed length.
+    pub bytes: u64,
+}
+
+impl Db {
+    /// Calls back with each chunk that this box has stored at a target, sorted by key.
+    pub fn each_held<E: From<Error>>(
+        &self,
+        target_identity: &str,
+        mut each: impl FnMut(Held) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let present = self.sequences(target_identity)?;
+        let sql = "SELECT id, key, bytes, checksum, since, chain, first, last FROM chunks INDEXED BY chunks_by_key
+                   CROSS JOIN presence ON presence.target = ?1 AND presence.chunk = id
+                   LEFT JOIN candidates ON candidates.target = ?1 AND candidates.chunk = id LEFT JOIN refs ON refs.chunk = id
+                   WHERE key IS NOT NULL ORDER BY key, id";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.rows([target_identity])?;
+        let read = |row: &rusqlite::Row<'_>| {
+            let chunk = (row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?);
+            let range = (row.get::<_, Option<i64>>(5)?, row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?);
+            Ok((chunk, row.get(4)?, range))
+        };
+        // A chunk comes once for each of its ranges.
+        let mut held: Option<Held> = None;
+        while let Some(((id, key, bytes, checksum), since, range)) = rows.next(read)? {
+            if row_checksum(id, &key, bytes) != checksum {
+                return Err(self.rotten().into());
+            }
+            let is_needed = match range {
+                (Some(chain), Some(first), Some(last)) => {
+                    present.get(&chain).is_some_and(|sequences| is_any_within(sequences, first, last))
+                }
+                _ => false,
+            };
+            let chunk = ChunkNo(u64::try_from(id).unwrap_or(0));
+            match &mut held {
+                Some(held) if held.chunk == chunk => held.is_needed |= is_needed,
+                _ => {
+                    let next = Held { chunk, key, bytes: u64::try_from(bytes).unwrap_or(0), is_needed, since };
+                    held.replace(next).map_or(Ok(()), &mut each)?;
+                }
+            }
+        }
+        held.map_or(Ok(()), each)
+    }
+
+    /// No backup needs it, since then by the clock of the target.
+    pub fn mark(&self, target_identity: &str, chunk: ChunkNo, since: i64) -> Result<(), Error> {
+        let sql = "INSERT OR REPLACE INTO candidates(target, chunk, since, is_going) VALUES(?1, ?2, ?3, 0)";
+        self.execute(sql, params![target_identity, number(chunk), since])
+    }
+
+    /// It stays.
+    pub fn unmark(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
+        self.execute("DELETE FROM candidates WHERE target = ?1 AND chunk = ?2", params![target_identity, number(chunk)])
+    }
+
+    /// Some of the chunks that are marked since then or longer, and are still not needed.
+    pub fn due(&self, target_identity: &str, until: i64, most: usize) -> Result<Vec<Going>, Error> {
+        let present = self.sequences(target_identity)?;
+        let sql = "SELECT id, key, bytes, checksum FROM candidates JOIN chunks ON id = candidates.chunk
+                   JOIN presence ON presence.target = ?1 AND presence.chunk = id
+                   WHERE candidates.target = ?1 AND is_going = 0 AND since <= ?2 LIMIT ?3";
+        let due = self.all_going(sql, params![target_identity, until, most as i64])?;
+        let mut ranges = self.prepare("SELECT chain, first, last FROM refs WHERE chunk = ?1")?;
+        let mut going = Vec::new();
+        for candidate in due {
+            let (mut is_needed, mut rows) = (false, ranges.rows([number(candidate.chunk)])?);
+            while let Some((chain, first, last)) =
+                rows.next(|row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))?
+            {
+                is_needed |= present.get(&chain).is_some_and(|sequences| is_any_within(sequences, first, last));
+            }
+            if is_needed {
+                // What was marked just now is looked at twice: nothing that is needed goes for one mistake.
+                return Err(self.rotten());
+            }
+            going.push(candidate);
+        }
+        Ok(going)
+    }
+
+    /// How many are marked since then or longer, and their bytes; and since when the first of the others is.
+    pub fn marked(&self, target_identity: &str, until: i64) -> Result<((u64, u64), Option<i64>), Error> {
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+        let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM candidates JOIN chunks ON id = candidates.chunk
+                   JOIN presence ON presence.target = ?1 AND presence.chunk = id
+                   WHERE candidates.target = ?1 AND is_going = 0 AND since <= ?2";
+        let due = self
+            .prepare(sql)?
+            .row(params![target_identity, until], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
+        let sql = "SELECT min(since) FROM candidates WHERE target = ?1 AND is_going = 0 AND since > ?2";
+        let first = self.prepare(sql)?.row(params![target_identity, until], |row| row.get::<_, Option<i64>>(0))?;
+        Ok((due.unwrap_or_default(), first.flatten()))
+    }
+
+    /// From now on nothing is built on it at this target.
+    pub fn let_go(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
+        let sql = "UPDATE candidates SET is_going = 1 WHERE target = ?1 AND chunk = ?2";
+        self.execute(sql, params![target_identity, number(chunk)])?;
+        self.forget_presence(target_identity, chunk)
+    }
+
+    /// It could not be deleted, and is as it was.
+    pub fn take_back(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
+        let sql = "UPDATE candidates SET is_going = 0 WHERE target = ?1 AND chunk = ?2";
+        self.execute(sql, params![target_identity, number(chunk)])?;
+        let sql = "INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)";
+        self.execute(sql, params![target_identity, number(chunk)])
+    }
+
+    /// Chunks of which it is not known whether they are deleted: a run was cut off.
+    pub fn going(&self, target_identity: &str) -> Result<Vec<Going>, Error> {
+        let sql = "SELECT id, key, bytes, checksum FROM candidates JOIN chunks ON id = candidates.chunk
+                   WHERE candidates.target = ?1 AND is_going = 1";
+        self.all_going(sql, [target_identity])
+    }
+
+    /// The object is deleted.
+    pub fn gone(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
+        self.unmark(target_identity, chunk)?;
+        // Its number is never used again: what names it counts for nothing.
+        let sql = "DELETE FROM chunks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM presence WHERE chunk = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM candidates WHERE chunk = ?1) AND NOT EXISTS (SELECT 1 FROM refs WHERE chunk = ?1)";
+        self.execute(sql, [number(chunk)])
+    }
+
+    /// Forgets marks of chunks that the target does not have any more.
+    pub fn sweep_marks(&self, target_identity: &str) -> Result<(), Error> {
+        let sql = "DELETE FROM candidates WHERE target = ?1 AND is_going = 0 AND NOT EXISTS (
+                     SELECT 1 FROM presence WHERE presence.target = ?1 AND presence.chunk = candidates.chunk)";
+        self.execute(sql, [target_identity])
+    }
+
+    /// Whether a metafile of this name was seen to be another box's.
+    pub fn is_stranger(&self, target_identity: &str, name: &str) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM strangers WHERE target = ?1 AND name = ?2";
+        Ok(self.prepare(sql)?.row([target_identity, name], |_| Ok(()))?.is_some())
+    }
+
+    /// It is another box's: an object never changes.
+    pub fn remember_stranger(&self, target_identity: &str, name: &str) -> Result<(), Error> {
+        self.execute("INSERT OR IGNORE INTO strangers(target, name) VALUES(?1, ?2)", [target_identity, name])
+    }
+
+    fn all_going(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Going>, Error> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.rows(parameters)?;
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok((row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?))
+        };
+        let mut going = Vec::new();
+        while let Some((id, key, bytes, checksum)) = rows.next(read)? {
+            if row_checksum(id, &key, bytes) != checksum {
+                return Err(self.rotten());
+            }
+            let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+            going.push(Going { chunk: ChunkNo(unsigned(id)), key, bytes: unsigned(bytes) });
+        }
+        Ok(going)
+    }
+}

@@ -1,0 +1,96 @@
+//! Why nothing, or no more, is deleted.
+
+use std::fmt;
+
+use crate::{catalog, db, target};
+
+/// How many backups are named.
+const NAMED_MAX: usize = 3;
+
+/// Why nothing, or no more, is deleted.
+#[derive(Debug)]
+pub enum Error {
+    /// The listing, or a file that it lies in.
+    Catalog(catalog::Error),
+    /// The local database.
+    Database(db::Error),
+    /// Backups of this box are there that it does not remember: nobody knows what they need.
+    Forgotten(Vec<String>),
+    /// More than a tenth of what this box has stored is not listed.
+    Short {
+        /// Chunks that are not.
+        missing: u64,
+        /// Of so many.
+        all: u64,
+    },
+    /// It was ended from outside, before anything was deleted.
+    Stopped,
+    /// The target.
+    Target(target::Error),
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.hint().map(Into::into),
+            Self::Database(error) => error.hint().map(Into::into),
+            Self::Forgotten(_) => Some(
+                "nothing is deleted by a box that does not know what is needed; if they are not needed any more, remove these .meta objects by hand".into(),
+            ),
+            Self::Short { missing, .. } => {
+                Some(format!("is the disk whole, and is all of it there? if you know that they are gone, --force {missing}"))
+            }
+            Self::Stopped => None,
+            Self::Target(error) => error.hint().map(Into::into),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalog(error) => error.fmt(f),
+            Self::Database(error) => error.fmt(f),
+            Self::Forgotten(names) => {
+                let some = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+                let more = if names.len() > NAMED_MAX { ", …" } else { "" };
+                write!(f, "{} of this box's backups are there that it does not remember: {some}{more}", names.len())
+            }
+            Self::Short { missing, all } => {
+                write!(f, "{missing} of the {all} chunks that this box has stored are not listed: nothing is deleted")
+            }
+            Self::Stopped => f.write_str("interrupted"),
+            Self::Target(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Catalog(error) => error.source(),
+            Self::Database(error) => error.source(),
+            Self::Target(error) => error.source(),
+            Self::Forgotten(_) | Self::Short { .. } | Self::Stopped => None,
+        }
+    }
+}
+
+impl From<catalog::Error> for Error {
+    fn from(error: catalog::Error) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<target::Error> for Error {
+    fn from(error: target::Error) -> Self {
+        Self::Target(error)
+    }
+}

@@ -1,0 +1,229 @@
+//! Garbage: chunks that no backup needs any more, found without any key, and deleted only after a grace period: docs/RETENTION.md.
+//!
+//! [`run`] reads like that: list, refuse on doubt, mark, delete. Only chunks that this box has stored are looked at; what else is at the
+//! target is another box's, or nobody knows.
+
+mod doubt;
+mod error;
+
+pub use error::Error;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
+
+use crate::catalog::{self, Listing};
+use crate::db::{Db, Going, Held};
+use crate::monitor::{Counter, Phase, Tally, one_line};
+use crate::relpath::RelPath;
+use crate::seal::BoxPublic;
+use crate::target::{ErrorKind, ObjectName, Target};
+
+/// Chunks that leave the database together, before the first of them is deleted.
+const TOGETHER: usize = 64;
+
+/// What is collected, and when.
+#[expect(missing_debug_implementations, reason = "it holds a target")]
+pub struct Options<'a> {
+    /// Where.
+    pub target: &'a dyn Target,
+    /// What this box remembers of it.
+    pub db: &'a Db,
+    /// The target's id.
+    pub identity: &'a str,
+    /// This box.
+    pub signer: BoxPublic,
+    /// For the listing.
+    pub spool: &'a Path,
+    /// Seconds between the night on which a chunk is found not to be needed, and its deletion.
+    pub grace_seconds: i64,
+    /// So many chunks are known to be missing, and it may go on all the same.
+    pub force: Option<u64>,
+    /// Delete nothing.
+    pub dry_run: bool,
+}
+
+/// Chunks, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub chunks: u64,
+    /// Sealed bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: u64) {
+        self.chunks += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What was found, and what was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Chunks of this box that backups need.
+    pub needed: Amount,
+    /// Chunks of this box that none needs.
+    pub garbage: Amount,
+    /// Of these, marked in this run.
+    pub marked: Amount,
+    /// Marked before, and needed again.
+    pub rescued: Amount,
+    /// Chunks that are another box's, or of which nothing is known. They are left.
+    pub unknown: Amount,
+    /// Chunks that this box has stored and that are not there.
+    pub missing: Amount,
+    /// Chunks that are there with another length. They are left.
+    pub odd: Amount,
+    /// Chunks whose grace has ended.
+    pub due: Amount,
+    /// Of these, deleted.
+    pub deleted: Amount,
+    /// When the grace of the next one ends: seconds since 1970 by the clock of the target.
+    pub next_due: Option<i64>,
+}
+
+/// Collects. In a run of the database, which the caller begins and ends.
+pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Result<Report, Error> {
+    let Options { target, db, identity, .. } = *options;
+    catalog::settle::<Error>(target, db, identity)?;
+    let listing = Listing::take(target, options.spool)?;
+    db.check_refs(identity)?;
+    doubt::all_backups_are_remembered(options, &listing.links)?;
+    doubt::tell_backups_that_are_gone(options, &listing.links, tally)?;
+    let now = target.clock()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let mut report = mark(options, &listing, now, stop)?;
+    doubt::listing_is_whole(options, &report)?;
+    db.sweep_marks(identity)?;
+    let until = now.saturating_sub(options.grace_seconds);
+    let ((chunks, bytes), next) = db.marked(identity, until)?;
+    report.due = Amount { chunks, bytes };
+    report.next_due = next.map(|since| since.saturating_add(options.grace_seconds));
+    if report.missing.chunks > 0 {
+        let what = format!(
+            "{} of the chunks that this box has stored are not there; the next backup looks which",
+            report.missing.chunks
+        );
+        tally.notice(target.describe(), what);
+    }
+    if !options.dry_run {
+        db.commit()?;
+        delete(options, until, &mut report, tally, stop)?;
+    }
+    Ok(report)
+}
+
+/// Holds what this box has stored against what is there, both sorted by key.
+fn mark(options: &Options<'_>, listing: &Listing, now: i64, stop: &AtomicBool) -> Result<Report, Error> {
+    let Options { db, identity, .. } = *options;
+    let (mut report, mut there) = (Report::default(), listing.chunks());
+    let mut next = there.next().transpose()?;
+    db.each_held(identity, |held| {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
+        while let Some((_, bytes)) = next.filter(|(key, _)| key.0 < held.key.0) {
+            report.unknown.add(bytes);
+            next = there.next().transpose()?;
+        }
+        let found = next.filter(|(key, _)| *key == held.key).map(|(_, bytes)| bytes);
+        if found.is_some() {
+            next = there.next().transpose()?;
+        }
+        judge(options, &held, found, now, &mut report)
+    })?;
+    while let Some((_, bytes)) = next {
+        report.unknown.add(bytes);
+        next = there.next().transpose()?;
+    }
+    Ok(report)
+}
+
+/// One chunk of this box, and the length with which it is listed.
+fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, report: &mut Report) -> Result<(), Error> {
+    let Options { db, identity, .. } = *options;
+    match found {
+        None => report.missing.add(held.bytes),
+        Some(bytes) if bytes != held.bytes => report.odd.add(bytes),
+        Some(bytes) if held.is_needed => {
+            report.needed.add(bytes);
+            if held.since.is_some() {
+                report.rescued.add(bytes);
+            }
+        }
+        Some(bytes) => {
+            report.garbage.add(bytes);
+            match held.since {
+                Some(since) if since <= now => {}
+                // New, or the clock of the target was ahead.
+                _ => {
+                    report.marked.add(bytes);
+                    db.mark(identity, held.chunk, now)?;
+                }
+            }
+            return Ok(());
+        }
+    }
+    // Whatever else it is, it is not to be deleted.
+    if held.since.is_some() { Ok(db.unmark(identity, held.chunk)?) } else { Ok(()) }
+}
+
+/// Deletes what is due: out of the database, from the target, out of the list of what is going.
+fn delete(
+    options: &Options<'_>,
+    until: i64,
+    report: &mut Report,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let Options { db, identity, .. } = *options;
+    delete_all(options, &db.going(identity)?, report, tally, stop)?;
+    loop {
+        let due = db.due(identity, until, TOGETHER)?;
+        if due.is_empty() || stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        due.iter().try_for_each(|going| db.let_go(identity, going.chunk))?;
+        db.commit()?;
+        delete_all(options, &due, report, tally, stop)?;
+    }
+}
+
+fn delete_all(
+    options: &Options<'_>,
+    going: &[Going],
+    report: &mut Report,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let Options { target, db, identity, .. } = *options;
+    for (at, one) in going.iter().enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let name = ObjectName::Chunk(one.key);
+        tally.at(Phase::Delete, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
+        match target.delete(&name) {
+            Ok(()) => {}
+            // Surely not deleted, and nor would the others be.
+            Err(error) if error.kind == ErrorKind::Denied => {
+                going[at..].iter().try_for_each(|one| db.take_back(identity, one.chunk))?;
+                db.commit()?;
+                return Err(error.into());
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) => return Err(error.into()),
+            // It may be deleted or not: the next run tries again.
+            Err(error) => {
+                tally.problem(name.to_string(), one_line(&error));
+                continue;
+            }
+        }
+        db.gone(identity, one.chunk)?;
+        report.deleted.add(one.bytes);
+        tally.count(Counter::Chunks, 1);
+        tally.count(Counter::StoredBytes, one.bytes);
+    }
+    Ok(db.commit()?)
+}

@@ -1,0 +1,110 @@
+//! What a box does over the years: backups go, and what is remembered of those that stay.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use brackup::catalog;
+use brackup::date::Utc;
+use brackup::db::Db;
+use brackup::digest::Key;
+use brackup::gc;
+use brackup::monitor::{Problem, Quiet, Tally};
+use brackup::policy::Policy;
+use brackup::retention::{self, Pruning};
+use brackup::target::Target;
+
+use super::nas::Nas;
+
+impl Nas {
+    /// Collects garbage through a target.
+    pub(crate) fn try_gc(
+        &self,
+        target: &dyn Target,
+        grace_seconds: i64,
+        force: Option<u64>,
+    ) -> Result<(Vec<Problem>, gc::Report), gc::Error> {
+        let (quiet, db) = (Quiet::default(), Db::open(&self.state)?);
+        let identity = target.identify(db.target_identity("disk")?.as_deref())?;
+        if let Some(calls) = self.db_calls {
+            db.fail_after(calls);
+        }
+        db.begin_run()?;
+        let options = gc::Options {
+            target,
+            db: &db,
+            identity: &identity,
+            signer: self.box_key().unwrap().public(),
+            spool: &self.state,
+            grace_seconds,
+            force,
+            dry_run: false,
+        };
+        let collected = gc::run(&options, &Tally::new(&quiet), &self.stop);
+        let ended = if collected.is_ok() { db.end_run() } else { db.abandon_run() };
+        let report = collected?;
+        ended?;
+        Ok((quiet.problems(), report))
+    }
+
+    /// After a collection without grace: what lies there is what is needed.
+    pub(crate) fn assert_nothing_else_is_there(&self) {
+        let names = self.backups().into_iter().flat_map(|name| self.chunks_of(&name.to_string()));
+        let needed: BTreeSet<_> = names.collect();
+        let there = self.files(".chunk").into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+        assert_eq!(there.collect::<BTreeSet<_>>(), needed);
+    }
+
+    /// Removes backups through a target; what was told, and the names of those that went.
+    pub(crate) fn try_prune(
+        &self,
+        target: &dyn Target,
+        policy: &Policy,
+    ) -> Result<(Vec<Problem>, Vec<String>), retention::Error> {
+        let (quiet, db) = (Quiet::default(), Db::open(&self.state)?);
+        let tally = Tally::new(&quiet);
+        let identity = target.identify(db.target_identity("disk")?.as_deref())?;
+        if let Some(calls) = self.db_calls {
+            db.fail_after(calls);
+        }
+        db.begin_run()?;
+        catalog::settle::<retention::Error>(target, &db, &identity)?;
+        let pruning = Pruning {
+            target,
+            db: &db,
+            identity: &identity,
+            box_key: &self.box_key().unwrap(),
+            policy: &|_| policy.clone(),
+            only: None,
+            is_pinned: &|_| false,
+            now: Utc::from_system(SystemTime::now()).to_unix(),
+        };
+        let plan = pruning.plan(&tally)?;
+        let mut removed = Vec::new();
+        let carried_out = pruning.carry_out(&plan, &tally, &self.stop, |backup| removed.push(backup.name.to_string()));
+        let ended = db.end_run();
+        carried_out?;
+        ended?;
+        Ok((quiet.problems(), removed))
+    }
+
+    /// Of each backup that is there it is known what it needs, and of no other: else nothing could ever be removed.
+    pub(crate) fn assert_all_remembered(&self) {
+        let db = Db::open(&self.state).unwrap();
+        let identity = db.target_identity("disk").unwrap().unwrap();
+        db.check_refs(&identity).unwrap();
+        let signer = self.box_key().unwrap().public().to_string();
+        let remembered = db.remembered(&identity, "tree", &signer).unwrap();
+        let remembered: Vec<_> = remembered.into_iter().map(|backup| backup.link.backup).collect();
+        let there: Vec<_> = self.backups().iter().map(ToString::to_string).collect();
+        assert_eq!(remembered, there);
+        assert_eq!(db.pending(&identity).unwrap(), []);
+        let mut needed = BTreeSet::new();
+        let each = |key: Key, _| {
+            needed.insert(format!("{key}.chunk"));
+            Ok::<_, brackup::db::Error>(())
+        };
+        db.each_needed(&identity, each).unwrap();
+        let by_metafiles: BTreeSet<_> = there.iter().flat_map(|name| self.chunks_of(name)).collect();
+        assert_eq!(needed, by_metafiles);
+    }
+}
