@@ -18,6 +18,8 @@ pub enum Error {
     Source(source::Error),
     /// The spool directory.
     Spool(PathBuf, std::io::Error),
+    /// The file beside the database in which stands what is about to be stored.
+    State(std::io::Error),
     /// A thread of the line is gone without a word.
     Stopped,
     /// The target.
@@ -36,6 +38,9 @@ impl Error {
             Self::Spool(..) => {
                 Some("see [BOX] spool_dir in the configuration: it needs a writable folder on a disk with some space")
             }
+            Self::State(_) => {
+                Some("see [BOX] state_dir in the configuration: it needs a writable folder on a disk with some space")
+            }
             Self::Compression(_) | Self::Stopped => None,
             Self::Target(error) => error.hint(),
             Self::Thread(_) => Some("the box is short of memory, or this user may not have more threads"),
@@ -51,6 +56,7 @@ impl fmt::Display for Error {
             Self::Seal(error) => error.fmt(f),
             Self::Source(error) => error.fmt(f),
             Self::Spool(path, _) => write!(f, "can't use the spool directory {}", path.display()),
+            Self::State(_) => f.write_str("can't write down in state_dir what is about to be stored"),
             Self::Stopped => f.write_str("a part of the program ended unexpectedly"),
             Self::Target(error) => error.fmt(f),
             Self::Thread(_) => f.write_str("can't start a thread"),
@@ -64,7 +70,7 @@ impl std::error::Error for Error {
             Self::Database(error) => error.source(),
             Self::Seal(error) => error.source(),
             Self::Source(error) => error.source(),
-            Self::Compression(error) | Self::Spool(_, error) | Self::Thread(error) => Some(error),
+            Self::Compression(error) | Self::Spool(_, error) | Self::State(error) | Self::Thread(error) => Some(error),
             Self::Stopped => None,
             Self::Target(error) => error.source(),
         }

@@ -9,7 +9,7 @@ use super::line::{Line, Stored};
 use super::{Error, Options, spool};
 use crate::blob::{ChunkNo, Codec, Item, push_item};
 use crate::chunk::{Compressor, Packer};
-use crate::db::{Blobs, Chunks, Db, Links, StatCache};
+use crate::db::{Blobs, Chunks, Db, Links, Puts, StatCache};
 use crate::digest::{PieceKey, Sha1Hasher};
 use crate::entry::{Entry, Kind, Stat, Time, push_identity, push_items, read_items};
 use crate::limits::ITEMS_PER_DOCUMENT;
@@ -348,7 +348,7 @@ impl<'a> Intake<'a> {
     /// Records what has been stored meanwhile, and commits from time to time.
     fn take_stored(&mut self) -> Result<(), Error> {
         while let Some(stored) = self.line.stored()? {
-            record(&mut self.chunks, self.tally, stored)?;
+            record(&mut self.chunks, &self.line.puts, self.tally, stored)?;
         }
         if self.committed.elapsed() >= COMMIT_EVERY {
             self.committed = Instant::now();
@@ -356,6 +356,7 @@ impl<'a> Intake<'a> {
                 self.cache.flush()?;
                 self.blobs.flush()?;
                 self.db.commit()?;
+                self.line.puts.committed().map_err(Error::State)?;
             }
         }
         Ok(())
@@ -364,8 +365,8 @@ impl<'a> Intake<'a> {
     /// Ends the walk, however it went: everything that was packed is stored, and recorded when it is. After a failure too, so that
     /// the next run uses it.
     pub(super) fn finish(mut self, walked: Result<(), Error>) -> Result<(), Error> {
-        let (chunks, tally) = (&mut self.chunks, self.tally);
-        let stored = self.line.finish(self.packer.finish(), |stored| record(chunks, tally, stored));
+        let (chunks, tally, puts) = (&mut self.chunks, self.tally, self.line.puts.clone());
+        let stored = self.line.finish(self.packer.finish(), |stored| record(chunks, &puts, tally, stored));
         let outcome = walked.and(stored);
         let is_whole = outcome.is_ok() && !self.stop.load(Ordering::Relaxed);
         let kept = keep(self.cache, self.blobs, is_whole);
@@ -387,8 +388,9 @@ fn keep(mut cache: StatCache<'_>, blobs: Blobs<'_>, is_whole: bool) -> Result<()
     blobs.finish()
 }
 
-fn record(chunks: &mut Chunks<'_>, tally: &Tally<'_>, stored: Stored) -> Result<(), Error> {
+fn record(chunks: &mut Chunks<'_>, puts: &Puts, tally: &Tally<'_>, stored: Stored) -> Result<(), Error> {
     chunks.stored(stored.chunk, &stored.key, stored.bytes)?;
+    puts.recorded(&stored.key);
     tally.count(Counter::Chunks, 1);
     tally.count(Counter::StoredBytes, stored.bytes);
     Ok(())

@@ -4,13 +4,14 @@
 //! only when its put has returned (I2).
 
 use std::cell::RefCell;
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 
 use super::{Error, Options, Padding};
 use crate::blob::{ChunkNo, Sealed};
 use crate::chunk::Buffer;
+use crate::db::Puts;
 use crate::digest::Key;
 use crate::limits::CHUNK_BYTES_MIN;
 use crate::seal::{Recipient, Role, Sealing, Suite, padme};
@@ -24,6 +25,8 @@ pub(super) struct Line {
     events: Receiver<Result<Stored, Error>>,
     /// What was found stored while looking for why the line stands still.
     late: RefCell<Vec<Stored>>,
+    /// What is begun and not recorded.
+    pub(super) puts: Arc<Puts>,
 }
 
 /// A chunk whose put has returned.
@@ -40,6 +43,7 @@ impl Line {
         scope: &'s Scope<'s, 'e>,
         options: &'e Options<'e>,
         target: &'e dyn Target,
+        puts: &Arc<Puts>,
     ) -> Result<Self, Error> {
         let (filled, to_seal) = sync_channel(options.buffers);
         let (back, empty) = channel();
@@ -59,13 +63,14 @@ impl Line {
         };
         thread::named("seal").spawn_scoped(scope, sealing).map_err(Error::Thread)?;
         // The receiver is shared by the threads that store; it lives as long as the last of them.
-        let to_store = std::sync::Arc::new(Mutex::new(to_store));
+        let to_store = Arc::new(Mutex::new(to_store));
         for _ in 0..options.connections {
             let (to_store, tell) = (to_store.clone(), tell.clone());
-            let storing = move || store(target, &to_store, &tell);
+            let puts = (!options.dry_run).then(|| puts.clone());
+            let storing = move || store(target, puts.as_deref(), &to_store, &tell);
             thread::named("store").spawn_scoped(scope, storing).map_err(Error::Thread)?;
         }
-        Ok(Self { filled, empty, events, late: RefCell::default() })
+        Ok(Self { filled, empty, events, late: RefCell::default(), puts: puts.clone() })
     }
 
     /// An empty buffer, waiting for one if all are on their way.
@@ -106,13 +111,20 @@ impl Line {
     }
 }
 
-fn store(target: &dyn Target, closed: &Mutex<Receiver<(ChunkNo, Finished)>>, tell: &Sender<Result<Stored, Error>>) {
+/// `puts`: where it is written down before; nowhere in a dry run.
+fn store(
+    target: &dyn Target,
+    puts: Option<&Puts>,
+    closed: &Mutex<Receiver<(ChunkNo, Finished)>>,
+    tell: &Sender<Result<Stored, Error>>,
+) {
     loop {
         let next = closed.lock().map_or(None, |closed| closed.recv().ok());
         let Some((chunk, finished)) = next else { return };
         let (key, bytes) = (finished.sha1(), finished.length());
-        let stored = target.put(&ObjectName::Chunk(key), finished);
-        let event = stored.map(|()| Stored { chunk, key, bytes }).map_err(Error::Target);
+        let begun = puts.map_or(Ok(()), |puts| puts.begin(&key)).map_err(Error::State);
+        let stored = begun.and_then(|()| target.put(&ObjectName::Chunk(key), finished).map_err(Error::Target));
+        let event = stored.map(|()| Stored { chunk, key, bytes });
         if tell.send(event).is_err() {
             return;
         }

@@ -13,6 +13,7 @@ mod publish;
 pub use error::Error;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 use std::time::SystemTime;
@@ -121,11 +122,17 @@ pub fn run(
     db.remember_target(options.target_name, &identity)?;
     catalog::settle::<Error>(target, db, &identity)?;
     presence::check(target, db, &identity, tally)?;
+    let puts = Arc::new(db.puts(&identity)?);
+    presence::adopt(target, db, &identity, &puts)?;
+    if !options.dry_run {
+        db.commit()?;
+        puts.end().map_err(Error::State)?;
+    }
     let mut draft = Draft::create(options.spool_dir).map_err(|error| spool(options, error))?;
 
     let excluded = options.excluded_directories();
     let stored = std::thread::scope(|scope| {
-        let line = Line::start(scope, options, target)?;
+        let line = Line::start(scope, options, target, &puts)?;
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
         let walked = take_in(scope, &mut intake, options, &excluded, tally, stop);
         intake.finish(walked)
@@ -143,6 +150,7 @@ pub fn run(
         return Ok(report(None));
     }
     db.commit()?;
+    puts.end().map_err(Error::State)?;
     if interrupted {
         db.end_run()?;
         return Ok(report(None));

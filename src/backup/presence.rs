@@ -3,7 +3,7 @@
 
 use super::Error;
 use crate::blob::ChunkNo;
-use crate::db::Db;
+use crate::db::{Db, Puts};
 use crate::digest::Key;
 use crate::limits::LISTED_CHUNKS;
 use crate::monitor::Tally;
@@ -36,6 +36,19 @@ pub(super) fn check(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<
             gone.len()
         );
         tally.problem(target.describe(), what);
+    }
+    Ok(())
+}
+
+/// Takes in chunks that a run before this one has stored without being able to write that down: nothing is known of what lies in them, but
+/// they are this box's, and go when they are collected.
+pub(super) fn adopt(target: &dyn Target, db: &Db, identity: &str, puts: &Puts) -> Result<(), Error> {
+    for key in puts.left() {
+        if !db.knows(key)?
+            && let Some(bytes) = target.stat(&ObjectName::Chunk(*key))?
+        {
+            db.adopt(identity, key, bytes)?;
+        }
     }
     Ok(())
 }

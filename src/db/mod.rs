@@ -12,6 +12,7 @@ mod chunks;
 mod error;
 mod jobs;
 mod links;
+mod puts;
 mod refs;
 mod stat_cache;
 mod statement;
@@ -23,6 +24,7 @@ pub use chunks::Chunks;
 pub use error::Error;
 pub use jobs::{JobEnd, JobRun};
 pub use links::{FirstLink, Links};
+pub use puts::Puts;
 pub use stat_cache::StatCache;
 
 use std::cell::Cell;

@@ -248,6 +248,12 @@ fn kill_9_at_any_time() {
         }
     }
     assert_eq!(code(&program.backup()), Some(0));
+    // Nor is any chunk of those runs left for ever.
+    let collected = program.run(&["gc", "disk", "--grace=0s", "--json"]);
+    assert_eq!(code(&collected), Some(0), "{}", stderr(&collected));
+    let report: serde_json::Value = serde_json::from_slice(&collected.stdout).unwrap();
+    assert_eq!((&report["unknown"]["chunks"], &report["due"]), (&0.into(), &report["deleted"]), "{report}");
+    assert_eq!(code(&program.run(&["verify", "disk", "--key", key])), Some(0));
     let is_partial = |entry: fs::DirEntry| entry.file_name().to_str().unwrap().ends_with(".partial");
     assert!(!fs::read_dir(&program.folder).unwrap().any(|entry| is_partial(entry.unwrap())));
 }

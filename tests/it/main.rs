@@ -115,3 +115,5 @@ mod webdav;
 mod webdav_answers;
 /// All protocols, over wires with faults.
 mod wire;
+/// Backups, removals and collections in every order.
+mod years;

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "s3")]
 mod backblaze;
+mod between;
 mod box_root;
 #[cfg(any(feature = "s3", feature = "webdav"))]
 mod certificate;
@@ -38,6 +39,7 @@ mod years;
 
 #[cfg(feature = "s3")]
 pub(crate) use backblaze::Backblaze;
+pub(crate) use between::Between;
 pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
 pub(crate) use cutter::{Cut, Cutter};
 #[cfg(feature = "webdav")]
