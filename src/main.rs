@@ -58,6 +58,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Diff(args)) => cmd::browse::diff(&args, global),
         Some(Command::Find(args)) => cmd::browse::find(&args, global),
         Some(Command::Gc(args)) => cmd::gc::run(&args, global, stop),
+        Some(Command::History(args)) => cmd::history::run(&args, global),
         Some(Command::Host(HostCommand::Add { name, path })) => cmd::host::add(&name, path, global),
         Some(Command::Key(KeyCommand::Show { file })) => cmd::keys::show(&file, global),
         Some(Command::Keygen(args)) => cmd::keys::generate(&args, global),

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod browse;
 pub(crate) mod config;
 pub(crate) mod gc;
+pub(crate) mod history;
 pub(crate) mod host;
 pub(crate) mod keys;
 pub(crate) mod known_targets;

@@ -91,13 +91,14 @@ impl Db {
         self.execute("DELETE FROM candidates WHERE target = ?1 AND chunk = ?2", params![target_identity, number(chunk)])
     }
 
-    /// Some of the chunks that are marked since then or longer, and are still not needed.
-    pub fn due(&self, target_identity: &str, until: i64, most: usize) -> Result<Vec<Going>, Error> {
+    /// Some of the chunks behind this one that are marked since then or longer, and are still not needed.
+    pub fn due(&self, target_identity: &str, until: i64, after: ChunkNo, most: usize) -> Result<Vec<Going>, Error> {
         let present = self.sequences(target_identity)?;
         let sql = "SELECT id, key, bytes, checksum FROM candidates JOIN chunks ON id = candidates.chunk
                    JOIN presence ON presence.target = ?1 AND presence.chunk = id
-                   WHERE candidates.target = ?1 AND is_going = 0 AND since <= ?2 LIMIT ?3";
-        let due = self.all_going(sql, params![target_identity, until, most as i64])?;
+                   WHERE candidates.target = ?1 AND candidates.chunk > ?3 AND is_going = 0 AND since <= ?2
+                   ORDER BY candidates.chunk LIMIT ?4";
+        let due = self.all_going(sql, params![target_identity, until, number(after), most as i64])?;
         let mut ranges = self.prepare("SELECT chain, first, last FROM refs WHERE chunk = ?1")?;
         let mut going = Vec::new();
         for candidate in due {
@@ -156,8 +157,11 @@ impl Db {
     pub fn gone(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
         self.unmark(target_identity, chunk)?;
         // Its number is never used again: what names it counts for nothing.
-        let sql = "DELETE FROM chunks WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM presence WHERE chunk = ?1)
-                   AND NOT EXISTS (SELECT 1 FROM candidates WHERE chunk = ?1) AND NOT EXISTS (SELECT 1 FROM refs WHERE chunk = ?1)";
+        // Both tables have the target first: without it each look would go through all of them.
+        let sql = "DELETE FROM chunks WHERE id = ?1
+                   AND NOT EXISTS (SELECT 1 FROM presence WHERE target IN (SELECT identity FROM targets) AND chunk = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM candidates WHERE target IN (SELECT identity FROM targets) AND chunk = ?1)
+                   AND NOT EXISTS (SELECT 1 FROM refs WHERE chunk = ?1)";
         self.execute(sql, [number(chunk)])
     }
 

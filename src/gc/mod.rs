@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
+use crate::blob::ChunkNo;
 use crate::catalog::{self, Listing};
 use crate::db::{Db, Going, Held};
 use crate::monitor::{Counter, Phase, Tally, one_line};
@@ -180,11 +181,11 @@ fn delete(
 ) -> Result<(), Error> {
     let Options { db, identity, .. } = *options;
     delete_all(options, &db.going(identity)?, report, tally, stop)?;
+    let mut last = ChunkNo(0);
     loop {
-        let due = db.due(identity, until, TOGETHER)?;
-        if due.is_empty() || stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+        let due = db.due(identity, until, last, TOGETHER)?;
+        let Some(newest) = due.last().filter(|_| !stop.load(Ordering::Relaxed)) else { return Ok(()) };
+        last = newest.chunk;
         due.iter().try_for_each(|going| db.let_go(identity, going.chunk))?;
         db.commit()?;
         delete_all(options, &due, report, tally, stop)?;

@@ -3,7 +3,7 @@
 
 mod chain;
 
-pub use chain::chain;
+pub use chain::{Past, Step, chain, history};
 
 use std::fmt;
 use std::io::Read as _;

@@ -58,6 +58,8 @@ mod failures;
 mod garbage;
 /// Trees that proptest makes.
 mod generated;
+/// The chain of signatures, shown.
+mod history;
 /// The init scripts, started.
 mod init;
 /// What the program writes, restored by a reader in another language.

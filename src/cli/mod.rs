@@ -1,10 +1,14 @@
 //! The command line: structure and help texts, no logic.
 
+mod years;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use years::{ExpectedHead, GcArgs, HistoryArgs, KeepArgs, PinArgs, PruneArgs};
 
 /// Encrypted, over-the-net, multi-versioned backup.
 ///
@@ -93,6 +97,8 @@ pub(crate) enum Command {
     Find(FindArgs),
     /// Delete the chunks that no backup needs any more
     Gc(GcArgs),
+    /// Show the chain of signatures of a source's backups, with what was removed and what is missing
+    History(HistoryArgs),
     /// Let other hosts store their backups here
     #[command(subcommand)]
     Host(HostCommand),
@@ -230,21 +236,6 @@ pub(crate) struct FindArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct GcArgs {
-    /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
-    pub(crate) target: Option<String>,
-    /// How long a chunk stays after it was found not to be needed, such as 36h or 0s [default: that of the target, 7d]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) grace: Option<brackup::policy::Grace>,
-    /// Go on although N of the chunks that this box has stored are not there
-    #[arg(long, value_name = "N")]
-    pub(crate) force: Option<u64>,
-    /// Say what would be deleted, and change nothing
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct KeygenArgs {
     /// Where to write the secret key; it is never overwritten [default: brackup-secret-KEYID.key here]
     #[arg(long, value_name = "FILE")]
@@ -262,69 +253,6 @@ pub(crate) struct LsArgs {
     pub(crate) path: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PinArgs {
-    /// Name of the backup, or ROOT:latest. A pin holds at every target
-    pub(crate) backup: String,
-    /// Where the backup is: a [TARGET:x], or filesystem:/path [default: the only target of the configuration]
-    #[arg(long, value_name = "TARGET")]
-    pub(crate) from: Option<String>,
-}
-
-/// Rules; each stands in for the same one of the configuration, whose others hold too. What any rule keeps stays.
-#[derive(Debug, Args)]
-pub(crate) struct KeepArgs {
-    /// Keep the newest N backups of each source
-    #[arg(long, value_name = "N", alias = "keep-backups", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_last: Option<u32>,
-    /// Keep the newest backup of each of the N last days that have one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_daily: Option<u32>,
-    /// The same for weeks, from Monday
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_weekly: Option<u32>,
-    /// The same for months
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_monthly: Option<u32>,
-    /// The same for years
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_yearly: Option<u32>,
-    /// Keep all backups that are at most so much older than the newest, such as 2y5m7d3h
-    #[arg(long, value_name = "TIME")]
-    pub(crate) keep_within: Option<brackup::policy::Within>,
-    /// Keep fewer the older they are, AGE:GAP in days, such as 7:2,14:4,31:delete
-    #[arg(long, value_name = "BANDS")]
-    pub(crate) thinning: Option<brackup::policy::Thinning>,
-}
-
-impl KeepArgs {
-    pub(crate) fn policy(&self) -> brackup::policy::Policy {
-        brackup::policy::Policy {
-            last: self.keep_last,
-            daily: self.keep_daily,
-            weekly: self.keep_weekly,
-            monthly: self.keep_monthly,
-            yearly: self.keep_yearly,
-            within: self.keep_within,
-            thinning: self.thinning.clone(),
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PruneArgs {
-    /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
-    pub(crate) target: Option<String>,
-    /// Only backups of this source
-    #[arg(long, value_name = "SOURCE")]
-    pub(crate) source: Option<String>,
-    #[command(flatten)]
-    pub(crate) keep: KeepArgs,
-    /// Say of each backup whether it stays and why, and remove nothing
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
