@@ -62,7 +62,7 @@ fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, glob
         let amount = |amount: Amount| serde_json::json!({ "chunks": amount.chunks, "bytes": amount.bytes });
         let value = serde_json::json!({
             "command": "gc", "dry_run": dry_run, "interrupted": is_interrupted, "needed": amount(report.needed),
-            "garbage": amount(report.garbage), "marked": amount(report.marked), "rescued": amount(report.rescued), "due": amount(report.due),
+            "garbage": amount(report.garbage), "marked": amount(report.marked), "due": amount(report.due),
             "deleted": amount(report.deleted), "missing": amount(report.missing), "odd": amount(report.odd), "unknown": amount(report.unknown),
             "next_due": next, "problems": problems,
         });
@@ -76,9 +76,7 @@ fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, glob
         |amount: Amount| format!("{}, {}", term::plural(amount.chunks, "chunk", "chunks"), term::bytes(amount.bytes));
     writeln!(out, "needed   {}", amount(report.needed))?;
     writeln!(out, "garbage  {}, of these {} found now", amount(report.garbage), report.marked.chunks)?;
-    for (what, some) in
-        [("rescued", report.rescued), ("odd", report.odd), ("missing", report.missing), ("unknown", report.unknown)]
-    {
+    for (what, some) in [("odd", report.odd), ("missing", report.missing), ("unknown", report.unknown)] {
         if some.chunks > 0 {
             writeln!(out, "{what:8} {}", amount(some))?;
         }
@@ -101,7 +99,7 @@ impl From<Error> for Failure {
             Error::Catalog(error) => error.into(),
             Error::Database(error) => error.into(),
             Error::Target(error) => error.into(),
-            error @ (Error::Forgotten(_) | Error::Short { .. } | Error::Stopped) => {
+            error @ (Error::Clock(_) | Error::Forgotten(_) | Error::Short { .. } | Error::Stopped) => {
                 Self { outcome: Outcome::Failed, message: error.to_string(), hint }
             }
         }

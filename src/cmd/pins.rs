@@ -50,6 +50,9 @@ impl Pins {
 
     fn write(&self, pins: &BTreeSet<BackupName>) -> io::Result<()> {
         let lines: String = pins.iter().map(|name| format!("{name}\n")).collect();
+        if lines.len() as u64 > KEY_FILE_BYTES_MAX {
+            return Err(io::Error::other(format!("there is room for pins of {KEY_FILE_BYTES_MAX} bytes in all")));
+        }
         fsutil::replace_secret(&self.path, lines.as_bytes())
     }
 }

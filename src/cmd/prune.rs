@@ -11,14 +11,18 @@ use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
 use brackup::policy::Policy;
 use brackup::retention::{Error, Plan, Planned, Pruning};
+use brackup::target::Target;
 
 use super::memory::Memory;
-use super::open;
+use super::open::{self, State};
 use super::pins::Pins;
 use super::provider::NamedTarget;
 use crate::cli::{Global, KeepArgs, PinArgs, PruneArgs};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
+
+/// Clocks that are not set are years apart, those that are seconds.
+const CLOCKS_APART_SECONDS_MAX: u64 = 24 * 3600;
 
 /// Removes the backups that no rule keeps.
 pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
@@ -45,9 +49,28 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
         is_pinned: &|name| pinned.contains(name),
         now: Utc::from_system(SystemTime::now()).to_unix(),
     };
+    if let Some(source) = &args.source {
+        let is_known = memory.db.chains(&memory.identity)?.iter().any(|chain| chain.root == *source);
+        if !is_known {
+            return Err(Failure::usage(format!("this box has no backup of {source} at {}", target.target.describe())));
+        }
+        if rules.of(source).is_empty() {
+            return Err(Failure::usage(format!("no rule says which backups of {source} stay")));
+        }
+    }
+    if !args.dry_run {
+        clocks_agree(&*target.target, pruning.now)?;
+    }
     memory.db.begin_run()?;
-    catalog::settle::<Error>(&*target.target, &memory.db, &memory.identity)?;
-    let plan = pruning.plan(&tally)?;
+    let settled = catalog::settle::<Error>(&*target.target, &memory.db, &memory.identity);
+    let plan = match settled.and_then(|()| pruning.plan(&tally)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            // What went wrong first is what went wrong.
+            let _ = memory.db.abandon_run();
+            return Err(error.into());
+        }
+    };
     let (mut out, mut removed) = (term::out(), 0);
     if args.dry_run {
         memory.db.abandon_run()?;
@@ -70,6 +93,16 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
     say(&mut out, &plan, removed, args.dry_run, is_interrupted, global, counts.problems)?;
     out.flush()?;
     Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
+}
+
+/// A clock that is far from that of the target makes other backups old, or future ones.
+fn clocks_agree(target: &dyn Target, now: i64) -> Result<(), Failure> {
+    let there = Utc::from_system(target.clock()?);
+    if there.to_unix().abs_diff(now) <= CLOCKS_APART_SECONDS_MAX {
+        return Ok(());
+    }
+    let what = format!("the clock here shows {}, that of the target {there}: nothing is removed", Utc::from_unix(now));
+    Err(Failure::new(Outcome::Failed, what).hint("set the clock that is wrong"))
 }
 
 fn say(
@@ -155,6 +188,8 @@ pub(crate) fn pin(args: &PinArgs, is_to_stay: bool, global: &Global) -> Result<O
     let own = open::own(global)?;
     let pins = Pins::of(&own.key_dir);
     let unpinnable = |error: std::io::Error| unreadable(&pins, &error);
+    // Nobody prunes, and nobody pins another one, meanwhile.
+    let _state = State::lock(&own)?;
     let exact = brackup::target::BackupName::parse(&args.backup);
     let pinned = pins.all().map_err(unpinnable)?;
     // One that is pinned and gone has no place at a target any more.

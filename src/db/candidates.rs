@@ -11,7 +11,7 @@ use super::{Db, Error};
 use crate::blob::ChunkNo;
 use crate::digest::{Key, Sha1};
 
-/// A chunk that this box has stored at a target.
+/// A chunk that this box has stored at a target, or has stored somewhere and believes to be nowhere: a name that nobody else could give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Its number here.
@@ -20,8 +20,10 @@ pub struct Held {
     pub key: Key,
     /// Its sealed length.
     pub bytes: u64,
-    /// Whether a backup that is there needs it.
+    /// Whether a backup needs it that is remembered at this target.
     pub is_needed: bool,
+    /// Whether it is believed to be there.
+    pub is_believed: bool,
     /// Since when it is known that none does, by the clock of the target: seconds since 1970.
     pub since: Option<i64>,
 }
@@ -38,27 +40,29 @@ pub struct Going {
 }
 
 impl Db {
-    /// Calls back with each chunk that this box has stored at a target, sorted by key.
+    /// Calls back with each chunk that this box has stored at a target, and with those of which it believes that no target has them any more,
+    /// sorted by key.
     pub fn each_held<E: From<Error>>(
         &self,
         target_identity: &str,
         mut each: impl FnMut(Held) -> Result<(), E>,
     ) -> Result<(), E> {
         let present = self.sequences(target_identity)?;
-        let sql = "SELECT id, key, bytes, checksum, since, chain, first, last FROM chunks INDEXED BY chunks_by_key
-                   CROSS JOIN presence ON presence.target = ?1 AND presence.chunk = id
+        let sql = "SELECT id, key, bytes, checksum, since, chain, first, last, presence.chunk FROM chunks INDEXED BY chunks_by_key
+                   LEFT JOIN presence ON presence.target = ?1 AND presence.chunk = id
                    LEFT JOIN candidates ON candidates.target = ?1 AND candidates.chunk = id LEFT JOIN refs ON refs.chunk = id
-                   WHERE key IS NOT NULL ORDER BY key, id";
+                   WHERE key IS NOT NULL AND (presence.chunk IS NOT NULL OR NOT EXISTS (
+                     SELECT 1 FROM presence WHERE target IN (SELECT identity FROM targets) AND chunk = id)) ORDER BY key, id";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows([target_identity])?;
         let read = |row: &rusqlite::Row<'_>| {
             let chunk = (row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?);
             let range = (row.get::<_, Option<i64>>(5)?, row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?);
-            Ok((chunk, row.get(4)?, range))
+            Ok((chunk, row.get(4)?, range, row.get::<_, Option<i64>>(8)?.is_some()))
         };
         // A chunk comes once for each of its ranges.
         let mut held: Option<Held> = None;
-        while let Some(((id, key, bytes, checksum), since, range)) = rows.next(read)? {
+        while let Some(((id, key, bytes, checksum), since, range, is_believed)) = rows.next(read)? {
             if row_checksum(id, &key, bytes) != checksum {
                 return Err(self.rotten().into());
             }
@@ -72,7 +76,8 @@ impl Db {
             match &mut held {
                 Some(held) if held.chunk == chunk => held.is_needed |= is_needed,
                 _ => {
-                    let next = Held { chunk, key, bytes: u64::try_from(bytes).unwrap_or(0), is_needed, since };
+                    let bytes = u64::try_from(bytes).unwrap_or(0);
+                    let next = Held { chunk, key, bytes, is_needed, is_believed, since };
                     held.replace(next).map_or(Ok(()), &mut each)?;
                 }
             }
@@ -95,7 +100,6 @@ impl Db {
     pub fn due(&self, target_identity: &str, until: i64, after: ChunkNo, most: usize) -> Result<Vec<Going>, Error> {
         let present = self.sequences(target_identity)?;
         let sql = "SELECT id, key, bytes, checksum FROM candidates JOIN chunks ON id = candidates.chunk
-                   JOIN presence ON presence.target = ?1 AND presence.chunk = id
                    WHERE candidates.target = ?1 AND candidates.chunk > ?3 AND is_going = 0 AND since <= ?2
                    ORDER BY candidates.chunk LIMIT ?4";
         let due = self.all_going(sql, params![target_identity, until, number(after), most as i64])?;
@@ -117,12 +121,11 @@ impl Db {
         Ok(going)
     }
 
-    /// How many are marked since then or longer, and their bytes; and since when the first of the others is.
+    /// How many are marked since then or longer, or going already, and their bytes; and since when the first of the others is.
     pub fn marked(&self, target_identity: &str, until: i64) -> Result<((u64, u64), Option<i64>), Error> {
         let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
         let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM candidates JOIN chunks ON id = candidates.chunk
-                   JOIN presence ON presence.target = ?1 AND presence.chunk = id
-                   WHERE candidates.target = ?1 AND is_going = 0 AND since <= ?2";
+                   WHERE candidates.target = ?1 AND (is_going = 1 OR since <= ?2)";
         let due = self
             .prepare(sql)?
             .row(params![target_identity, until], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
@@ -163,13 +166,6 @@ impl Db {
                    AND NOT EXISTS (SELECT 1 FROM candidates WHERE target IN (SELECT identity FROM targets) AND chunk = ?1)
                    AND NOT EXISTS (SELECT 1 FROM refs WHERE chunk = ?1)";
         self.execute(sql, [number(chunk)])
-    }
-
-    /// Forgets marks of chunks that the target does not have any more.
-    pub fn sweep_marks(&self, target_identity: &str) -> Result<(), Error> {
-        let sql = "DELETE FROM candidates WHERE target = ?1 AND is_going = 0 AND NOT EXISTS (
-                     SELECT 1 FROM presence WHERE presence.target = ?1 AND presence.chunk = candidates.chunk)";
-        self.execute(sql, [target_identity])
     }
 
     /// Whether a metafile of this name was seen to be another box's.

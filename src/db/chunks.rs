@@ -75,10 +75,19 @@ impl<'db> Chunks<'db> {
         {
             return Ok(key);
         }
-        let sql = "SELECT key, bytes, checksum FROM chunks JOIN presence ON chunk = id
-                   WHERE id = ?1 AND target = ?2 AND key IS NOT NULL";
-        let read = |row: &rusqlite::Row<'_>| Ok((Sha1(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, u32>(2)?));
+        let sql = "SELECT key, bytes, checksum, since FROM chunks JOIN presence ON presence.chunk = id
+                   LEFT JOIN candidates ON candidates.target = ?2 AND candidates.chunk = id
+                   WHERE id = ?1 AND presence.target = ?2 AND key IS NOT NULL";
+        let read = |row: &rusqlite::Row<'_>| {
+            let sealed = (Sha1(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, u32>(2)?);
+            Ok((sealed, row.get::<_, Option<i64>>(3)?))
+        };
         let row = self.db.prepare(sql)?.row(params![number(chunk), self.target], read)?;
+        // Whoever uses it takes its mark: also a run that is not finished for weeks, and whose backup needs it in the end.
+        if matches!(row, Some((_, Some(_)))) {
+            self.db.unmark(&self.target, chunk)?;
+        }
+        let row = row.map(|(sealed, _)| sealed);
         // A row that has rotted names another chunk, or none: what lies in it is stored anew.
         let is_sound = |key: &Key, bytes, sum| row_checksum(number(chunk), key, bytes) == sum;
         let key = row.filter(|(key, bytes, sum)| is_sound(key, *bytes, *sum)).map(|(key, ..)| key);

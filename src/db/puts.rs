@@ -43,16 +43,16 @@ struct Open {
 
 impl Puts {
     fn open(path: &Path, identity: &str) -> io::Result<Self> {
-        let text = match fsutil::read_small(path, BYTES_MAX) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            read => read?,
-        };
+        // What can't be read, or is larger than it gets, is none: it costs space at the target, and no backup.
+        let text = fsutil::read_small(path, BYTES_MAX).unwrap_or_default();
         let (mut left, mut others) = (Vec::new(), String::new());
         // What was cut off in the middle of a line was not stored.
         for line in String::from_utf8_lossy(&text).split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-            match line.trim_end().split_once(' ') {
-                Some((target, key)) if target == identity => left.extend(Sha1::parse(key)),
-                _ => others.push_str(line),
+            let fields = line.trim_end().split_once(' ').and_then(|(target, key)| Some((target, Sha1::parse(key)?)));
+            match fields {
+                Some((target, key)) if target == identity => left.push(key),
+                Some(_) => others.push_str(line),
+                None => {}
             }
         }
         let open = Mutex::new(Open { file: append_to(path)?, lines: left.len(), begun: BTreeSet::new() });
@@ -114,7 +114,12 @@ impl Puts {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    let is_new = !path.exists();
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    if is_new {
+        fsutil::sync_directory(path.parent().unwrap_or_else(|| Path::new("/")))?;
+    }
+    Ok(file)
 }
 
 impl Db {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Error, Options, Report};
 use crate::catalog::{self, Link};
+use crate::date::Utc;
+use crate::limits::CLOCK_SECONDS_MIN;
 use crate::monitor::Tally;
 
 /// Chunks may be missing up to one in so many.
@@ -52,10 +54,15 @@ pub(super) fn tell_backups_that_are_gone(
     Ok(())
 }
 
+/// A clock that was not set would make the grace of what is marked now end when it is set.
+pub(super) fn clock_is_set(now: i64) -> Result<(), Error> {
+    if now >= CLOCK_SECONDS_MIN { Ok(()) } else { Err(Error::Clock(Utc::from_unix(now))) }
+}
+
 /// A listing that lacks much is no listing: a disk that is half there, a server that lags behind.
 pub(super) fn listing_is_whole(options: &Options<'_>, report: &Report) -> Result<(), Error> {
-    let missing = report.missing.chunks;
-    let all = missing + report.needed.chunks + report.garbage.chunks + report.odd.chunks;
+    let missing = report.missing.chunks + report.odd.chunks;
+    let all = missing + report.needed.chunks + report.garbage.chunks;
     if missing.saturating_mul(MISSING_ONE_IN) > all && options.force != Some(missing) {
         return Err(Error::Short { missing, all });
     }

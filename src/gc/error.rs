@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::date::Utc;
 use crate::{catalog, db, target};
 
 /// How many backups are named.
@@ -12,6 +13,8 @@ const NAMED_MAX: usize = 3;
 pub enum Error {
     /// The listing, or a file that it lies in.
     Catalog(catalog::Error),
+    /// The target's clock is not set.
+    Clock(Utc),
     /// The local database.
     Database(db::Error),
     /// Backups of this box are there that it does not remember: nobody knows what they need.
@@ -34,9 +37,10 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Catalog(error) => error.hint().map(Into::into),
+            Self::Clock(_) => Some("wait until the clock of whoever keeps the target is set".into()),
             Self::Database(error) => error.hint().map(Into::into),
             Self::Forgotten(_) => Some(
-                "nothing is deleted by a box that does not know what is needed; if they are not needed any more, remove these .meta objects by hand".into(),
+                "it has lost its database since: nothing is deleted by a box that does not know what is needed (docs/RETENTION.md)".into(),
             ),
             Self::Short { missing, .. } => {
                 Some(format!("is the disk whole, and is all of it there? if you know that they are gone, --force {missing}"))
@@ -51,6 +55,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Catalog(error) => error.fmt(f),
+            Self::Clock(now) => {
+                write!(f, "the target's clock shows {now}, and was not set: nothing is marked or deleted")
+            }
             Self::Database(error) => error.fmt(f),
             Self::Forgotten(names) => {
                 let some = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -58,7 +65,10 @@ impl fmt::Display for Error {
                 write!(f, "{} of this box's backups are there that it does not remember: {some}{more}", names.len())
             }
             Self::Short { missing, all } => {
-                write!(f, "{missing} of the {all} chunks that this box has stored are not listed: nothing is deleted")
+                write!(
+                    f,
+                    "{missing} of the {all} chunks that this box has stored are not listed as they were stored: nothing is deleted"
+                )
             }
             Self::Stopped => f.write_str("interrupted"),
             Self::Target(error) => error.fmt(f),
@@ -72,7 +82,7 @@ impl std::error::Error for Error {
             Self::Catalog(error) => error.source(),
             Self::Database(error) => error.source(),
             Self::Target(error) => error.source(),
-            Self::Forgotten(_) | Self::Short { .. } | Self::Stopped => None,
+            Self::Clock(_) | Self::Forgotten(_) | Self::Short { .. } | Self::Stopped => None,
         }
     }
 }

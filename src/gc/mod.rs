@@ -22,6 +22,8 @@ use crate::target::{ErrorKind, ObjectName, Target};
 
 /// Chunks that leave the database together, before the first of them is deleted.
 const TOGETHER: usize = 64;
+/// Deletions that fail one after the other before it is given up.
+const FAILURES_MAX: u32 = 8;
 
 /// What is collected, and when.
 #[expect(missing_debug_implementations, reason = "it holds a target")]
@@ -69,8 +71,6 @@ pub struct Report {
     pub garbage: Amount,
     /// Of these, marked in this run.
     pub marked: Amount,
-    /// Marked before, and needed again.
-    pub rescued: Amount,
     /// Chunks that are another box's, or of which nothing is known. They are left.
     pub unknown: Amount,
     /// Chunks that this box has stored and that are not there.
@@ -95,9 +95,9 @@ pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Resul
     doubt::tell_backups_that_are_gone(options, &listing.links, tally)?;
     let now = target.clock()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let now = i64::try_from(now).unwrap_or(i64::MAX);
+    doubt::clock_is_set(now)?;
     let mut report = mark(options, &listing, now, stop)?;
     doubt::listing_is_whole(options, &report)?;
-    db.sweep_marks(identity)?;
     let until = now.saturating_sub(options.grace_seconds);
     let ((chunks, bytes), next) = db.marked(identity, until)?;
     report.due = Amount { chunks, bytes };
@@ -146,14 +146,11 @@ fn mark(options: &Options<'_>, listing: &Listing, now: i64, stop: &AtomicBool) -
 fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, report: &mut Report) -> Result<(), Error> {
     let Options { db, identity, .. } = *options;
     match found {
-        None => report.missing.add(held.bytes),
+        None if held.is_needed || held.is_believed => report.missing.add(held.bytes),
+        // Nowhere, and needed by nobody.
+        None => return Ok(db.gone(identity, held.chunk)?),
         Some(bytes) if bytes != held.bytes => report.odd.add(bytes),
-        Some(bytes) if held.is_needed => {
-            report.needed.add(bytes);
-            if held.since.is_some() {
-                report.rescued.add(bytes);
-            }
-        }
+        Some(bytes) if held.is_needed => report.needed.add(bytes),
         Some(bytes) => {
             report.garbage.add(bytes);
             match held.since {
@@ -200,31 +197,37 @@ fn delete_all(
     stop: &AtomicBool,
 ) -> Result<(), Error> {
     let Options { target, db, identity, .. } = *options;
+    let mut failures = 0;
     for (at, one) in going.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
         let name = ObjectName::Chunk(one.key);
         tally.at(Phase::Delete, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
-        match target.delete(&name) {
-            Ok(()) => {}
-            // Surely not deleted, and nor would the others be.
-            Err(error) if error.kind == ErrorKind::Denied => {
-                going[at..].iter().try_for_each(|one| db.take_back(identity, one.chunk))?;
-                db.commit()?;
-                return Err(error.into());
-            }
-            Err(error) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) => return Err(error.into()),
-            // It may be deleted or not: the next run tries again.
-            Err(error) => {
-                tally.problem(name.to_string(), one_line(&error));
-                continue;
-            }
+        let Err(error) = target.delete(&name) else {
+            failures = 0;
+            db.gone(identity, one.chunk)?;
+            report.deleted.add(one.bytes);
+            tally.count(Counter::Chunks, 1);
+            tally.count(Counter::StoredBytes, one.bytes);
+            continue;
+        };
+        failures += 1;
+        if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) {
+            return Err(error.into());
         }
-        db.gone(identity, one.chunk)?;
-        report.deleted.add(one.bytes);
-        tally.count(Counter::Chunks, 1);
-        tally.count(Counter::StoredBytes, one.bytes);
+        // Surely not deleted. After any other error it may be or not: it is going, and the next run tries again.
+        if error.kind == ErrorKind::Denied {
+            db.take_back(identity, one.chunk)?;
+        }
+        if failures == FAILURES_MAX {
+            going[at + 1..].iter().try_for_each(|one| db.take_back(identity, one.chunk))?;
+            db.commit()?;
+            return Err(error.into());
+        }
+        tally.problem(name.to_string(), one_line(&error));
     }
+    // What is not there any more on a disk that is not there any more is not deleted.
+    target.identify(Some(identity))?;
     Ok(db.commit()?)
 }

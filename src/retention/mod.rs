@@ -6,6 +6,7 @@
 mod error;
 mod prune;
 mod rules;
+mod times;
 
 pub use error::Error;
 pub use prune::{Plan, Planned, Pruning};

@@ -29,7 +29,7 @@ fn history(program: &Program, more: &[&str]) -> (Vec<Value>, Option<i32>) {
 
 fn steps(rows: &[Value]) -> Vec<(u64, bool, &str)> {
     let row = |row| {
-        let field = |name: &str| -> &Value { &Value::get(row, name).unwrap_or(&Value::Null) };
+        let field = |name: &str| -> &Value { Value::get(row, name).unwrap_or(&Value::Null) };
         (field("sequence").as_u64().unwrap_or(0), field("removed").as_bool().unwrap(), field("step").as_str().unwrap())
     };
     rows.iter().map(row).collect()
