@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use years::{ExpectedHead, GcArgs, HistoryArgs, KeepArgs, PinArgs, PruneArgs};
+pub(crate) use years::{GcArgs, HistoryArgs, KeepArgs, PinArgs, PruneArgs};
 
 /// Encrypted, over-the-net, multi-versioned backup.
 ///

@@ -1,8 +1,7 @@
 //! What commands take that go through the backups of years: which stay, what goes, what was.
 
-use std::str::FromStr;
+// Values are texts here, and read where they are used: a parser of clap's for each type would take flash.
 
-use brackup::policy::{Grace, Policy, Thinning, Within};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -11,10 +10,10 @@ pub(crate) struct GcArgs {
     pub(crate) target: Option<String>,
     /// How long a chunk stays after it was found not to be needed, such as 36h or 0s [default: that of the target, 7d]
     #[arg(long, value_name = "TIME")]
-    pub(crate) grace: Option<Grace>,
+    pub(crate) grace: Option<String>,
     /// Go on although N of the chunks that this box has stored are not there
     #[arg(long, value_name = "N")]
-    pub(crate) force: Option<u64>,
+    pub(crate) force: Option<String>,
     /// Say what would be deleted, and change nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -29,70 +28,7 @@ pub(crate) struct HistoryArgs {
     pub(crate) from: Option<String>,
     /// A head that was seen before, as it is shown: NUMBER, or NUMBER:DIGEST. Exit code 3 if it is not in the chain any more
     #[arg(long, value_name = "HEAD")]
-    pub(crate) expect_head: Option<ExpectedHead>,
-}
-
-/// The number of a backup in its chain, and the beginning of the digest of its footer.
-#[derive(Clone, Debug)]
-pub(crate) struct ExpectedHead {
-    pub(crate) sequence: u64,
-    pub(crate) digest: Option<String>,
-}
-
-impl FromStr for ExpectedHead {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (number, digest) = text.split_once(':').map_or((text, None), |(number, digest)| (number, Some(digest)));
-        let expected = "expected the number of a backup, or number:digest as `brackup history` shows it";
-        let is_digest =
-            |digest: &str| (8..=64).contains(&digest.len()) && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if digest.is_some_and(|digest| !is_digest(digest)) {
-            return Err(expected);
-        }
-        let sequence = number.trim_start_matches('#').parse().map_err(|_| expected)?;
-        Ok(Self { sequence, digest: digest.map(str::to_ascii_lowercase) })
-    }
-}
-
-/// Rules; each stands in for the same one of the configuration, whose others hold too. What any rule keeps stays.
-#[derive(Debug, Args)]
-pub(crate) struct KeepArgs {
-    /// Keep the newest N backups of each source
-    #[arg(long, value_name = "N", alias = "keep-backups", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_last: Option<u32>,
-    /// Keep the newest backup of each of the N last days that have one
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_daily: Option<u32>,
-    /// The same for weeks, from Monday
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_weekly: Option<u32>,
-    /// The same for months
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_monthly: Option<u32>,
-    /// The same for years
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) keep_yearly: Option<u32>,
-    /// Keep all backups that are at most so much older than the newest, such as 2y5m7d3h
-    #[arg(long, value_name = "TIME")]
-    pub(crate) keep_within: Option<Within>,
-    /// Keep fewer the older they are, AGE:GAP in days, such as 7:2,14:4,31:delete
-    #[arg(long, value_name = "BANDS")]
-    pub(crate) thinning: Option<Thinning>,
-}
-
-impl KeepArgs {
-    pub(crate) fn policy(&self) -> Policy {
-        Policy {
-            last: self.keep_last,
-            daily: self.keep_daily,
-            weekly: self.keep_weekly,
-            monthly: self.keep_monthly,
-            yearly: self.keep_yearly,
-            within: self.keep_within,
-            thinning: self.thinning.clone(),
-        }
-    }
+    pub(crate) expect_head: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +38,32 @@ pub(crate) struct PinArgs {
     /// Where the backup is: a [TARGET:x], or filesystem:/path [default: the only target of the configuration]
     #[arg(long, value_name = "TARGET")]
     pub(crate) from: Option<String>,
+}
+
+/// Rules; each stands in for the same one of the configuration, whose others hold too. What any rule keeps stays.
+#[derive(Debug, Args)]
+pub(crate) struct KeepArgs {
+    /// Keep the newest N backups of each source
+    #[arg(long, value_name = "N", alias = "keep-backups")]
+    pub(crate) keep_last: Option<String>,
+    /// Keep the newest backup of each of the N last days that have one
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_daily: Option<String>,
+    /// The same for weeks, from Monday
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_weekly: Option<String>,
+    /// The same for months
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_monthly: Option<String>,
+    /// The same for years
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_yearly: Option<String>,
+    /// Keep all backups that are at most so much older than the newest, such as 2y5m7d3h
+    #[arg(long, value_name = "TIME")]
+    pub(crate) keep_within: Option<String>,
+    /// Keep fewer the older they are, AGE:GAP in days, such as 7:2,14:4,31:delete
+    #[arg(long, value_name = "BANDS")]
+    pub(crate) thinning: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -13,12 +13,15 @@ use brackup::policy::Grace;
 use super::memory::Memory;
 use super::open;
 use super::provider::NamedTarget;
+use super::values::{self, Number};
 use crate::cli::{GcArgs, Global};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
 
 /// Collects at one target.
 pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let grace = values::read::<Grace>("--grace", args.grace.as_deref())?;
+    let force = values::read::<Number>("--force", args.force.as_deref())?.map(|number| number.0);
     let target = open::target(args.target.as_deref(), global)?;
     let config = open::config_if_any(global)?;
     let own = open::own(global)?;
@@ -31,8 +34,8 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
         identity: &memory.identity,
         signer: memory.box_key.public(),
         spool: &open::spool(Some(&own)),
-        grace_seconds: args.grace.or_else(|| of_section(config.as_ref(), &target)).unwrap_or_default().seconds(),
-        force: args.force,
+        grace_seconds: grace.or_else(|| of_section(config.as_ref(), &target)).unwrap_or_default().seconds(),
+        force,
         dry_run: args.dry_run,
     };
     memory.db.begin_run()?;

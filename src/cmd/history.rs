@@ -1,6 +1,7 @@
 //! `brackup history`: the chain of a root's backups, as it is signed. No key is needed.
 
 use std::io::Write;
+use std::str::FromStr;
 
 use brackup::digest::hex;
 use brackup::monitor::one_line;
@@ -8,21 +9,46 @@ use brackup::outcome::Outcome;
 use brackup::verify::{self, Past, Step};
 
 use super::open;
-use crate::cli::{ExpectedHead, Global, HistoryArgs};
+use super::values;
+use crate::cli::{Global, HistoryArgs};
 use crate::term::{self, Failure};
 
 /// Digits of a digest that are shown to people.
 const DIGEST_DIGITS: usize = 16;
 
+/// The number of a backup in its chain, and the beginning of the digest of its footer.
+#[derive(Clone, Debug)]
+struct ExpectedHead {
+    sequence: u64,
+    digest: Option<String>,
+}
+
+impl FromStr for ExpectedHead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (number, digest) = text.split_once(':').map_or((text, None), |(number, digest)| (number, Some(digest)));
+        let expected = || String::from("the number of a backup, or number:digest as `brackup history` shows it");
+        let is_digest =
+            |digest: &str| (8..=64).contains(&digest.len()) && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if digest.is_some_and(|digest| !is_digest(digest)) {
+            return Err(expected());
+        }
+        let sequence = number.trim_start_matches('#').parse().map_err(|_| expected())?;
+        Ok(Self { sequence, digest: digest.map(str::to_ascii_lowercase) })
+    }
+}
+
 /// Shows the chain.
 pub(crate) fn run(args: &HistoryArgs, global: &Global) -> Result<Outcome, Failure> {
+    let expected_head = values::read::<ExpectedHead>("--expect-head", args.expect_head.as_deref())?;
     let target = open::target(args.from.as_deref(), global)?;
     let mut out = term::out();
     let (mut problems, mut is_any, mut is_met, mut newest) = (0, false, false, 0);
     verify::history(&*target.target, &args.root, |past| {
         is_any = true;
         problems += u64::from(!matches!(&past.signed, Ok((_, _, Step::Follows | Step::Gap { .. }))));
-        if let (Ok((footer, digest, _)), Some(expected)) = (&past.signed, &args.expect_head) {
+        if let (Ok((footer, digest, _)), Some(expected)) = (&past.signed, &expected_head) {
             is_met |= expected.is_met_by(footer.sequence, digest);
             newest = newest.max(footer.sequence);
         }
@@ -34,7 +60,7 @@ pub(crate) fn run(args: &HistoryArgs, global: &Global) -> Result<Outcome, Failur
         let what = format!("there is no backup of {} at {}", args.root, target.target.describe());
         return Err(Failure::new(Outcome::Failed, what).hint("`brackup list TARGET` shows what is there"));
     }
-    if let Some(expected) = args.expect_head.as_ref().filter(|_| !is_met) {
+    if let Some(expected) = expected_head.as_ref().filter(|_| !is_met) {
         let what = format!("number {} is not here as it was seen, the newest is {newest}", expected.sequence);
         return Err(Failure::new(Outcome::DoneWithProblems, what)
             .hint("the target was set back to an older state, or another chain was put in its place"));

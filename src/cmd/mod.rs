@@ -21,4 +21,5 @@ pub(crate) mod quickstart;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod target;
+mod values;
 pub(crate) mod verify;

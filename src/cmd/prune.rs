@@ -17,6 +17,7 @@ use super::memory::Memory;
 use super::open::{self, State};
 use super::pins::Pins;
 use super::provider::NamedTarget;
+use super::values::{self, Number};
 use crate::cli::{Global, KeepArgs, PinArgs, PruneArgs};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
@@ -26,9 +27,10 @@ const CLOCKS_APART_SECONDS_MAX: u64 = 24 * 3600;
 
 /// Removes the backups that no rule keeps.
 pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let flags = policy(&args.keep)?;
     let target = open::target(args.target.as_deref(), global)?;
     let config = open::config_if_any(global)?;
-    let rules = Rules::new(&args.keep, &target, config.as_ref());
+    let rules = Rules::new(flags, &target, config.as_ref());
     if rules.are_none() {
         return Err(Failure::usage("no rule says which backups stay")
             .hint("give one, such as --keep-daily 7, or put keep_daily = 7 into [TARGET:x]; docs/RETENTION.md has all of them"));
@@ -156,6 +158,25 @@ fn tell(out: &mut impl Write, backup: &Planned, dry_run: bool, global: &Global) 
     Ok(())
 }
 
+/// The rules that flags say.
+fn policy(flags: &KeepArgs) -> Result<Policy, Failure> {
+    let count = |option: &str, text: &Option<String>| {
+        let Some(Number(count)) = values::read(option, text.as_deref())? else { return Ok(None) };
+        let count = u32::try_from(count).ok().filter(|count| (1..=1_000_000).contains(count));
+        let wrong = || Failure::usage(format!("{option} is a number from 1 to 1000000"));
+        count.map(Some).ok_or_else(wrong)
+    };
+    Ok(Policy {
+        last: count("--keep-last", &flags.keep_last)?,
+        daily: count("--keep-daily", &flags.keep_daily)?,
+        weekly: count("--keep-weekly", &flags.keep_weekly)?,
+        monthly: count("--keep-monthly", &flags.keep_monthly)?,
+        yearly: count("--keep-yearly", &flags.keep_yearly)?,
+        within: values::read("--keep-within", flags.keep_within.as_deref())?,
+        thinning: values::read("--thinning", flags.thinning.as_deref())?,
+    })
+}
+
 /// What says which backups stay: a flag, else the source's own rules if it has any, else the target's.
 struct Rules<'a> {
     flags: Policy,
@@ -164,11 +185,11 @@ struct Rules<'a> {
 }
 
 impl<'a> Rules<'a> {
-    fn new(flags: &KeepArgs, target: &NamedTarget, config: Option<&'a Config>) -> Self {
+    fn new(flags: Policy, target: &NamedTarget, config: Option<&'a Config>) -> Self {
         let targets = config.map_or(&[][..], |config| &config.targets);
         let section = targets.iter().find(|section| section.name == target.name);
         let of_target = section.map_or_else(Policy::default, |section| section.policy.clone());
-        Self { flags: flags.policy(), of_target, config }
+        Self { flags, of_target, config }
     }
 
     fn of(&self, root: &str) -> Policy {

@@ -140,6 +140,12 @@ impl Db {
         self.all_remembered(&sql, params![target_identity, root, signer])
     }
 
+    /// Whether a backup of this name is remembered, of any chain at the target.
+    pub fn remembers(&self, target_identity: &str, name: &str) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM backups JOIN chains ON chains.id = chain WHERE name = ?2 AND target = ?1";
+        Ok(self.prepare(sql)?.row([target_identity, name], |_| Ok(()))?.is_some())
+    }
+
     /// Backups of which this box does not know whether their metafiles came to be stored.
     pub fn pending(&self, target_identity: &str) -> Result<Vec<Remembered>, Error> {
         self.all_remembered(&format!("{SELECT} WHERE target = ?1 AND complete = 0"), [target_identity])

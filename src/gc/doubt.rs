@@ -1,12 +1,11 @@
 //! What stops a deletion (I9): a backup of which nobody knows what it needs, a listing that is too short.
 
-use std::collections::BTreeSet;
-
 use super::{Error, Options, Report};
 use crate::catalog::{self, Link};
 use crate::date::Utc;
 use crate::limits::CLOCK_SECONDS_MIN;
 use crate::monitor::Tally;
+use crate::target::BackupName;
 
 /// Chunks may be missing up to one in so many.
 const MISSING_ONE_IN: u64 = 10;
@@ -14,20 +13,20 @@ const MISSING_ONE_IN: u64 = 10;
 /// Every metafile at the target is another box's, or this box remembers it: then what it needs is known.
 pub(super) fn all_backups_are_remembered(options: &Options<'_>, links: &[Link]) -> Result<(), Error> {
     let Options { target, db, identity, .. } = *options;
-    let known = known(options)?;
-    let mut ours: BTreeSet<String> = known.signers;
-    ours.insert(options.signer.to_string());
+    let chains = db.chains(identity)?;
+    let own = options.signer.to_string();
+    let is_ours = |signer: &str| signer == own || chains.iter().any(|chain| chain.signer == signer);
     let mut forgotten = Vec::new();
     for link in links.iter().filter(|link| !link.is_removed) {
         let name = link.name.to_string();
-        if known.backups.contains(&name) || db.is_stranger(identity, &name)? {
+        if db.remembers(identity, &name)? || db.is_stranger(identity, &name)? {
             continue;
         }
         let is_ours = match link.footer(target) {
-            Ok((footer, _)) => ours.contains(&footer.signer.to_string()),
+            Ok((footer, _)) => is_ours(&footer.signer.to_string()),
             Err(catalog::Error::Target(error)) => return Err(error.into()),
             // Nobody can tell whose it is: of a root of this box it may be one of this box.
-            Err(_) => known.roots.contains(link.name.root()),
+            Err(_) => chains.iter().any(|chain| chain.root == link.name.root()),
         };
         if is_ours {
             forgotten.push(name);
@@ -44,12 +43,16 @@ pub(super) fn tell_backups_that_are_gone(
     links: &[Link],
     tally: &Tally<'_>,
 ) -> Result<(), Error> {
-    let there: BTreeSet<String> = links.iter().map(|link| link.name.to_string()).collect();
-    for name in known(options)?.backups.iter().filter(|name| !there.contains(*name)) {
-        tally.problem(
-            name.clone(),
-            "is remembered and not there, and nothing says who removed it: what it needs is kept",
-        );
+    let Options { db, identity, .. } = *options;
+    for chain in db.chains(identity)? {
+        for backup in db.remembered(identity, &chain.root, &chain.signer)? {
+            let name = BackupName::parse(&backup.link.backup);
+            let is_there = |name: &BackupName| links.binary_search_by(|link| link.name.cmp(name)).is_ok();
+            if !name.as_ref().is_some_and(is_there) {
+                let what = "is remembered and not there, and nothing says who removed it: what it needs is kept";
+                tally.problem(backup.link.backup, what);
+            }
+        }
     }
     Ok(())
 }
@@ -67,22 +70,4 @@ pub(super) fn listing_is_whole(options: &Options<'_>, report: &Report) -> Result
         return Err(Error::Short { missing, all });
     }
     Ok(())
-}
-
-struct Known {
-    backups: BTreeSet<String>,
-    roots: BTreeSet<String>,
-    signers: BTreeSet<String>,
-}
-
-fn known(options: &Options<'_>) -> Result<Known, Error> {
-    let Options { db, identity, .. } = *options;
-    let mut known = Known { backups: BTreeSet::new(), roots: BTreeSet::new(), signers: BTreeSet::new() };
-    for chain in db.chains(identity)? {
-        let remembered = db.remembered(identity, &chain.root, &chain.signer)?;
-        known.backups.extend(remembered.into_iter().map(|backup| backup.link.backup));
-        known.roots.insert(chain.root);
-        known.signers.insert(chain.signer);
-    }
-    Ok(known)
 }
