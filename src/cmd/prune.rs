@@ -37,8 +37,9 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
     }
     let own = open::own(global)?;
     let pins = Pins::of(&own.key_dir);
-    let pinned = pins.all().map_err(|error| unreadable(&pins, &error))?;
     let memory = Memory::open(&own, &target)?;
+    // Under the lock: what is pinned from now on comes too late, and whoever pins waits.
+    let pinned = pins.all().map_err(|error| unreadable(&pins, &error))?;
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
     let pruning = Pruning {

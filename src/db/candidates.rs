@@ -125,7 +125,7 @@ impl Db {
     pub fn marked(&self, target_identity: &str, until: i64) -> Result<((u64, u64), Option<i64>), Error> {
         let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
         let sql = "SELECT count(*), ifnull(sum(bytes), 0) FROM candidates JOIN chunks ON id = candidates.chunk
-                   WHERE candidates.target = ?1 AND (is_going = 1 OR since <= ?2)";
+                   WHERE candidates.target = ?1 AND (is_going <> 0 OR since <= ?2)";
         let due = self
             .prepare(sql)?
             .row(params![target_identity, until], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
@@ -136,23 +136,26 @@ impl Db {
 
     /// From now on nothing is built on it at this target.
     pub fn let_go(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
-        let sql = "UPDATE candidates SET is_going = 1 WHERE target = ?1 AND chunk = ?2";
+        // 2: it was believed to be there and whole. One that was not, say because it is damaged, must not come to be so by this.
+        let sql = "UPDATE candidates SET is_going = 1 + EXISTS (
+                     SELECT 1 FROM presence WHERE presence.target = ?1 AND presence.chunk = ?2) WHERE target = ?1 AND chunk = ?2";
         self.execute(sql, params![target_identity, number(chunk)])?;
         self.forget_presence(target_identity, chunk)
     }
 
     /// It could not be deleted, and is as it was.
     pub fn take_back(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
-        let sql = "UPDATE candidates SET is_going = 0 WHERE target = ?1 AND chunk = ?2";
+        let sql = "INSERT OR IGNORE INTO presence(target, chunk)
+                   SELECT target, chunk FROM candidates WHERE target = ?1 AND chunk = ?2 AND is_going = 2";
         self.execute(sql, params![target_identity, number(chunk)])?;
-        let sql = "INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)";
+        let sql = "UPDATE candidates SET is_going = 0 WHERE target = ?1 AND chunk = ?2";
         self.execute(sql, params![target_identity, number(chunk)])
     }
 
     /// Chunks of which it is not known whether they are deleted: a run was cut off.
     pub fn going(&self, target_identity: &str) -> Result<Vec<Going>, Error> {
         let sql = "SELECT id, key, bytes, checksum FROM candidates JOIN chunks ON id = candidates.chunk
-                   WHERE candidates.target = ?1 AND is_going = 1";
+                   WHERE candidates.target = ?1 AND is_going <> 0";
         self.all_going(sql, [target_identity])
     }
 

@@ -53,7 +53,6 @@ CREATE TABLE chains(id INTEGER PRIMARY KEY, target TEXT NOT NULL, root TEXT NOT 
 CREATE TABLE backups(id INTEGER PRIMARY KEY, chain INTEGER NOT NULL, sequence INTEGER NOT NULL, name TEXT NOT NULL, footer BLOB NOT NULL,
   created INTEGER NOT NULL, entries INTEGER, bytes INTEGER, chunks INTEGER NOT NULL, sum INTEGER NOT NULL, complete INTEGER NOT NULL,
   checksum INTEGER NOT NULL, UNIQUE(chain, sequence));
-CREATE INDEX backups_by_name ON backups(name);
 CREATE TABLE refs(chunk INTEGER, chain INTEGER, first INTEGER, last INTEGER, PRIMARY KEY(chunk, chain, first)) WITHOUT ROWID;
 CREATE TABLE candidates(target TEXT, chunk INTEGER, since INTEGER NOT NULL, is_going INTEGER NOT NULL, PRIMARY KEY(target, chunk)) WITHOUT ROWID;
 CREATE TABLE strangers(target TEXT, name TEXT, PRIMARY KEY(target, name)) WITHOUT ROWID;
@@ -62,7 +61,8 @@ CREATE TABLE running(id INTEGER PRIMARY KEY);
 /// Came after the others; one that is not there is empty, so the version is the same.
 const JOBS: &str =
     "CREATE TABLE IF NOT EXISTS jobs(name TEXT PRIMARY KEY, began INTEGER NOT NULL, ended INTEGER, outcome INTEGER,
-  tries INTEGER NOT NULL) WITHOUT ROWID;";
+  tries INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS backups_by_name ON backups(name);";
 
 /// The database of a box.
 pub struct Db {

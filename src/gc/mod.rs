@@ -23,7 +23,7 @@ use crate::target::{ErrorKind, ObjectName, Target};
 /// Chunks that leave the database together, before the first of them is deleted.
 const TOGETHER: usize = 64;
 /// Deletions that fail one after the other before it is given up.
-const FAILURES_MAX: u32 = 8;
+const FAILURES_MAX: u32 = 64;
 
 /// What is collected, and when.
 #[expect(missing_debug_implementations, reason = "it holds a target")]
@@ -147,9 +147,11 @@ fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, repor
     let Options { db, identity, .. } = *options;
     match found {
         None if held.is_needed || held.is_believed => report.missing.add(held.bytes),
-        // Nowhere, and needed by nobody.
-        None => return Ok(db.gone(identity, held.chunk)?),
-        Some(bytes) if bytes != held.bytes => report.odd.add(bytes),
+        // Marked or going, and gone.
+        None if held.since.is_some() => return Ok(db.gone(identity, held.chunk)?),
+        // Of another target, or away for a night: it is this box's when it is back.
+        None => {}
+        Some(bytes) if bytes != held.bytes && (held.is_needed || held.is_believed) => report.odd.add(bytes),
         Some(bytes) if held.is_needed => report.needed.add(bytes),
         Some(bytes) => {
             report.garbage.add(bytes);
@@ -177,7 +179,8 @@ fn delete(
     stop: &AtomicBool,
 ) -> Result<(), Error> {
     let Options { db, identity, .. } = *options;
-    delete_all(options, &db.going(identity)?, report, tally, stop)?;
+    let left = db.going(identity)?;
+    delete_all(options, &left, false, report, tally, stop)?;
     let mut last = ChunkNo(0);
     loop {
         let due = db.due(identity, until, last, TOGETHER)?;
@@ -185,13 +188,15 @@ fn delete(
         last = newest.chunk;
         due.iter().try_for_each(|going| db.let_go(identity, going.chunk))?;
         db.commit()?;
-        delete_all(options, &due, report, tally, stop)?;
+        delete_all(options, &due, true, report, tally, stop)?;
     }
 }
 
+/// `is_first_try`: nothing is known to have been tried of them before, so what is surely not deleted can be taken back.
 fn delete_all(
     options: &Options<'_>,
     going: &[Going],
+    is_first_try: bool,
     report: &mut Report,
     tally: &Tally<'_>,
     stop: &AtomicBool,
@@ -200,7 +205,7 @@ fn delete_all(
     let mut failures = 0;
     for (at, one) in going.iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
-            return Ok(());
+            break;
         }
         let name = ObjectName::Chunk(one.key);
         tally.at(Phase::Delete, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
@@ -217,11 +222,13 @@ fn delete_all(
             return Err(error.into());
         }
         // Surely not deleted. After any other error it may be or not: it is going, and the next run tries again.
-        if error.kind == ErrorKind::Denied {
+        if error.kind == ErrorKind::Denied && is_first_try {
             db.take_back(identity, one.chunk)?;
         }
         if failures == FAILURES_MAX {
-            going[at + 1..].iter().try_for_each(|one| db.take_back(identity, one.chunk))?;
+            target.identify(Some(identity))?;
+            let untried = if is_first_try { &going[at + 1..] } else { &[] };
+            untried.iter().try_for_each(|one| db.take_back(identity, one.chunk))?;
             db.commit()?;
             return Err(error.into());
         }

@@ -89,10 +89,13 @@ impl Pruning<'_> {
                 tally.notice(root, "no rule says which of its backups stay: all are left");
                 continue;
             }
-            let mut times: Vec<_> = backups.iter().map(|backup| backup.time).collect();
-            straighten(&mut times, self.now);
-            for ((mut backup, time), rules) in backups.into_iter().zip(&times).zip(decide(&policy, &times, self.now)) {
-                (backup.time, backup.rules) = (*time, rules);
+            let told: Vec<_> = backups.iter().map(|backup| backup.time).collect();
+            let mut straight = told.clone();
+            straighten(&mut straight, self.now);
+            // Which clock was wrong is a guess: what is kept by either stays.
+            let by_either = decide(&policy, &straight, self.now).into_iter().zip(decide(&policy, &told, self.now));
+            for ((mut backup, time), (one, other)) in backups.into_iter().zip(straight).zip(by_either) {
+                (backup.time, backup.rules) = (time, &one | &other);
                 if (self.is_pinned)(&backup.name) {
                     backup.rules.insert(Rule::Pinned);
                 }
@@ -125,7 +128,12 @@ impl Pruning<'_> {
                     name,
                     remembered,
                 }),
-                None if self.is_gone(&name, tombstone, &remembered)? => plan.forgotten.push(remembered),
+                None if self.is_gone(&name, tombstone, &remembered)? => {
+                    if (self.is_pinned)(&name) {
+                        tally.problem(name.to_string(), "is pinned, and was removed before: its tombstone says so");
+                    }
+                    plan.forgotten.push(remembered);
+                }
                 None => tally.problem(
                     name.to_string(),
                     "is remembered and not there, and nothing says who removed it: what it needs is kept",
@@ -200,11 +208,10 @@ impl Pruning<'_> {
         Ok(())
     }
 
-    /// Whether a run before this one has removed it: it is surely not there, its own tombstone is, and nobody wants it to stay.
+    /// Whether a run before this one has removed it: it is surely not there, and its own tombstone is.
     fn is_gone(&self, name: &BackupName, tombstone: Option<u64>, backup: &Remembered) -> Result<bool, target::Error> {
         // A listing may be older than what is there.
-        Ok(!(self.is_pinned)(name)
-            && self.grave(name, tombstone, backup)? == Grave::Own
+        Ok(self.grave(name, tombstone, backup)? == Grave::Own
             && self.target.stat(&ObjectName::Metafile(name.clone()))?.is_none())
     }
 

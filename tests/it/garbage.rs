@@ -326,6 +326,31 @@ fn what_was_away_for_a_night_is_collected_when_it_is_back() {
     is_well(&nas);
 }
 
+/// What verify found to be damaged is garbage like any other, and must not come to be trusted because it could not be deleted.
+#[test]
+fn a_damaged_chunk_that_could_not_be_deleted_is_not_used_again() {
+    let (nas, tree, _) = three_nights();
+    let before = nas.files(".chunk");
+    nas.try_prune(&nas.target(), &keep_last(1)).unwrap();
+    let needed = nas.chunks_of(&nas.backups()[0].to_string());
+    let garbage = before.iter().filter(|path| !needed.contains(path.file_name().unwrap().to_str().unwrap()));
+    for path in garbage {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[100_000] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    assert!(!nas.verify().unwrap().is_empty());
+    let folder = nas.target();
+    let (_, report) = nas.try_gc(&Fault::over(&folder, 0, How::Denies), 0, None).unwrap();
+    assert!(report.due.chunks >= 2 && report.deleted == Amount::default(), "{report:?}");
+    change(&tree, "changing", 11);
+    let done = nas.backup(&tree);
+    tree.snapshot().assert_same(&nas.restore(&done.name()).snapshot());
+    nas.try_gc(&folder, 0, None).unwrap();
+    nas.assert_nothing_else_is_there();
+    is_well(&nas);
+}
+
 #[test]
 fn a_target_that_lets_nothing_be_deleted_loses_nothing() {
     let (nas, tree, _) = three_nights();
