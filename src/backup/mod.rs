@@ -124,7 +124,8 @@ pub fn run(
     presence::check(target, db, &identity, tally)?;
     let puts = Arc::new(db.puts(&identity)?);
     presence::adopt(target, db, &identity, &puts)?;
-    if !options.dry_run {
+    // A night as any other costs nothing here.
+    if !options.dry_run && !puts.left().is_empty() {
         db.commit()?;
         puts.end().map_err(Error::State)?;
     }

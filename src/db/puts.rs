@@ -87,7 +87,7 @@ impl Puts {
     /// What earlier runs have left is in the database, durably, or not at the target; and so is what this one has begun, but for what failed.
     pub fn end(&self) -> io::Result<()> {
         let mut open = self.lock();
-        self.rewrite(&mut open)
+        if open.lines == 0 { Ok(()) } else { self.rewrite(&mut open) }
     }
 
     /// With what may not be in the database.
