@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use brackup::config::Config;
 use brackup::date::Utc;
 use brackup::gc::{self, Amount, Error, Options, Report};
 use brackup::monitor::Tally;
@@ -12,7 +11,6 @@ use brackup::policy::Grace;
 
 use super::memory::Memory;
 use super::open;
-use super::provider::NamedTarget;
 use super::values::{self, Number};
 use crate::cli::{GcArgs, Global};
 use crate::progress::Progress;
@@ -24,6 +22,7 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
     let force = values::read::<Number>("--force", args.force.as_deref())?.map(|number| number.0);
     let target = open::target(args.target.as_deref(), global)?;
     let config = open::config_if_any(global)?;
+    let section = open::section_of(&target, config.as_ref());
     let own = open::own(global)?;
     let memory = Memory::open(&own, &target)?;
     let progress = Progress::new(global);
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
         identity: &memory.identity,
         signer: memory.box_key.public(),
         spool: &open::spool(Some(&own)),
-        grace_seconds: grace.or_else(|| of_section(config.as_ref(), &target)).unwrap_or_default().seconds(),
+        grace_seconds: grace.or_else(|| section?.grace).unwrap_or_default().seconds(),
         force,
         dry_run: args.dry_run,
     };
@@ -51,11 +50,6 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
     let problems = tally.sums().problems;
     say(&report, args.dry_run, is_interrupted, problems, global)?;
     Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(problems) })
-}
-
-fn of_section(config: Option<&Config>, target: &NamedTarget) -> Option<Grace> {
-    let section = config?.targets.iter().find(|section| section.name == target.name)?;
-    section.grace
 }
 
 fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, global: &Global) -> Result<(), Failure> {

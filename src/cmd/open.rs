@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use brackup::catalog::{self, OpenBackup, Trust, Verdict};
-use brackup::config::{self, BoxOptions, Config, Surroundings};
+use brackup::config::{self, BoxOptions, Config, Surroundings, TargetOptions};
 use brackup::date::Utc;
 use brackup::db::{self, Db};
 use brackup::fsutil::{self, Lock};
@@ -37,6 +37,11 @@ pub(crate) fn config_if_any(global: &Global) -> Result<Option<Config>, Failure> 
         Err(error) if error.kind() == config::ErrorKind::NotFound && global.config.is_none() => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What the configuration says of a target that is open, if it has a section.
+pub(crate) fn section_of<'c>(target: &NamedTarget, config: Option<&'c Config>) -> Option<&'c TargetOptions> {
+    config?.targets.iter().find(|section| section.name == target.name)
 }
 
 /// What holds for this box: from the configuration if there is one.

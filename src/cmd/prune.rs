@@ -187,8 +187,7 @@ struct Rules<'a> {
 
 impl<'a> Rules<'a> {
     fn new(flags: Policy, target: &NamedTarget, config: Option<&'a Config>) -> Self {
-        let targets = config.map_or(&[][..], |config| &config.targets);
-        let section = targets.iter().find(|section| section.name == target.name);
+        let section = open::section_of(target, config);
         let of_target = section.map_or_else(Policy::default, |section| section.policy.clone());
         Self { flags, of_target, config }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 
 use super::checksum::checksum;
-use super::refs::{Refs, RefsDigest};
+use super::refs::{Present, Refs, RefsDigest};
 use super::{Db, Error};
 use crate::blob::ChunkNo;
 
@@ -167,8 +167,8 @@ impl Db {
         self.execute("DELETE FROM backups WHERE id = ?1", [backup.id])
     }
 
-    /// The numbers of the backups at a target, pending ones too, by chain and in order.
-    pub(super) fn sequences(&self, target_identity: &str) -> Result<BTreeMap<i64, Vec<i64>>, Error> {
+    /// The backups of a target that count.
+    pub fn present(&self, target_identity: &str) -> Result<Present, Error> {
         let sql = "SELECT chain, sequence FROM backups JOIN chains ON chains.id = chain WHERE target = ?1
                    ORDER BY chain, sequence";
         let mut statement = self.prepare(sql)?;
@@ -177,7 +177,7 @@ impl Db {
         while let Some((chain, sequence)) = rows.next(|row| Ok((row.get(0)?, row.get(1)?)))? {
             sequences.entry(chain).or_default().push(sequence);
         }
-        Ok(sequences)
+        Ok(Present(sequences))
     }
 
     /// What a backup needed when it was made.

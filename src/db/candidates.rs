@@ -5,38 +5,22 @@
 
 use rusqlite::params;
 
-use super::chunks::{number, row_checksum};
-use super::refs::is_any_within;
+use super::chunks::{ChunkRow, StoredChunk, number};
+use super::refs::Present;
 use super::{Db, Error};
 use crate::blob::ChunkNo;
-use crate::digest::{Key, Sha1};
 
 /// A chunk that this box has stored at a target, or has stored somewhere and believes to be nowhere: a name that nobody else could give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Its number here.
-    pub chunk: ChunkNo,
-    /// Its name.
-    pub key: Key,
-    /// Its sealed length.
-    pub bytes: u64,
+    /// Which.
+    pub stored: StoredChunk,
     /// Whether a backup needs it that is remembered at this target.
     pub is_needed: bool,
     /// Whether it is believed to be there.
     pub is_believed: bool,
     /// Since when it is known that none does, by the clock of the target: seconds since 1970.
     pub since: Option<i64>,
-}
-
-/// A chunk that is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Going {
-    /// Its number here.
-    pub chunk: ChunkNo,
-    /// Its name.
-    pub key: Key,
-    /// Its sealed length.
-    pub bytes: u64,
 }
 
 impl Db {
@@ -47,7 +31,7 @@ impl Db {
         target_identity: &str,
         mut each: impl FnMut(Held) -> Result<(), E>,
     ) -> Result<(), E> {
-        let present = self.sequences(target_identity)?;
+        let present = self.present(target_identity)?;
         let sql = "SELECT id, key, bytes, checksum, since, chain, first, last, presence.chunk FROM chunks INDEXED BY chunks_by_key
                    LEFT JOIN presence ON presence.target = ?1 AND presence.chunk = id
                    LEFT JOIN candidates ON candidates.target = ?1 AND candidates.chunk = id LEFT JOIN refs ON refs.chunk = id
@@ -56,29 +40,21 @@ impl Db {
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows([target_identity])?;
         let read = |row: &rusqlite::Row<'_>| {
-            let chunk = (row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?);
             let range = (row.get::<_, Option<i64>>(5)?, row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?);
-            Ok((chunk, row.get(4)?, range, row.get::<_, Option<i64>>(8)?.is_some()))
+            Ok((ChunkRow::read(row)?, row.get(4)?, range, row.get::<_, Option<i64>>(8)?.is_some()))
         };
         // A chunk comes once for each of its ranges.
         let mut held: Option<Held> = None;
-        while let Some(((id, key, bytes, checksum), since, range, is_believed)) = rows.next(read)? {
-            if row_checksum(id, &key, bytes) != checksum {
-                return Err(self.rotten().into());
-            }
+        while let Some((row, since, range, is_believed)) = rows.next(read)? {
+            let stored = self.sound_chunk(&row)?;
             let is_needed = match range {
-                (Some(chain), Some(first), Some(last)) => {
-                    present.get(&chain).is_some_and(|sequences| is_any_within(sequences, first, last))
-                }
+                (Some(chain), Some(first), Some(last)) => present.has_any(chain, first, last),
                 _ => false,
             };
-            let chunk = ChunkNo(u64::try_from(id).unwrap_or(0));
             match &mut held {
-                Some(held) if held.chunk == chunk => held.is_needed |= is_needed,
+                Some(held) if held.stored == stored => held.is_needed |= is_needed,
                 _ => {
-                    let bytes = u64::try_from(bytes).unwrap_or(0);
-                    let next = Held { chunk, key, bytes, is_needed, is_believed, since };
-                    held.replace(next).map_or(Ok(()), &mut each)?;
+                    held.replace(Held { stored, is_needed, is_believed, since }).map_or(Ok(()), &mut each)?;
                 }
             }
         }
@@ -96,9 +72,15 @@ impl Db {
         self.execute("DELETE FROM candidates WHERE target = ?1 AND chunk = ?2", params![target_identity, number(chunk)])
     }
 
-    /// Some of the chunks behind this one that are marked since then or longer, and are still not needed.
-    pub fn due(&self, target_identity: &str, until: i64, after: ChunkNo, most: usize) -> Result<Vec<Going>, Error> {
-        let present = self.sequences(target_identity)?;
+    /// Some of the chunks behind this one that are marked since then or longer, and are still not needed by the backups that are there.
+    pub fn due(
+        &self,
+        target_identity: &str,
+        present: &Present,
+        until: i64,
+        after: ChunkNo,
+        most: usize,
+    ) -> Result<Vec<StoredChunk>, Error> {
         let sql = "SELECT id, key, bytes, checksum FROM candidates JOIN chunks ON id = candidates.chunk
                    WHERE candidates.target = ?1 AND candidates.chunk > ?3 AND is_going = 0 AND since <= ?2
                    ORDER BY candidates.chunk LIMIT ?4";
@@ -110,7 +92,7 @@ impl Db {
             while let Some((chain, first, last)) =
                 rows.next(|row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))?
             {
-                is_needed |= present.get(&chain).is_some_and(|sequences| is_any_within(sequences, first, last));
+                is_needed |= present.has_any(chain, first, last);
             }
             if is_needed {
                 // What was marked just now is looked at twice: nothing that is needed goes for one mistake.
@@ -153,7 +135,7 @@ impl Db {
     }
 
     /// Chunks of which it is not known whether they are deleted: a run was cut off.
-    pub fn going(&self, target_identity: &str) -> Result<Vec<Going>, Error> {
+    pub fn going(&self, target_identity: &str) -> Result<Vec<StoredChunk>, Error> {
         let sql = "SELECT id, key, bytes, checksum FROM candidates JOIN chunks ON id = candidates.chunk
                    WHERE candidates.target = ?1 AND is_going <> 0";
         self.all_going(sql, [target_identity])
@@ -182,19 +164,12 @@ impl Db {
         self.execute("INSERT OR IGNORE INTO strangers(target, name) VALUES(?1, ?2)", [target_identity, name])
     }
 
-    fn all_going(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Going>, Error> {
+    fn all_going(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<StoredChunk>, Error> {
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows(parameters)?;
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?))
-        };
         let mut going = Vec::new();
-        while let Some((id, key, bytes, checksum)) = rows.next(read)? {
-            if row_checksum(id, &key, bytes) != checksum {
-                return Err(self.rotten());
-            }
-            let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
-            going.push(Going { chunk: ChunkNo(unsigned(id)), key, bytes: unsigned(bytes) });
+        while let Some(row) = rows.next(ChunkRow::read)? {
+            going.push(self.sound_chunk(&row)?);
         }
         Ok(going)
     }

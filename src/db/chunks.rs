@@ -132,6 +132,43 @@ impl std::fmt::Debug for Chunks<'_> {
     }
 }
 
+/// A chunk that is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredChunk {
+    /// Its number here.
+    pub chunk: ChunkNo,
+    /// Its name.
+    pub key: Key,
+    /// Its sealed length.
+    pub bytes: u64,
+}
+
+/// A chunk as its row says, which may have rotted.
+pub(super) struct ChunkRow {
+    id: i64,
+    key: Key,
+    bytes: i64,
+    checksum: u32,
+}
+
+impl ChunkRow {
+    /// Of a query whose first columns are id, key, bytes and checksum.
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, key: Sha1(row.get(1)?), bytes: row.get(2)?, checksum: row.get(3)? })
+    }
+}
+
+impl Db {
+    /// What a row says, if it has not rotted.
+    pub(super) fn sound_chunk(&self, row: &ChunkRow) -> Result<StoredChunk, Error> {
+        if row_checksum(row.id, &row.key, row.bytes) != row.checksum {
+            return Err(self.rotten());
+        }
+        let unsigned = |number: i64| u64::try_from(number).unwrap_or(0);
+        Ok(StoredChunk { chunk: ChunkNo(unsigned(row.id)), key: row.key, bytes: unsigned(row.bytes) })
+    }
+}
+
 /// Of a row of a chunk that is stored.
 pub(super) fn row_checksum(id: i64, key: &Key, bytes: i64) -> u32 {
     checksum(&[&id.to_le_bytes(), &key.0, &bytes.to_le_bytes()])

@@ -19,12 +19,13 @@ mod statement;
 
 pub use backups::{Backup, Chain, ChainHead, Remembered};
 pub use blobs::Blobs;
-pub use candidates::{Going, Held};
-pub use chunks::Chunks;
+pub use candidates::Held;
+pub use chunks::{Chunks, StoredChunk};
 pub use error::Error;
 pub use jobs::{JobEnd, JobRun};
 pub use links::{FirstLink, Links};
 pub use puts::Puts;
+pub use refs::Present;
 pub use stat_cache::StatCache;
 
 use std::cell::Cell;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 
-use super::chunks::{number, row_checksum};
+use super::chunks::{ChunkRow, number};
 use super::{Db, Error};
 use crate::blob::ChunkNo;
-use crate::digest::{Key, Sha1};
+use crate::digest::Key;
 
 const RECENT: usize = 256;
 
@@ -95,23 +95,17 @@ impl Db {
         target_identity: &str,
         mut each: impl FnMut(Key, u64) -> Result<(), E>,
     ) -> Result<(), E> {
-        let present = self.sequences(target_identity)?;
+        let present = self.present(target_identity)?;
         let sql = "SELECT id, key, bytes, checksum, chain, first, last FROM chunks INDEXED BY chunks_by_key
                    CROSS JOIN refs ON chunk = id WHERE key IS NOT NULL ORDER BY key, id";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows([])?;
-        let read = |row: &rusqlite::Row<'_>| {
-            let chunk = (row.get::<_, i64>(0)?, Sha1(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, u32>(3)?);
-            Ok((chunk, row.get::<_, i64>(4)?, row.get::<_, i64>(5)?, row.get::<_, i64>(6)?))
-        };
+        let read = |row: &rusqlite::Row<'_>| Ok((ChunkRow::read(row)?, row.get(4)?, row.get(5)?, row.get(6)?));
         let mut told = None;
-        while let Some(((id, key, bytes, checksum), chain, first, last)) = rows.next(read)? {
-            if row_checksum(id, &key, bytes) != checksum {
-                return Err(self.rotten().into());
-            }
-            let is_needed = present.get(&chain).is_some_and(|sequences| is_any_within(sequences, first, last));
-            if is_needed && told.replace(id) != Some(id) {
-                each(key, u64::try_from(bytes).unwrap_or(0))?;
+        while let Some((row, chain, first, last)) = rows.next(read)? {
+            let stored = self.sound_chunk(&row)?;
+            if present.has_any(chain, first, last) && told.replace(stored.chunk) != Some(stored.chunk) {
+                each(stored.key, stored.bytes)?;
             }
         }
         Ok(())
@@ -119,9 +113,10 @@ impl Db {
 
     /// Whether what each backup at a target needs is what it needed when it was made. If not, the database is damaged.
     pub fn check_refs(&self, target_identity: &str) -> Result<(), Error> {
-        let present = self.sequences(target_identity)?;
+        let present = self.present(target_identity)?;
         // What begins at a backup and what ends there; the sums along the chain are what each needs.
         let mut steps: BTreeMap<i64, Vec<RefsDigest>> = present
+            .0
             .iter()
             .map(|(chain, sequences)| (*chain, vec![RefsDigest::default(); sequences.len() + 1]))
             .collect();
@@ -129,11 +124,11 @@ impl Db {
         let mut rows = statement.rows([])?;
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get(2)?, row.get(3)?));
         while let Some((chunk, chain, first, last)) = rows.next(read)? {
-            let (Some(sequences), Some(steps)) = (present.get(&chain), steps.get_mut(&chain)) else { continue };
+            let (Some(sequences), Some(steps)) = (present.0.get(&chain), steps.get_mut(&chain)) else { continue };
             steps[begin(sequences, first)].add(chunk, 1);
             steps[end(sequences, last).max(begin(sequences, first))].add(chunk, -1);
         }
-        for (chain, sequences) in &present {
+        for (chain, sequences) in &present.0 {
             let mut there = RefsDigest::default();
             for (step, sequence) in steps[chain].iter().zip(sequences) {
                 there.chunks += step.chunks;
@@ -157,8 +152,15 @@ fn end(sequences: &[i64], last: i64) -> usize {
     sequences.partition_point(|sequence| *sequence <= last)
 }
 
-pub(super) fn is_any_within(sequences: &[i64], first: i64, last: i64) -> bool {
-    begin(sequences, first) < end(sequences, last)
+/// The numbers of the backups of a target that count: all that are not removed, pending ones too; in order, by chain.
+#[derive(Debug)]
+pub struct Present(pub(super) BTreeMap<i64, Vec<i64>>);
+
+impl Present {
+    /// Whether there is one in a range of a chain.
+    pub(super) fn has_any(&self, chain: i64, first: i64, last: i64) -> bool {
+        self.0.get(&chain).is_some_and(|sequences| begin(sequences, first) < end(sequences, last))
+    }
 }
 
 /// The finalizer of splitmix64 (Steele, Lea, Flood 2014): sums of what it gives are not those of neighbours.

@@ -3,6 +3,7 @@
 use super::{Error, Options, Report};
 use crate::catalog::{self, Link};
 use crate::date::Utc;
+use crate::db::Chain;
 use crate::limits::CLOCK_SECONDS_MIN;
 use crate::monitor::Tally;
 use crate::target::BackupName;
@@ -11,9 +12,8 @@ use crate::target::BackupName;
 const MISSING_ONE_IN: u64 = 10;
 
 /// Every metafile at the target is another box's, or this box remembers it: then what it needs is known.
-pub(super) fn all_backups_are_remembered(options: &Options<'_>, links: &[Link]) -> Result<(), Error> {
+pub(super) fn all_backups_are_remembered(options: &Options<'_>, links: &[Link], chains: &[Chain]) -> Result<(), Error> {
     let Options { target, db, identity, .. } = *options;
-    let chains = db.chains(identity)?;
     let own = options.signer.to_string();
     let is_ours = |signer: &str| signer == own || chains.iter().any(|chain| chain.signer == signer);
     let mut forgotten = Vec::new();
@@ -41,10 +41,11 @@ pub(super) fn all_backups_are_remembered(options: &Options<'_>, links: &[Link]) 
 pub(super) fn tell_backups_that_are_gone(
     options: &Options<'_>,
     links: &[Link],
+    chains: &[Chain],
     tally: &Tally<'_>,
 ) -> Result<(), Error> {
     let Options { db, identity, .. } = *options;
-    for chain in db.chains(identity)? {
+    for chain in chains {
         for backup in db.remembered(identity, &chain.root, &chain.signer)? {
             let name = BackupName::parse(&backup.link.backup);
             let is_there = |name: &BackupName| links.binary_search_by(|link| link.name.cmp(name)).is_ok();

@@ -10,11 +10,11 @@ pub use error::Error;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::UNIX_EPOCH;
 
 use crate::blob::ChunkNo;
 use crate::catalog::{self, Listing};
-use crate::db::{Db, Going, Held};
+use crate::date::Utc;
+use crate::db::{Db, Held, StoredChunk};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::BoxPublic;
@@ -91,10 +91,10 @@ pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Resul
     catalog::settle::<Error>(target, db, identity)?;
     let listing = Listing::take(target, options.spool)?;
     db.check_refs(identity)?;
-    doubt::all_backups_are_remembered(options, &listing.links)?;
-    doubt::tell_backups_that_are_gone(options, &listing.links, tally)?;
-    let now = target.clock()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    let chains = db.chains(identity)?;
+    doubt::all_backups_are_remembered(options, &listing.links, &chains)?;
+    doubt::tell_backups_that_are_gone(options, &listing.links, &chains, tally)?;
+    let now = Utc::from_system(target.clock()?).to_unix();
     doubt::clock_is_set(now)?;
     let mut report = mark(options, &listing, now, stop)?;
     doubt::listing_is_whole(options, &report)?;
@@ -125,11 +125,11 @@ fn mark(options: &Options<'_>, listing: &Listing, now: i64, stop: &AtomicBool) -
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
-        while let Some((_, bytes)) = next.filter(|(key, _)| key.0 < held.key.0) {
+        while let Some((_, bytes)) = next.filter(|(key, _)| key.0 < held.stored.key.0) {
             report.unknown.add(bytes);
             next = there.next().transpose()?;
         }
-        let found = next.filter(|(key, _)| *key == held.key).map(|(_, bytes)| bytes);
+        let found = next.filter(|(key, _)| *key == held.stored.key).map(|(_, bytes)| bytes);
         if found.is_some() {
             next = there.next().transpose()?;
         }
@@ -146,12 +146,12 @@ fn mark(options: &Options<'_>, listing: &Listing, now: i64, stop: &AtomicBool) -
 fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, report: &mut Report) -> Result<(), Error> {
     let Options { db, identity, .. } = *options;
     match found {
-        None if held.is_needed || held.is_believed => report.missing.add(held.bytes),
+        None if held.is_needed || held.is_believed => report.missing.add(held.stored.bytes),
         // Marked or going, and gone.
-        None if held.since.is_some() => return Ok(db.gone(identity, held.chunk)?),
+        None if held.since.is_some() => return Ok(db.gone(identity, held.stored.chunk)?),
         // Of another target, or away for a night: it is this box's when it is back.
         None => {}
-        Some(bytes) if bytes != held.bytes && (held.is_needed || held.is_believed) => report.odd.add(bytes),
+        Some(bytes) if bytes != held.stored.bytes && (held.is_needed || held.is_believed) => report.odd.add(bytes),
         Some(bytes) if held.is_needed => report.needed.add(bytes),
         Some(bytes) => {
             report.garbage.add(bytes);
@@ -160,14 +160,14 @@ fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, repor
                 // New, or the clock of the target was ahead.
                 _ => {
                     report.marked.add(bytes);
-                    db.mark(identity, held.chunk, now)?;
+                    db.mark(identity, held.stored.chunk, now)?;
                 }
             }
             return Ok(());
         }
     }
     // Whatever else it is, it is not to be deleted.
-    if held.since.is_some() { Ok(db.unmark(identity, held.chunk)?) } else { Ok(()) }
+    if held.since.is_some() { Ok(db.unmark(identity, held.stored.chunk)?) } else { Ok(()) }
 }
 
 /// Deletes what is due: out of the database, from the target, out of the list of what is going.
@@ -181,9 +181,9 @@ fn delete(
     let Options { db, identity, .. } = *options;
     let left = db.going(identity)?;
     delete_all(options, &left, false, report, tally, stop)?;
-    let mut last = ChunkNo(0);
+    let (present, mut last) = (db.present(identity)?, ChunkNo(0));
     loop {
-        let due = db.due(identity, until, last, TOGETHER)?;
+        let due = db.due(identity, &present, until, last, TOGETHER)?;
         let Some(newest) = due.last().filter(|_| !stop.load(Ordering::Relaxed)) else { return Ok(()) };
         last = newest.chunk;
         due.iter().try_for_each(|going| db.let_go(identity, going.chunk))?;
@@ -195,7 +195,7 @@ fn delete(
 /// `is_first_try`: nothing is known to have been tried of them before, so what is surely not deleted can be taken back.
 fn delete_all(
     options: &Options<'_>,
-    going: &[Going],
+    going: &[StoredChunk],
     is_first_try: bool,
     report: &mut Report,
     tally: &Tally<'_>,

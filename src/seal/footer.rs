@@ -56,8 +56,8 @@ impl Footer {
         let (fields, signature) = footer;
         let unsigned = fields.unsigned_text();
         // Written back, it must be what was read: one text for one meaning.
-        let is_canonical = text.starts_with(unsigned.as_bytes())
-            && &text[unsigned.len()..] == format!("signature: {}\n", hex(&signature)).as_bytes();
+        let is_canonical =
+            text.starts_with(unsigned.as_bytes()) && &text[unsigned.len()..] == signature_line(&signature).as_bytes();
         if !is_canonical || !fields.signer.verify(unsigned.as_bytes(), &signature) {
             return Err(Fault::Signature);
         }
@@ -85,6 +85,11 @@ impl Footer {
     }
 }
 
+/// The last line of what is signed.
+pub(super) fn signature_line(signature: &[u8; 64]) -> String {
+    format!("signature: {}\n", hex(signature))
+}
+
 /// Signs `footer` and hands out its bytes, which go behind the envelope. Gives the digest that the next backup names as `previous`.
 pub fn append_footer<E>(
     footer: &Footer,
@@ -93,7 +98,7 @@ pub fn append_footer<E>(
 ) -> Result<[u8; 32], E> {
     let mut text = footer.unsigned_text();
     let signature = key.sign(text.as_bytes());
-    text.push_str(&format!("signature: {}\n", hex(&signature)));
+    text.push_str(&signature_line(&signature));
     let digest = Sha256::digest(text.as_bytes()).into();
     let mut bytes = text.into_bytes();
     let length = bytes.len() as u32;
@@ -123,10 +128,10 @@ impl Footer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn sample(key: &BoxKey) -> Footer {
+    pub(in super::super) fn sample(key: &BoxKey) -> Footer {
         Footer {
             signer: key.public(),
             root: "proj".into(),
@@ -139,7 +144,8 @@ mod tests {
         }
     }
 
-    fn bytes(footer: &Footer, key: &BoxKey) -> (Vec<u8>, [u8; 32]) {
+    /// Behind an envelope, and the digest that the next one names.
+    pub(in super::super) fn bytes(footer: &Footer, key: &BoxKey) -> (Vec<u8>, [u8; 32]) {
         let mut bytes = b"sealed".to_vec();
         let digest = append_footer::<()>(footer, key, |sealed| {
             bytes.extend_from_slice(sealed.as_bytes());

@@ -1,11 +1,11 @@
 //! What is left of a backup that was removed: FORMAT.md section 7. Its footer, so that the chain still holds, and who removed it.
 
 use super::error::Fault;
-use super::footer::Footer;
+use super::footer::{Footer, signature_line};
 use super::key::{BoxKey, BoxPublic};
 use crate::blob::Sealed;
 use crate::date::Utc;
-use crate::digest::{hex, unhex};
+use crate::digest::unhex;
 
 const FIRST_LINE: &str = "brackup tombstone 1\n";
 /// Lines behind those of the footer.
@@ -62,10 +62,6 @@ fn unsigned_text(footer_text: &str, remover: &BoxPublic, removed: Utc) -> String
     format!("{FIRST_LINE}{footer_text}box: {remover}\nremoved: {removed}\n")
 }
 
-fn signature_line(signature: &[u8; 64]) -> String {
-    format!("signature: {}\n", hex(signature))
-}
-
 /// Signs what is left of the backup with this footer, and hands out the bytes. `footer_text` is what [`Footer::parse`] read.
 pub fn write_tombstone<E>(
     footer_text: &[u8],
@@ -81,26 +77,12 @@ pub fn write_tombstone<E>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::footer::{append_footer, split_footer};
+    use super::super::footer::split_footer;
+    use super::super::footer::tests::{bytes, sample};
     use super::*;
 
     fn footer_text(key: &BoxKey) -> Vec<u8> {
-        let footer = Footer {
-            signer: key.public(),
-            root: "proj".into(),
-            backup: "proj-2026112300".into(),
-            sequence: 7,
-            previous: [1; 32],
-            sealed_sha256: [2; 32],
-            sealed_length: 99,
-            chunks: 3,
-        };
-        let mut bytes = Vec::new();
-        let appended = append_footer::<()>(&footer, key, |sealed| {
-            bytes.extend_from_slice(sealed.as_bytes());
-            Ok(())
-        });
-        appended.unwrap();
+        let (bytes, _) = bytes(&sample(key), key);
         split_footer(&bytes).unwrap().to_vec()
     }
 

@@ -15,7 +15,6 @@ mod filesystem;
 #[cfg(feature = "http")]
 mod http;
 mod id;
-#[cfg(any(feature = "brackup", feature = "webdav"))]
 mod listing;
 mod name;
 mod retry;

@@ -5,11 +5,16 @@ use std::time::{Duration, SystemTime};
 
 use brackup::gc::{Amount, Error};
 use brackup::policy::Policy;
-use brackup::target::ObjectName;
+use brackup::target::{ObjectName, Target};
 
-use crate::support::{Call, Clocked, Fault, How, Nas, Program, Recording, Tree, code, noise, settle, stderr};
+use crate::support::{Call, Fault, How, Nas, Program, Recording, Tree, code, noise, settle, stderr};
 
 const DAY: i64 = 86_400;
+
+/// The target when its clock shows this.
+fn at(target: &dyn Target, time: SystemTime) -> Fault<'_> {
+    Fault::over(target, 0, How::Shows(time))
+}
 
 fn keep_last(count: u32) -> Policy {
     Policy { last: Some(count), ..Policy::default() }
@@ -126,7 +131,7 @@ fn what_nothing_needs_goes_when_its_grace_has_ended() {
     assert_eq!(report.needed.chunks as usize, all);
     nas.try_prune(&target, &keep_last(1)).unwrap();
     let now = SystemTime::now();
-    let later = |days: u64| Clocked(&target, now + Duration::from_secs(days * DAY as u64));
+    let later = |days: u64| at(&target, now + Duration::from_secs(days * DAY as u64));
     let (_, first) = nas.try_gc(&later(0), 7 * DAY, None).unwrap();
     assert!(
         first.garbage.chunks >= 2 && first.marked == first.garbage && first.deleted == Amount::default(),
@@ -171,11 +176,11 @@ fn a_clock_that_goes_back_makes_a_chunk_stay_longer() {
     let target = nas.target();
     nas.try_prune(&target, &keep_last(1)).unwrap();
     let now = SystemTime::now();
-    let ahead = Clocked(&target, now + Duration::from_secs(900 * DAY as u64));
+    let ahead = at(&target, now + Duration::from_secs(900 * DAY as u64));
     nas.try_gc(&ahead, 7 * DAY, None).unwrap();
-    let (_, report) = nas.try_gc(&Clocked(&target, now), 7 * DAY, None).unwrap();
+    let (_, report) = nas.try_gc(&at(&target, now), 7 * DAY, None).unwrap();
     assert_eq!((report.marked, report.deleted), (report.garbage, Amount::default()));
-    let week = Clocked(&target, now + Duration::from_secs(8 * DAY as u64));
+    let week = at(&target, now + Duration::from_secs(8 * DAY as u64));
     let (_, report) = nas.try_gc(&week, 7 * DAY, None).unwrap();
     assert_eq!(report.deleted, report.garbage);
 }
@@ -286,22 +291,22 @@ fn what_an_unfinished_backup_uses_every_night_stays() {
     let now = SystemTime::now();
     for night in 0..20 {
         let (_, report) =
-            nas.try_gc(&Clocked(&target, now + Duration::from_secs(night * DAY as u64)), 7 * DAY, None).unwrap();
+            nas.try_gc(&at(&target, now + Duration::from_secs(night * DAY as u64)), 7 * DAY, None).unwrap();
         assert_eq!((report.deleted, report.garbage.chunks), (Amount::default(), stored as u64), "night {night}");
         interrupted("1");
     }
     // It is given up, and its chunks go.
-    let week = Clocked(&target, now + Duration::from_secs(30 * DAY as u64));
+    let week = at(&target, now + Duration::from_secs(30 * DAY as u64));
     nas.try_gc(&week, 7 * DAY, None).unwrap();
-    let later = Clocked(&target, now + Duration::from_secs(40 * DAY as u64));
+    let later = at(&target, now + Duration::from_secs(40 * DAY as u64));
     assert_eq!(nas.try_gc(&later, 7 * DAY, None).unwrap().1.deleted.chunks, stored as u64);
 }
 
 #[test]
 fn a_clock_that_is_not_set_stops_it() {
     let (nas, _tree, _) = three_nights();
-    let unset = Clocked(&nas.target(), SystemTime::UNIX_EPOCH + Duration::from_secs(300)).1;
-    let error = nas.try_gc(&Clocked(&nas.target(), unset), 0, None).unwrap_err();
+    let unset = SystemTime::UNIX_EPOCH + Duration::from_secs(300);
+    let error = nas.try_gc(&at(&nas.target(), unset), 0, None).unwrap_err();
     assert!(matches!(error, Error::Clock(_)), "{error}");
 }
 

@@ -1,7 +1,5 @@
 //! The folder itself: whether it is there, what lies in it, what was left behind in it.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,6 +10,7 @@ use super::session::{Fail, Session};
 use crate::digest::hex;
 use crate::limits::LISTED_NAMES_MAX;
 use crate::target::error::{Error, ErrorKind};
+use crate::target::listing::Listing;
 use crate::target::retry::Failed;
 use crate::target::{ObjectName, Target as _};
 
@@ -80,36 +79,23 @@ impl Sftp {
     /// Calls back for every object. The whole list is fetched first: one that was cut off is begun again, and no object is told twice.
     pub(super) fn each_object(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         let what = format!("can't list {}", self.describe());
-        let list = self.run(&what, |session| {
-            let failed = |error| Failed::from(Error::io("can't write to the spool", error));
-            let mut list = BufWriter::new(self.spool.file()?);
+        let listed = self.run(&what, |session| {
+            let mut listing = Listing::new(&self.spool)?;
             self.each_name(session, &what, &mut |session, name, attributes| {
-                let Some(name) = std::str::from_utf8(name).ok().filter(|name| ObjectName::parse(name).is_some()) else {
-                    return Ok(());
-                };
+                let Some(name) = std::str::from_utf8(name).ok().and_then(ObjectName::parse) else { return Ok(()) };
                 let length = match attributes.length {
                     Some(length) => length,
                     // It may have gone by now.
-                    None => match self.length(session, name, &what)? {
+                    None => match self.length(session, &name.to_string(), &what)? {
                         Some(length) => length,
                         None => return Ok(()),
                     },
                 };
-                writeln!(list, "{length} {name}").map_err(failed)
+                listing.add(&name, length).map_err(|error| Error::io("can't write to the spool", error).into())
             })?;
-            let mut list: File = list.into_inner().map_err(|error| failed(error.into_error()))?;
-            list.rewind().map_err(failed)?;
-            Ok(list)
+            Ok(listing.finish(&what)?)
         })?;
-        let failed = |error| Error::io("can't read the spool", error);
-        for line in BufReader::new(list).lines() {
-            let line = line.map_err(failed)?;
-            let Some((length, name)) = line.split_once(' ') else { continue };
-            if let (Ok(length), Some(name)) = (length.parse(), ObjectName::parse(name)) {
-                each(name, length)?;
-            }
-        }
-        Ok(())
+        listed.each(&what, each)
     }
 
     /// Calls back for everything in the folder, page by page.

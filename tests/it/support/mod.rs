@@ -58,7 +58,7 @@ pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
 pub(crate) use sshd::{Sshd, free_port, known, new_key, quick, target_at};
-pub(crate) use targets::{Call, Clocked, Fault, How, Recording};
+pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 #[cfg(feature = "s3")]
 pub(crate) use weed::{ACCESS_KEY, SECRET_KEY, Weed};

@@ -97,47 +97,6 @@ impl Target for Recording<'_> {
     }
 }
 
-/// A target whose clock shows what it is told to.
-pub(crate) struct Clocked<'a>(pub(crate) &'a dyn Target, pub(crate) SystemTime);
-
-impl Target for Clocked<'_> {
-    fn stage(&self) -> Result<Stage, Error> {
-        self.0.stage()
-    }
-
-    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
-        self.0.put(name, finished)
-    }
-
-    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
-        self.0.get(name, offset, length)
-    }
-
-    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
-        self.0.stat(name)
-    }
-
-    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
-        self.0.list(each)
-    }
-
-    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
-        self.0.delete(name)
-    }
-
-    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
-        self.0.identify(expected)
-    }
-
-    fn clock(&self) -> Result<SystemTime, Error> {
-        Ok(self.1)
-    }
-
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-}
-
 /// How a call fails.
 #[derive(Clone, Debug)]
 pub(crate) enum How {
@@ -155,6 +114,8 @@ pub(crate) enum How {
     ListsNoChunks,
     /// Nothing may be deleted.
     Denies,
+    /// Not at all, and the target's clock shows this.
+    Shows(SystemTime),
 }
 
 /// Fails from or at one call, counted from 1.
@@ -264,7 +225,7 @@ impl Target for Fault<'_> {
 
     fn clock(&self) -> Result<SystemTime, Error> {
         self.call("clock")?;
-        self.inner.clock()
+        if let How::Shows(time) = self.how { Ok(time) } else { self.inner.clock() }
     }
 
     fn describe(&self) -> String {
