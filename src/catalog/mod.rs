@@ -1,13 +1,14 @@
 //! What is on a target: its backups by name, who signed them, their documents, and the payloads of chunks.
 //!
 //! Between the modules that know one thing each (target, seal, metafile) and the lines that use all of them. Nothing here
-//! writes to a target.
+//! writes to a target, but for [`transfer`], which brings to one what another has.
 
 mod backup;
 mod chain;
 mod contents;
 mod error;
 mod listing;
+mod transfer;
 mod window;
 
 pub use backup::{Documents, Fetched, OpenBackup, Trust, Verdict};
@@ -15,6 +16,7 @@ pub use chain::{Link, chain_head, footer, footer_text, links, settle, tombstone}
 pub use contents::{ChunkReader, FileReader, Span, slices};
 pub use error::Error;
 pub use listing::{Chunks, Listing};
+pub use transfer::{Failed, TRANSFER_BYTES, transfer};
 
 use std::collections::BTreeSet;
 

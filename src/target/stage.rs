@@ -55,8 +55,8 @@ impl Stage {
         self.take(sealed.as_bytes())
     }
 
-    /// Takes bytes that another host says are sealed: for src/web/ alone, which can't know (I5).
-    #[cfg(feature = "web")]
+    /// Takes bytes that are sealed as another host says, or as they lie at another target: for src/web/ and catalog::transfer alone, which can't
+    /// know (I5).
     pub(crate) fn write_received(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.take(bytes)
     }

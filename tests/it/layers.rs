@@ -52,7 +52,11 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("aes_gcm::", &["src/seal/"], "as hpke"),
     ("chacha20poly1305::", &["src/seal/"], "as hpke"),
     ("Sealed::by_the_envelope", &["src/seal/"], "I5: only the envelope makes sealed bytes"),
-    (".write_received(", &["src/web/objects.rs"], "I5: only what another host sealed comes to a stage otherwise"),
+    (
+        ".write_received(",
+        &["src/web/objects.rs", "src/catalog/transfer.rs"],
+        "I5: only what another host sealed, or what lies at another target, comes to a stage otherwise",
+    ),
     ("Command::new(", &["src/target/sftp/ssh.rs"], "no other program is started"),
     ("nix::poll::", &["src/target/sftp/ssh.rs"], "its pipes are waited for there"),
     ("println!", &[], "stdout is data and stderr talk: src/term.rs has both"),
