@@ -80,6 +80,23 @@ pub fn push_item<C: PartialEq>(items: &mut Vec<Item<C>>, next: Item<C>) {
     }
 }
 
+/// Chunks, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub chunks: u64,
+    /// Sealed bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// One more.
+    pub fn add(&mut self, bytes: u64) {
+        self.chunks += 1;
+        self.bytes += bytes;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ pub mod blob;
 pub mod catalog;
 pub mod chunk;
 pub mod config;
+pub mod copy;
 pub mod date;
 pub mod db;
 pub mod digest;

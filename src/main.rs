@@ -55,6 +55,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         #[cfg(feature = "manual")]
         Some(Command::Completions { shell }) => cmd::manual::completions(shell),
         Some(Command::Config(ConfigCommand::Check)) => cmd::config::check(global),
+        Some(Command::Copy(args)) => cmd::copy::run(&args, global, stop),
         Some(Command::Diff(args)) => cmd::browse::diff(&args, global),
         Some(Command::Find(args)) => cmd::browse::find(&args, global),
         Some(Command::Gc(args)) => cmd::gc::run(&args, global, stop),
@@ -81,12 +82,21 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
 impl Cli {
     /// Whether it looks at the flag that a signal sets. The others only read and print: a signal may end them where they are.
     fn is_stoppable(&self) -> bool {
-        use Command::{Backup, Bench, Gc, Prune, Quickstart, Restore, Serve, Target, Verify};
+        use Command::{Backup, Bench, Copy, Gc, Prune, Quickstart, Restore, Serve, Target, Verify};
         let command = self.command.as_ref();
         matches!(
             command,
             None | Some(
-                Backup(_) | Bench(_) | Gc(_) | Prune(_) | Quickstart(_) | Restore(_) | Serve(_) | Target(_) | Verify(_)
+                Backup(_)
+                    | Bench(_)
+                    | Copy(_)
+                    | Gc(_)
+                    | Prune(_)
+                    | Quickstart(_)
+                    | Restore(_)
+                    | Serve(_)
+                    | Target(_)
+                    | Verify(_)
             )
         )
     }

@@ -46,6 +46,8 @@ pub enum Phase {
     Verify,
     /// Deleting objects.
     Delete,
+    /// Bringing objects to another target.
+    Copy,
 }
 
 /// How bad a thing is.

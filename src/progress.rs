@@ -199,6 +199,7 @@ fn word(phase: Phase) -> &'static str {
         Phase::Restore => "restore",
         Phase::Verify => "verify",
         Phase::Delete => "delete",
+        Phase::Copy => "copy",
     }
 }
 

@@ -54,8 +54,9 @@ impl<'a> Intake<'a> {
         stop: &'a AtomicBool,
     ) -> Result<Self, Error> {
         let recipients: Vec<_> = options.recipients.iter().map(|recipient| *recipient.as_bytes()).collect();
-        let piece_key = PieceKey::derive(&box_key.piece_secret(), target_identity, &recipients);
-        let source = db.source(options.root, target_identity, &piece_key.tag())?;
+        let known_under = options.known_under.unwrap_or(target_identity);
+        let piece_key = PieceKey::derive(&box_key.piece_secret(), known_under, &recipients);
+        let source = db.source(options.root, known_under, &piece_key.tag())?;
         let compressor = options.compression.map(Compressor::new).transpose().map_err(|error| spool(options, error))?;
         Ok(Self {
             options,

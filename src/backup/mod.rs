@@ -53,6 +53,9 @@ pub struct Options<'a> {
     pub target_name: &'a str,
     /// The id that it must have where the database does not know; nothing: any will do.
     pub target_id: Option<&'a str>,
+    /// The id of the target under which what is known of the source is kept; nothing: of this one. Of several that are backed up to together
+    /// it is one, so that another can go on in its place.
+    pub known_under: Option<&'a str>,
     /// Sealed to these.
     pub recipients: &'a [Recipient],
     /// Payload of a chunk.

@@ -11,6 +11,7 @@ use super::window::Windows;
 use crate::blob::{Codec, Item};
 use crate::digest::Key;
 use crate::limits::{HEADER_BYTES_MAX, SEGMENT_BYTES, ZSTD_WINDOW_LOG_MAX};
+use crate::monitor::one_line;
 use crate::seal::{Fault, Identity, Opening, Role};
 use crate::target::{ObjectName, Target};
 
@@ -29,16 +30,28 @@ pub struct ChunkReader<'a> {
 impl<'a> ChunkReader<'a> {
     /// Reads from this target with these keys.
     pub fn new(target: &'a dyn Target, identities: &'a [Identity]) -> Self {
+        Self::over(target, &[], identities)
+    }
+
+    /// The same; what the target lacks, or has not whole, is read from the first of the others that has it.
+    pub fn over(target: &'a dyn Target, others: &[&'a dyn Target], identities: &'a [Identity]) -> Self {
+        let place = |target: &&'a dyn Target| Place { target: *target, windows: Windows::of(*target), is_gone: false };
         let segments = Segments {
-            target,
-            windows: Windows::of(target),
+            places: [target].iter().chain(others).map(place).collect(),
             identities,
             open: Vec::new(),
             at_hand: None,
             bytes: Zeroizing::default(),
             fetched: 0,
+            turned: Vec::new(),
+            told: Vec::new(),
         };
         Self { segments, inflater: Inflater::default() }
+    }
+
+    /// Objects that were read from another target than the first since the last call, each with why.
+    pub fn told(&mut self) -> Vec<(ObjectName, String)> {
+        std::mem::take(&mut self.segments.told)
     }
 
     /// Sealed bytes that were fetched so far.
@@ -48,14 +61,25 @@ impl<'a> ChunkReader<'a> {
 }
 
 struct Segments<'a> {
-    target: &'a dyn Target,
-    windows: Windows<'a>,
+    /// The first is asked first.
+    places: Vec<Place<'a>>,
     identities: &'a [Identity],
     open: Vec<(Key, Opening)>,
     /// The segments that were fetched last: chunk, index of the first, opened bytes.
     at_hand: Option<(Key, u64)>,
     bytes: Zeroizing<Vec<u8>>,
     fetched: u64,
+    /// Chunks that are read from another place than the first: which.
+    turned: Vec<(Key, usize)>,
+    told: Vec<(ObjectName, String)>,
+}
+
+/// A target that is read from.
+struct Place<'a> {
+    target: &'a dyn Target,
+    windows: Windows<'a>,
+    /// It does not answer any more: nobody waits for it again.
+    is_gone: bool,
 }
 
 impl Segments<'_> {
@@ -77,11 +101,46 @@ impl Segments<'_> {
         Ok(&rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))])
     }
 
+    /// From the place where the chunk was found whole the last time, else from the first that has it whole.
     fn fetch(&mut self, key: &Key, first: u64, count: u64) -> Result<(), Error> {
+        let from = self.turned.iter().find(|(turned, _)| turned == key).map_or(0, |(_, at)| *at);
+        let mut failed = None;
+        for at in from..self.places.len() {
+            if self.places[at].is_gone && at + 1 < self.places.len() {
+                continue;
+            }
+            let error = match self.fetch_from(at, key, first, count) {
+                Ok(()) => {
+                    self.turn(*key, at, failed.as_ref());
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            // What it says of its length there may be wrong.
+            self.open.retain(|(open, _)| open != key);
+            self.places[at].is_gone = error.is_unreachable();
+            failed = failed.or(Some(error));
+        }
+        Err(failed.unwrap_or(Error::Contents("there is no target to read from")))
+    }
+
+    /// Remembers where a chunk is read from, and why not where it was looked for.
+    fn turn(&mut self, key: Key, at: usize, why: Option<&Error>) {
+        let Some(why) = why else { return };
+        self.turned.retain(|(turned, _)| *turned != key);
+        if self.turned.len() >= OPEN_CHUNKS {
+            self.turned.remove(0);
+        }
+        self.turned.push((key, at));
+        let what = format!("is read from {}: {}", self.places[at].target.describe(), one_line(why));
+        self.told.push((ObjectName::Chunk(key), what));
+    }
+
+    fn fetch_from(&mut self, place: usize, key: &Key, first: u64, count: u64) -> Result<(), Error> {
         self.at_hand = None;
         self.bytes.clear();
         let name = ObjectName::Chunk(*key);
-        let at = self.opened(key)?;
+        let at = self.opened(place, key)?;
         let opening = &self.open[at].1;
         let end = opening.segments().min(first.saturating_add(count));
         if first >= end {
@@ -95,7 +154,8 @@ impl Segments<'_> {
             self.bytes = Zeroizing::new(Vec::with_capacity(length as usize));
         }
         let (final_at, final_length) = opening.place(opening.segments() - 1);
-        self.windows.read(key, from, length, final_at + final_length as u64, &mut self.bytes)?;
+        let windows = &mut self.places[place].windows;
+        windows.read(key, from, length, final_at + final_length as u64, &mut self.bytes)?;
         self.fetched += self.bytes.len() as u64;
         let damaged = |fault| Error::Object { name: name.to_string(), fault };
         if self.bytes.len() as u64 != length {
@@ -116,16 +176,16 @@ impl Segments<'_> {
     }
 
     /// Opens the header of a chunk, or finds it open.
-    fn opened(&mut self, key: &Key) -> Result<usize, Error> {
+    fn opened(&mut self, place: usize, key: &Key) -> Result<usize, Error> {
         if let Some(at) = self.open.iter().position(|(open, _)| open == key) {
             return Ok(at);
         }
-        let name = ObjectName::Chunk(*key);
+        let (name, target) = (ObjectName::Chunk(*key), self.places[place].target);
         let missing = || crate::target::Error::new(crate::target::ErrorKind::NotFound, format!("{name} is missing"));
-        let length = self.target.stat(&name)?.ok_or_else(missing)?;
+        let length = target.stat(&name)?.ok_or_else(missing)?;
         let mut head = Vec::new();
         let failed = |error| crate::target::Error::io(format!("can't read {name}"), error);
-        self.target.get(&name, 0, HEADER_BYTES_MAX as u64)?.read_to_end(&mut head).map_err(failed)?;
+        target.get(&name, 0, HEADER_BYTES_MAX as u64)?.read_to_end(&mut head).map_err(failed)?;
         let opening = Opening::open(&head, length, Role::Chunk, self.identities)
             .map_err(|fault| Error::Object { name: name.to_string(), fault })?;
         if self.open.len() >= OPEN_CHUNKS {

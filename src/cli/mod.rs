@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use years::{GcArgs, HistoryArgs, KeepArgs, PinArgs, PruneArgs};
+pub(crate) use years::{CopyArgs, GcArgs, HistoryArgs, KeepArgs, PinArgs, PruneArgs};
 
 /// Encrypted, over-the-net, multi-versioned backup.
 ///
@@ -66,9 +66,9 @@ pub(crate) struct BackupArgs {
     /// The [SOURCE:x] to back up
     #[arg(long, value_name = "SOURCE", requires = "to")]
     pub(crate) from: Option<String>,
-    /// The [TARGET:x] to back up to, or filesystem:/path
+    /// The [TARGET:x] to back up to, or filesystem:/path; may be repeated: read and sealed once, stored to each
     #[arg(long, value_name = "TARGET", requires = "from")]
-    pub(crate) to: Option<String>,
+    pub(crate) to: Vec<String>,
     /// Read everything and store nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -91,6 +91,8 @@ pub(crate) enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Copy backups from one target to another, as they are: no key is needed
+    Copy(CopyArgs),
     /// Compare two backups
     Diff(DiffArgs),
     /// Find a file in all backups
@@ -180,9 +182,10 @@ pub(crate) enum TargetCommand {
 /// What every command that opens a backup needs.
 #[derive(Debug, Args, Clone)]
 pub(crate) struct OpenArgs {
-    /// Where the backup is: a [TARGET:x], or filesystem:/path [default: the only target of the configuration]
+    /// Where the backup is: a [TARGET:x], or filesystem:/path; may be repeated: what one lacks is taken from the next [default: the only
+    /// target of the configuration]
     #[arg(long, value_name = "TARGET")]
-    pub(crate) from: Option<String>,
+    pub(crate) from: Vec<String>,
     /// Secret key file; may be repeated [default: $BRACKUP_KEY]
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Vec<PathBuf>,

@@ -5,6 +5,24 @@
 use clap::Args;
 
 #[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// Names of backups, or ROOT:latest, of those that this box has made [default: all that is there, whoever stored it]
+    pub(crate) backup: Vec<String>,
+    /// Where they are: a [TARGET:x], or filesystem:/path
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) from_target: String,
+    /// Where they are to be too
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to_target: String,
+    /// Copy backups too whose chunks can't all be copied
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Say what would be copied, and store nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct GcArgs {
     /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
     pub(crate) target: Option<String>,

@@ -12,19 +12,23 @@ use brackup::seal::Recipient;
 use super::open::{self, State};
 use super::pair::{Done, Pair, Watcher};
 use super::provider::NamedTarget;
+use super::several;
 use crate::cli::{BackupArgs, Global};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
 
 /// Backs up one source of the configuration to one target.
 pub(crate) fn run(args: &BackupArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
-    let (Some(from), Some(to)) = (&args.from, &args.to) else {
+    let (Some(from), [first, more @ ..]) = (&args.from, &args.to[..]) else {
         return Err(Failure::usage("what is to be done?")
             .hint("`brackup --from=SOURCE --to=TARGET` makes a backup, `brackup quickstart DIR` sets everything up, `brackup --help` tells more"));
     };
     let config = open::config(global)?;
     let source = config.source(from)?;
-    let target = open::target(Some(to), global)?;
+    if !more.is_empty() {
+        return several::run(source, &args.to, &config.own, args.dry_run, global, stop);
+    }
+    let target = open::target(Some(first), global)?;
     one(source, &target, &config.own, args.dry_run, global, stop).map(|(_, outcome)| outcome)
 }
 
@@ -42,7 +46,7 @@ pub(crate) fn one(
     let state = State::lock(own)?;
     let progress = Progress::new(global);
     let watcher = Watcher { monitor: &progress, wants_totals: progress.wants_totals() };
-    let done = pair.back_up(&state, dry_run, watcher, stop);
+    let done = pair.back_up(&state, None, dry_run, watcher, stop);
     progress.finish();
     let done = done?;
     say(&done, &pair.recipients, dry_run, global)?;
@@ -53,26 +57,14 @@ pub(crate) fn one(
 fn say(done: &Done, recipients: &[Recipient], dry_run: bool, global: &Global) -> Result<(), Failure> {
     let report = &done.report;
     let counts = &report.counts;
-    let of = |counter| counts.of(counter);
     if global.json {
         let ids: Vec<_> = recipients.iter().map(|recipient| recipient.id().to_string()).collect();
-        let value = serde_json::json!({
-            "command": "backup",
-            "backup": report.backup.as_ref().map(ToString::to_string),
-            "dry_run": dry_run,
-            "interrupted": report.interrupted,
-            "recipients": ids,
-            "files": of(Counter::Files),
-            "unchanged_files": of(Counter::UnchangedFiles),
-            "other_entries": of(Counter::OtherEntries),
-            "bytes": of(Counter::FileBytes),
-            "read_bytes": of(Counter::ReadBytes),
-            "chunks_stored": of(Counter::Chunks),
-            "stored_bytes": of(Counter::StoredBytes),
-            "problems": counts.problems,
-            "notices": counts.notices,
-            "seconds": done.elapsed.as_secs_f64(),
-        });
+        let mut value = self::counts(done);
+        value["command"] = "backup".into();
+        value["backup"] = report.backup.as_ref().map(ToString::to_string).into();
+        value["dry_run"] = dry_run.into();
+        value["interrupted"] = report.interrupted.into();
+        value["recipients"] = ids.into();
         return Ok(writeln!(std::io::stdout(), "{value}")?);
     }
     if global.quiet {
@@ -93,4 +85,22 @@ fn say(done: &Done, recipients: &[Recipient], dry_run: bool, global: &Global) ->
         )?;
     }
     Ok(out.flush()?)
+}
+
+/// The counts of a run.
+pub(super) fn counts(done: &Done) -> serde_json::Value {
+    let counts = &done.report.counts;
+    let of = |counter| counts.of(counter);
+    serde_json::json!({
+        "files": of(Counter::Files),
+        "unchanged_files": of(Counter::UnchangedFiles),
+        "other_entries": of(Counter::OtherEntries),
+        "bytes": of(Counter::FileBytes),
+        "read_bytes": of(Counter::ReadBytes),
+        "chunks_stored": of(Counter::Chunks),
+        "stored_bytes": of(Counter::StoredBytes),
+        "problems": counts.problems,
+        "notices": counts.notices,
+        "seconds": done.elapsed.as_secs_f64(),
+    })
 }

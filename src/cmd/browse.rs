@@ -132,7 +132,7 @@ pub(crate) fn cat(args: &CatArgs, global: &Global) -> Result<Outcome, Failure> {
     let backup = opened.backup(&args.backup, None)?;
     let mut documents = backup.documents(&opened.identities)?;
     let wanted = Selection::of_path(args.path.as_os_str().as_bytes(), &documents.header().path);
-    let mut chunks = ChunkReader::new(&*opened.target.target, &opened.identities);
+    let mut chunks = ChunkReader::over(&*opened.target.target, &opened.others(), &opened.identities);
     let mut out = term::out();
     let (mut reader, mut sha1) = (FileReader::new(u64::MAX), Sha1Hasher::default());
     while let Some(record) = documents.next().map_err(catalog::Error::from)? {
@@ -149,6 +149,7 @@ pub(crate) fn cat(args: &CatArgs, global: &Global) -> Result<Outcome, Failure> {
                 reader.read(&entry.items, &mut chunks, |span| print_span(&mut out, &mut sha1, span))?;
                 out.flush()?;
                 reader.finish()?;
+                chunks.told().iter().for_each(|(name, what)| term::warning(&format!("{name}: {what}")));
                 return if Some(sha1.finish()) == entry.sha1 {
                     Ok(Outcome::Done)
                 } else {

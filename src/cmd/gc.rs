@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use brackup::blob::Amount;
 use brackup::date::Utc;
-use brackup::gc::{self, Amount, Error, Options, Report};
+use brackup::gc::{self, Error, Options, Report};
 use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
 use brackup::policy::Grace;

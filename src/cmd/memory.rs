@@ -35,3 +35,19 @@ impl Memory {
         Ok(Self { db, identity, box_key, _state: state })
     }
 }
+
+/// The identity that the target must have, by its name; or that it has, if this box knows it under another name.
+pub(crate) fn expected_identity(db: &Db, target: &NamedTarget) -> Result<Option<String>, Failure> {
+    if let Some(identity) = db.target_identity(&target.remembered_as())? {
+        target.target.identify(Some(&identity))?;
+        return Ok(Some(identity));
+    }
+    for identity in db.target_identities()? {
+        match target.target.identify(Some(&identity)) {
+            Ok(_) => return Ok(Some(identity)),
+            Err(error) if error.kind == brackup::target::ErrorKind::OtherTarget => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}

@@ -165,6 +165,8 @@ pub(crate) fn ask(prompt: &str) -> Option<Zeroizing<String>> {
 /// Everything that reading a backup needs.
 pub(crate) struct Opened {
     pub(crate) target: NamedTarget,
+    /// Where else what it lacks may be.
+    others: Vec<NamedTarget>,
     pub(crate) identities: Vec<Identity>,
     trust: Vec<seal::BoxPublic>,
     accept_unsigned: bool,
@@ -174,11 +176,13 @@ pub(crate) struct Opened {
 
 impl Opened {
     pub(crate) fn new(args: &OpenArgs, global: &Global) -> Result<Self, Failure> {
-        let target = target(args.from.as_deref(), global)?;
+        let target = target(args.from.first().map(String::as_str), global)?;
+        let others = args.from.iter().skip(1).map(|text| self::target(Some(text), global));
+        let others = others.collect::<Result<_, _>>()?;
         let secrets = keys(&args.key)?;
         let trust = secrets.iter().flat_map(|secret| secret.boxes.iter().copied()).collect();
         let identities = secrets.into_iter().map(|secret| secret.identity).collect();
-        let is_url = args.from.as_deref().is_some_and(|text| config::target_from_url(text).is_some());
+        let is_url = !args.from.is_empty() && args.from.iter().all(|text| config::target_from_url(text).is_some());
         let own = match own(global) {
             // On the bad day a broken configuration must not stand in the way of a restore that needs none.
             Err(failure) if is_url && global.config.is_none() => {
@@ -190,19 +194,41 @@ impl Opened {
             }
             own => Some(own?),
         };
-        Ok(Self { target, identities, trust, accept_unsigned: args.accept_unsigned, own })
+        Ok(Self { target, others, identities, trust, accept_unsigned: args.accept_unsigned, own })
     }
 
-    /// Opens the backup that is meant, says who wrote it, and pins a box that is seen for the first time.
+    /// Where else an object may be.
+    pub(crate) fn others(&self) -> Vec<&dyn target::Target> {
+        self.others.iter().map(|other| &*other.target).collect()
+    }
+
+    /// Opens the backup that is meant, says who wrote it, and pins a box that is seen for the first time. What the first target lacks, or has
+    /// not whole, is taken from the next.
     pub(crate) fn backup(&self, text: &str, as_of: Option<Utc>) -> Result<OpenBackup, Failure> {
-        let (name, length) = catalog::find(&*self.target.target, text, as_of)?;
+        let mut failed = None;
+        for place in [&self.target].into_iter().chain(&self.others) {
+            match self.backup_at(place, text, as_of) {
+                Err(failure) if matches!(failure.outcome, Outcome::Failed | Outcome::NoSuchTarget) => {
+                    if !self.others.is_empty() {
+                        term::warning(&format!("{}: {}", place.name, failure.message));
+                    }
+                    failed = failed.or(Some(failure));
+                }
+                opened => return opened,
+            }
+        }
+        Err(failed.unwrap_or_else(|| Failure::new(Outcome::Failed, "there is no target to read from")))
+    }
+
+    fn backup_at(&self, place: &NamedTarget, text: &str, as_of: Option<Utc>) -> Result<OpenBackup, Failure> {
+        let (name, length) = catalog::find(&*place.target, text, as_of)?;
         let known = self.own.as_ref().map(|own| Keyring::at(&own.key_dir).known_boxes());
         let mut pinned = self.trust.clone();
         if let Some(known) = &known {
             pinned.extend(known.of(name.root())?);
         }
         let trust = Trust { pinned, accept_unsigned: self.accept_unsigned };
-        let backup = OpenBackup::open(&*self.target.target, &name, length, &trust, &spool(self.own.as_ref()))?;
+        let backup = OpenBackup::open(&*place.target, &name, length, &trust, &spool(self.own.as_ref()))?;
         match &backup.verdict {
             Verdict::Trusted(_) => {}
             Verdict::FirstSeen(footer) => {

@@ -1,7 +1,7 @@
 //! One source and one target of the configuration: what both the command line and a job back up.
 
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ pub(crate) struct Pair<'a> {
     own: &'a BoxOptions,
     known: KnownTargets,
     pub(crate) recipients: Vec<Recipient>,
+    /// Folders of other targets.
+    pub(crate) other_folders: Vec<PathBuf>,
 }
 
 /// Who is told of a run as it goes on.
@@ -57,13 +59,14 @@ impl<'a> Pair<'a> {
         }
         let keyring = Keyring::at(&own.key_dir);
         let recipients = source.recipients.iter().map(|text| keyring.resolve(text)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { source, target, own, known: KnownTargets::of(&own.key_dir), recipients })
+        Ok(Self { source, target, own, known: KnownTargets::of(&own.key_dir), recipients, other_folders: Vec::new() })
     }
 
-    /// Backs it up.
+    /// Backs it up. `known_under` is one of several targets that are backed up to together, by its id, if that is not this one.
     pub(crate) fn back_up(
         &self,
         state: &State,
+        known_under: Option<&str>,
         dry_run: bool,
         watcher: Watcher<'_>,
         stop: &AtomicBool,
@@ -81,7 +84,8 @@ impl<'a> Pair<'a> {
         }
         let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
         let own_folders = [own.state_dir.clone(), own.spool_dir.clone()];
-        let excluded: Vec<_> = own_folders.into_iter().chain(target.folder.clone()).collect();
+        let excluded: Vec<_> =
+            own_folders.into_iter().chain(target.folder.clone()).chain(self.other_folders.iter().cloned()).collect();
         let remembered_as = target.remembered_as();
         let known_id = self.known_id()?;
         let host = nix::unistd::gethostname().unwrap_or_default();
@@ -90,6 +94,7 @@ impl<'a> Pair<'a> {
             path: &source.path,
             target_name: &remembered_as,
             target_id: known_id.as_deref(),
+            known_under,
             recipients: &self.recipients,
             chunk_bytes: source.chunk_size,
             piece_bytes: own.piece_size as usize,
@@ -246,6 +251,7 @@ mod tests {
             path: tree.path(),
             target_name: "disk",
             target_id: None,
+            known_under: None,
             recipients: &[],
             chunk_bytes: 1 << 20,
             piece_bytes: 1 << 16,

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &QuickstartArgs, global: &Global, stop: &AtomicBool) -> 
 
 /// Opens everything again with the secret key.
 fn check(target: &NamedTarget, key: &Path, backup: &str, global: &Global, stop: &AtomicBool) -> Result<u64, Failure> {
-    let open = OpenArgs { from: Some(target.name.clone()), key: vec![key.into()], accept_unsigned: false };
+    let open = OpenArgs { from: vec![target.name.clone()], key: vec![key.into()], accept_unsigned: false };
     let opened = Opened::new(&open, global)?;
     let backup = opened.backup(backup, None)?;
     let progress = Progress::new(global);

@@ -29,12 +29,14 @@ pub(crate) fn run(args: &RestoreArgs, global: &Global, stop: &AtomicBool) -> Res
     let backup = opened.backup(&args.backup, as_of)?;
     let root = backup.documents(&opened.identities)?.header().path.clone();
     let patterns: Vec<_> = args.path.iter().map(|path| path.as_os_str().as_bytes().to_vec()).collect();
+    let others = opened.others();
     let options = Options {
         destination: &args.to,
         selection: Selection::parse(&patterns, &root).map_err(Failure::usage)?,
         conflict: Conflict::parse(&args.conflict).unwrap_or(Conflict::Abort),
         numeric_ids: args.numeric_ids,
         dry_run: args.dry_run,
+        others: &others,
     };
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);

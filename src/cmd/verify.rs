@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use brackup::catalog;
-use brackup::db::{Chain, Db};
+use brackup::db::Chain;
 use brackup::monitor::{Counter, Monitor as _, Tally};
 use brackup::outcome::Outcome;
 use brackup::restore::Selection;
 use brackup::verify;
 
+use super::memory::expected_identity;
 use super::open::{self, Opened, State};
-use super::provider::NamedTarget;
 use crate::cli::{Global, OpenArgs, VerifyArgs};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
@@ -104,22 +104,6 @@ fn without_key(
     Ok(())
 }
 
-/// The identity that the target must have, by its name; or that it has, if this box knows it under another name.
-fn expected_identity(db: &Db, target: &NamedTarget) -> Result<Option<String>, Failure> {
-    if let Some(identity) = db.target_identity(&target.remembered_as())? {
-        target.target.identify(Some(&identity))?;
-        return Ok(Some(identity));
-    }
-    for identity in db.target_identities()? {
-        match target.target.identify(Some(&identity)) {
-            Ok(_) => return Ok(Some(identity)),
-            Err(error) if error.kind == brackup::target::ErrorKind::OtherTarget => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(None)
-}
-
 /// Everything opens, every file's digest agrees.
 fn with_keys(
     args: &VerifyArgs,
@@ -128,7 +112,11 @@ fn with_keys(
     tally: &Tally<'_>,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
-    let open = OpenArgs { from: args.target.clone(), key: args.key.clone(), accept_unsigned: args.accept_unsigned };
+    let open = OpenArgs {
+        from: args.target.iter().cloned().collect(),
+        key: args.key.clone(),
+        accept_unsigned: args.accept_unsigned,
+    };
     let opened = Opened::new(&open, global)?;
     let target = &*opened.target.target;
     let remembered = remembered(&opened);

@@ -49,8 +49,8 @@ pub struct Chain {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     /// Its number in this database.
-    id: i64,
-    chain: i64,
+    pub(super) id: i64,
+    pub(super) chain: i64,
     /// The link of the chain that it is.
     pub link: ChainHead,
     /// When it was begun, by the clock of the box: seconds since 1970.
@@ -62,13 +62,7 @@ pub struct Remembered {
 impl<'db> Backup<'db> {
     /// Begins to record the backup of this number in the chain of a root and a signer.
     pub fn create(db: &'db Db, target_identity: &str, root: &str, signer: &str, sequence: u64) -> Result<Self, Error> {
-        db.execute(
-            "INSERT OR IGNORE INTO chains(target, root, signer) VALUES(?1, ?2, ?3)",
-            [target_identity, root, signer],
-        )?;
-        let sql = "SELECT id FROM chains WHERE target = ?1 AND root = ?2 AND signer = ?3";
-        let chain = db.prepare(sql)?.row([target_identity, root, signer], |row| row.get(0))?;
-        let chain = chain.ok_or_else(|| db.failed(rusqlite::Error::QueryReturnedNoRows))?;
+        let chain = db.chain(target_identity, root, signer)?;
         let before = db.sequence_before(chain, signed(sequence))?;
         Ok(Self { db, chain, sequence, refs: Refs::new(db, chain, signed(sequence), before) })
     }
@@ -180,6 +174,21 @@ impl Db {
         Ok(Present(sequences))
     }
 
+    /// The number of a chain, which need not have been there.
+    pub(super) fn chain(&self, target_identity: &str, root: &str, signer: &str) -> Result<i64, Error> {
+        let sql = "INSERT OR IGNORE INTO chains(target, root, signer) VALUES(?1, ?2, ?3)";
+        self.execute(sql, [target_identity, root, signer])?;
+        let sql = "SELECT id FROM chains WHERE target = ?1 AND root = ?2 AND signer = ?3";
+        let chain = self.prepare(sql)?.row([target_identity, root, signer], |row| row.get(0))?;
+        chain.ok_or_else(|| self.failed(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// The backup of this number in a chain, pending ones too.
+    pub(super) fn remembered_as(&self, chain: i64, sequence: i64) -> Result<Option<Remembered>, Error> {
+        let sql = format!("{SELECT} WHERE chain = ?1 AND sequence = ?2");
+        Ok(self.all_remembered(&sql, params![chain, sequence])?.pop())
+    }
+
     /// What a backup needed when it was made.
     pub(super) fn refs_digest(&self, chain: i64, sequence: i64) -> Result<Option<RefsDigest>, Error> {
         let sql = format!("{SELECT} WHERE chain = ?1 AND sequence = ?2");
@@ -238,12 +247,12 @@ impl Row {
     }
 }
 
-fn row_checksum(chain: i64, sequence: i64, link: &ChainHead, created: i64, refs: RefsDigest) -> u32 {
+pub(super) fn row_checksum(chain: i64, sequence: i64, link: &ChainHead, created: i64, refs: RefsDigest) -> u32 {
     let numbers = [chain, sequence, created, refs.chunks, refs.sum].map(i64::to_le_bytes);
     checksum(&[numbers.as_flattened(), &link.footer, link.backup.as_bytes()])
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -9,6 +9,7 @@ mod blobs;
 mod candidates;
 mod checksum;
 mod chunks;
+mod copies;
 mod error;
 mod jobs;
 mod links;

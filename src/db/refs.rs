@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::params;
 
+use super::backups::signed;
 use super::chunks::{ChunkRow, number};
-use super::{Db, Error};
+use super::{Db, Error, Remembered};
 use crate::blob::ChunkNo;
 use crate::digest::Key;
 
@@ -157,6 +158,16 @@ fn end(sequences: &[i64], last: i64) -> usize {
 pub struct Present(pub(super) BTreeMap<i64, Vec<i64>>);
 
 impl Present {
+    /// These alone.
+    pub fn of<'r>(backups: impl IntoIterator<Item = &'r Remembered>) -> Self {
+        let mut sequences = BTreeMap::<i64, Vec<i64>>::new();
+        for backup in backups {
+            sequences.entry(backup.chain).or_default().push(signed(backup.link.sequence));
+        }
+        sequences.values_mut().for_each(|sequences| sequences.sort_unstable());
+        Self(sequences)
+    }
+
     /// Whether there is one in a range of a chain.
     pub(super) fn has_any(&self, chain: i64, first: i64, last: i64) -> bool {
         self.0.get(&chain).is_some_and(|sequences| begin(sequences, first) < end(sequences, last))

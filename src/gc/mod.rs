@@ -11,7 +11,7 @@ pub use error::Error;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::blob::ChunkNo;
+use crate::blob::{Amount, ChunkNo};
 use crate::catalog::{self, Listing};
 use crate::date::Utc;
 use crate::db::{Db, Held, StoredChunk};
@@ -44,22 +44,6 @@ pub struct Options<'a> {
     pub force: Option<u64>,
     /// Delete nothing.
     pub dry_run: bool,
-}
-
-/// Chunks, and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// How many.
-    pub chunks: u64,
-    /// Sealed bytes.
-    pub bytes: u64,
-}
-
-impl Amount {
-    fn add(&mut self, bytes: u64) {
-        self.chunks += 1;
-        self.bytes += bytes;
-    }
 }
 
 /// What was found, and what was done.

@@ -34,7 +34,7 @@ use place::Place;
 use writing::Writing;
 
 /// What is restored, and how.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "it holds targets")]
 pub struct Options<'a> {
     /// Where to; it is made if it is not there.
     pub destination: &'a Path,
@@ -46,6 +46,8 @@ pub struct Options<'a> {
     pub numeric_ids: bool,
     /// Write nothing.
     pub dry_run: bool,
+    /// Where else an object may be that is missing or damaged.
+    pub others: &'a [&'a dyn Target],
 }
 
 /// What a restore did.
@@ -74,7 +76,7 @@ pub fn run(
         tally,
         stop,
         place: Place::open(options.destination, options.dry_run)?,
-        chunks: ChunkReader::new(target, identities),
+        chunks: ChunkReader::over(target, options.others, identities),
         metadata: Metadata::new(options.numeric_ids),
         selection: options.selection.clone(),
         directories: Vec::new(),
@@ -88,6 +90,7 @@ pub fn run(
             Record::Part { path, items } => restoring.part(&path, &items),
             Record::Entry(found) => restoring.entry(*found),
         };
+        restoring.chunks.told().into_iter().for_each(|(name, what)| tally.notice(name.to_string(), what));
         match restored {
             Err(Error::Interrupted) => break,
             other => other?,

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use brackup::gc::{Amount, Error};
+use brackup::blob::Amount;
+use brackup::gc::Error;
 use brackup::policy::Policy;
 use brackup::target::{ObjectName, Target};
 

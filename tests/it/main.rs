@@ -22,6 +22,7 @@ mod buildroot;
 mod cli;
 /// What any target must do, alone and wrapped.
 mod conformance;
+mod copies;
 /// Stops after every storage call, every database call, and by kill -9.
 mod crash;
 /// What is stored, remembered or kept is damaged in every way; then the next step is taken.
@@ -97,6 +98,7 @@ mod s3_policy;
 mod serve;
 /// What packages make a service of.
 mod service;
+mod several;
 /// SFTP.
 mod sftp;
 /// What a server of SFTP, or ssh, might answer and should not.

@@ -158,7 +158,7 @@ impl Task {
     fn pair(&self, from: &str, to: &str, state: &State) -> Result<Done, Failure> {
         let monitor = Log { job: &self.job.name, problems: 0.into(), notices: 0.into(), is_quiet: self.is_quiet };
         let watcher = Watcher { monitor: &monitor, wants_totals: false };
-        self.with_pair(from, to, |pair| pair.back_up(state, false, watcher, &self.stop))
+        self.with_pair(from, to, |pair| pair.back_up(state, None, false, watcher, &self.stop))
     }
 
     fn with_pair<T>(

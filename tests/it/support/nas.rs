@@ -22,7 +22,8 @@ use super::tree::Tree;
 /// The box. Chunks and pieces are small, so that their borders are met often.
 pub(crate) struct Nas {
     _temporary: TempDir,
-    /// Where objects are.
+    /// What its target is called, and where objects are.
+    pub(crate) target_name: &'static str,
     pub(crate) folder: PathBuf,
     pub(crate) state: PathBuf,
     pub(crate) keys: PathBuf,
@@ -75,6 +76,7 @@ impl Nas {
         let recipients = identities.iter().map(|identity| identity.recipient().clone()).collect();
         Self {
             _temporary: temporary,
+            target_name: "disk",
             folder,
             state,
             keys,
@@ -135,8 +137,9 @@ impl Nas {
         let options = Options {
             root: "tree",
             path,
-            target_name: "disk",
+            target_name: self.target_name,
             target_id: None,
+            known_under: None,
             recipients: &self.recipients,
             chunk_bytes: self.chunk_bytes,
             piece_bytes: self.piece_bytes,
@@ -209,6 +212,7 @@ impl Nas {
             conflict,
             numeric_ids: true,
             dry_run: false,
+            others: &[],
         };
         let kept = Keeping { monitor, kept: Quiet::default() };
         restore::run(&options, &backup, target, &self.identities, &Tally::new(&kept), &self.stop)?;
@@ -224,7 +228,7 @@ impl Nas {
     pub(crate) fn verify_at(&self, target: &dyn Target) -> Result<Vec<Problem>, verify::Error> {
         let (quiet, db) = (Quiet::default(), Db::open(&self.state)?);
         let tally = Tally::new(&quiet);
-        let identity = db.target_identity("disk")?;
+        let identity = db.target_identity(self.target_name)?;
         let known = identity.as_deref().map(|identity| (&db, identity));
         target.identify(identity.as_deref())?;
         verify::objects(target, known, &self.state, &tally, &self.stop)?;

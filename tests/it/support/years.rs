@@ -24,7 +24,7 @@ impl Nas {
         force: Option<u64>,
     ) -> Result<(Vec<Problem>, gc::Report), gc::Error> {
         let (quiet, db) = (Quiet::default(), Db::open(&self.state)?);
-        let identity = target.identify(db.target_identity("disk")?.as_deref())?;
+        let identity = target.identify(db.target_identity(self.target_name)?.as_deref())?;
         if let Some(calls) = self.db_calls {
             db.fail_after(calls);
         }
@@ -62,7 +62,7 @@ impl Nas {
     ) -> Result<(Vec<Problem>, Vec<String>), retention::Error> {
         let (quiet, db) = (Quiet::default(), Db::open(&self.state)?);
         let tally = Tally::new(&quiet);
-        let identity = target.identify(db.target_identity("disk")?.as_deref())?;
+        let identity = target.identify(db.target_identity(self.target_name)?.as_deref())?;
         if let Some(calls) = self.db_calls {
             db.fail_after(calls);
         }
@@ -90,7 +90,7 @@ impl Nas {
     /// Of each backup that is there it is known what it needs, and of no other: else nothing could ever be removed.
     pub(crate) fn assert_all_remembered(&self) {
         let db = Db::open(&self.state).unwrap();
-        let identity = db.target_identity("disk").unwrap().unwrap();
+        let identity = db.target_identity(self.target_name).unwrap().unwrap();
         db.check_refs(&identity).unwrap();
         let signer = self.box_key().unwrap().public().to_string();
         let remembered = db.remembered(&identity, "tree", &signer).unwrap();

@@ -1,0 +1,188 @@
+//! Metafiles, and the tombstones of those that were removed: which are to be there too, and, behind their chunks, that they come to be.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::chunks::{Lost, is_of_the_way};
+use super::{Error, Memory, Options, Report, Which};
+use crate::catalog::{self, Failed, Link, TRANSFER_BYTES, transfer};
+use crate::db::Remembered;
+use crate::monitor::{Phase, Tally, one_line};
+use crate::relpath::RelPath;
+use crate::target::{ErrorKind, ObjectName};
+
+/// A link that is to be at the other target.
+#[derive(Debug)]
+pub(super) struct Planned {
+    link: Link,
+    /// Of this box, which knows what it needs.
+    pub(super) remembered: Option<Remembered>,
+    is_here: bool,
+}
+
+/// What is to be there, in the order of names, which is that of chains.
+pub(super) fn plan(
+    options: &Options<'_>,
+    there: &[Link],
+    here: &[Link],
+    report: &mut Report,
+    tally: &Tally<'_>,
+) -> Result<Vec<Planned>, Error> {
+    let mut remembered = remembered(options)?;
+    let mut planned = Vec::new();
+    for link in there {
+        let name = &link.name;
+        let here = here.binary_search_by(|here| here.name.cmp(name)).ok().map(|at| &here[at]);
+        if link.is_removed {
+            if matches!(options.which, Which::All) && here.is_none() {
+                planned.push(Planned { link: link.clone(), remembered: None, is_here: false });
+            }
+            continue;
+        }
+        let remembered = remembered.remove(&name.to_string());
+        if let Which::Own(is_meant) = options.which {
+            if !is_meant(name) {
+                continue;
+            }
+            if remembered.is_none() {
+                let what = "is not copied: this box does not know what it needs; without naming backups all that is there is copied";
+                tally.problem(name.to_string(), what);
+                continue;
+            }
+        }
+        match here {
+            Some(here) if here.is_removed => report.removed_there += 1,
+            Some(here) if here.length != link.length => {
+                tally.problem(name.to_string(), "is not copied: there is another backup of this name");
+            }
+            here => {
+                report.backups_there += u64::from(here.is_some());
+                planned.push(Planned { link: link.clone(), remembered, is_here: here.is_some() });
+            }
+        }
+    }
+    Ok(planned)
+}
+
+/// What this box knows of the backups where they come from, by name.
+fn remembered(options: &Options<'_>) -> Result<BTreeMap<String, Remembered>, Error> {
+    let mut remembered = BTreeMap::new();
+    let Some(Memory { db, from, .. }) = options.memory else { return Ok(remembered) };
+    for chain in db.chains(from)? {
+        for backup in db.remembered(from, &chain.root, &chain.signer)? {
+            remembered.insert(backup.link.backup.clone(), backup);
+        }
+    }
+    Ok(remembered)
+}
+
+/// Stores what is not there yet. One of whose chunks some are lost is left.
+pub(super) fn copy(
+    options: &Options<'_>,
+    planned: Vec<Planned>,
+    lost: &Lost,
+    report: &mut Report,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    let mut buffer = vec![0; TRANSFER_BYTES];
+    for planned in planned {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let name = &planned.link.name;
+        tally.at(Phase::Copy, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
+        if !planned.is_here && !options.force && lacks(options, &planned, lost)? {
+            let what = "is not copied: not all of its chunks could be; --force copies it all the same";
+            tally.problem(name.to_string(), what);
+            continue;
+        }
+        if options.dry_run {
+            if !planned.is_here && !planned.link.is_removed {
+                report.backups.push(name.clone());
+            }
+            continue;
+        }
+        one(options, planned, &mut buffer, report, tally)?;
+    }
+    Ok(())
+}
+
+/// Whether some of what it needs is lost, as far as is known.
+fn lacks(options: &Options<'_>, planned: &Planned, lost: &Lost) -> Result<bool, Error> {
+    match (&planned.remembered, options.memory) {
+        _ if planned.link.is_removed => Ok(false),
+        (Some(remembered), Some(Memory { db, .. })) => {
+            for key in &lost.keys {
+                if db.needs(remembered, key)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        _ => Ok(lost.has_unknown),
+    }
+}
+
+fn one(
+    options: &Options<'_>,
+    planned: Planned,
+    buffer: &mut [u8],
+    report: &mut Report,
+    tally: &Tally<'_>,
+) -> Result<(), Error> {
+    let Planned { link, remembered, is_here } = planned;
+    let name = link.name.clone();
+    let object = if link.is_removed { ObjectName::Tombstone(name.clone()) } else { ObjectName::Metafile(name.clone()) };
+    let pending = match (&remembered, options.memory) {
+        // As on any other night.
+        (Some(known), Some(Memory { db, to, .. })) if is_here && db.remembers_link(to, &known.link)? => return Ok(()),
+        (Some(remembered), Some(memory)) => {
+            // What lies there may be another metafile than this box remembers: then nothing is known of it.
+            let is_same = match link.footer(if is_here { options.to } else { options.from }) {
+                Ok((_, digest)) => digest == remembered.link.footer,
+                Err(error) if is_of_the_way(&error) => return Err(error.into()),
+                Err(_) => false,
+            };
+            if !is_same {
+                tally.problem(name.to_string(), "is not the backup that this box remembers under its name");
+                return Ok(());
+            }
+            let pending = memory.db.expect_copy(remembered, memory.to)?;
+            if pending.is_none() {
+                tally.problem(name.to_string(), "is not copied: its number in the chain is another backup's there");
+                return Ok(());
+            }
+            pending
+        }
+        _ => None,
+    };
+    if !is_here {
+        match transfer(options.from, options.to, &object, link.length, buffer, tally) {
+            Ok(()) if link.is_removed => {}
+            Ok(()) => report.backups.push(name),
+            Err(Failed::Here(error)) if error.kind != ErrorKind::Exists => return Err(error.into()),
+            Err(Failed::There(error)) if is_of_the_way(&error) => return Err(error.into()),
+            Err(failed) => {
+                // It may have been removed meanwhile: what became of it is looked at by the next run.
+                let why = match failed {
+                    Failed::Here(error) => one_line(&error),
+                    Failed::There(error) => one_line(&error),
+                };
+                tally.problem(object.to_string(), format!("is not copied: {why}"));
+                return settle(options);
+            }
+        }
+    }
+    match (pending, options.memory) {
+        (Some(pending), Some(Memory { db, .. })) => Ok(db.settle(&pending, true)?),
+        _ => Ok(()),
+    }
+}
+
+fn settle(options: &Options<'_>) -> Result<(), Error> {
+    match options.memory {
+        Some(Memory { db, to, .. }) => catalog::settle(options.to, db, to),
+        None => Ok(()),
+    }
+}

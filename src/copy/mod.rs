@@ -1,0 +1,109 @@
+//! Backups from one target to another, byte for byte and without any key: chunks first, then the metafiles that need them (I1).
+//!
+//! [`run`] reads like that: list both, plan, chunks, links. What this box has stored it knows, and of that it copies what the backups need that are to be
+//! there. Of what other boxes have stored it knows nothing, and copies all. What was removed there, by prune or by hand with a tombstone, is not
+//! brought back.
+
+mod chunks;
+mod error;
+mod links;
+mod workers;
+
+pub use error::Error;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::blob::Amount;
+use crate::catalog::{self, Listing};
+use crate::db::{Db, Present};
+use crate::monitor::{Counter, Tally};
+use crate::target::{BackupName, Target};
+
+/// What is copied, and where to.
+#[expect(missing_debug_implementations, reason = "it holds targets")]
+pub struct Options<'a> {
+    /// Where it is.
+    pub from: &'a dyn Target,
+    /// Where it is to be too.
+    pub to: &'a dyn Target,
+    /// What this box remembers, if it does.
+    pub memory: Option<Memory<'a>>,
+    /// Which backups.
+    pub which: Which<'a>,
+    /// For the listings.
+    pub spool: &'a Path,
+    /// Chunks in flight.
+    pub connections: usize,
+    /// Copy metafiles too whose chunks could not all be copied.
+    pub force: bool,
+    /// Store nothing.
+    pub dry_run: bool,
+}
+
+/// The database, in a run that the caller begins and ends, and the ids of both targets.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'a> {
+    /// The database.
+    pub db: &'a Db,
+    /// Of the target that is copied from.
+    pub from: &'a str,
+    /// Of the other one.
+    pub to: &'a str,
+}
+
+/// Which backups are copied.
+#[derive(Clone, Copy)]
+pub enum Which<'a> {
+    /// Everything that is there, whoever stored it.
+    All,
+    /// These, of those that this box has made and remembers.
+    Own(&'a dyn Fn(&BackupName) -> bool),
+}
+
+/// What was to be done, and what was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Chunks that are to be there too, and are not yet.
+    pub lacking: Amount,
+    /// Of these, copied.
+    pub copied: Amount,
+    /// Chunks that are there already.
+    pub there: Amount,
+    /// Backups that came to be there too; in a dry run, that would.
+    pub backups: Vec<BackupName>,
+    /// Backups that are there already.
+    pub backups_there: u64,
+    /// Backups that were removed there, and are left so.
+    pub removed_there: u64,
+    /// It was ended from outside. What was copied is there, and the next time it goes on.
+    pub interrupted: bool,
+}
+
+/// Copies what the other target does not have.
+pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Result<Report, Error> {
+    if let Some(Memory { db, to, .. }) = options.memory
+        && !options.dry_run
+    {
+        catalog::settle::<Error>(options.to, db, to)?;
+    }
+    // Metafiles and chunks are of one listing: whatever a metafile in it needs was stored before, and is in it or gone.
+    let there = Listing::take(options.from, options.spool)?;
+    let here = Listing::take(options.to, options.spool)?;
+    let mut report = Report::default();
+    let planned = links::plan(options, &there.links, &here.links, &mut report, tally)?;
+    let wanted = Present::of(planned.iter().filter_map(|planned| planned.remembered.as_ref()));
+    let both = chunks::Both { options, wanted: &wanted, there: &there, here: &here };
+    both.survey(&mut report)?;
+    tally.count(Counter::ExpectedBytes, report.lacking.bytes);
+    let lost = both.copy(&mut report, tally, stop)?;
+    links::copy(options, planned, &lost, &mut report, tally, stop)?;
+    report.interrupted = stop.load(Ordering::Relaxed);
+    Ok(report)
+}
+
+impl std::fmt::Debug for Which<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if matches!(self, Self::All) { "All" } else { "Own" })
+    }
+}
