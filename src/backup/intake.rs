@@ -16,7 +16,7 @@ use crate::limits::ITEMS_PER_DOCUMENT;
 use crate::monitor::{Counter, Phase, Tally};
 use crate::relpath::RelPath;
 use crate::seal::BoxKey;
-use crate::source::{Contents, Met, Span, is_racy};
+use crate::source::{Contents, Met, Seams, Span, is_racy};
 
 /// How often what was stored is made known to the next run, should this one be cut off.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
@@ -201,7 +201,8 @@ impl<'a> Intake<'a> {
 
     /// Takes the contents of an open file in, and sees whether it changed meanwhile.
     fn contents(&mut self, met: &Met, contents: &mut Contents, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
-        if !self.take_whole(&met.path, contents, met.stat.size, entry)? {
+        let seams = if self.options.smart_mp3 { met.mp3_seams(contents) } else { Seams::default() };
+        if !self.take_whole(&met.path, contents, met.stat.size, seams, entry)? {
             return Ok(());
         }
         let is_same = |after: &Stat| {
@@ -229,7 +230,7 @@ impl<'a> Intake<'a> {
         let stat = contents.stat().map_err(|error| super::unreadable(self.options, error))?;
         let stat = Stat { kind: Kind::Image, mtime: time, ctime: time, node: (0, 0), mode: 0o600, ..stat };
         let mut entry = Entry::new(Stat { size: length, ..stat });
-        self.take_whole(&path, &mut contents, length, &mut entry)?;
+        self.take_whole(&path, &mut contents, length, Seams::default(), &mut entry)?;
         self.tally.count(Counter::Files, 1);
         self.record.clear();
         entry.push_record(&mut self.record);
@@ -242,10 +243,11 @@ impl<'a> Intake<'a> {
         path: &RelPath,
         contents: &mut Contents,
         size: u64,
+        seams: Seams,
         entry: &mut Entry<ChunkNo>,
     ) -> Result<bool, Error> {
         let mark = self.draft.mark();
-        let Err(error) = self.take(path, contents, size, entry)? else { return Ok(true) };
+        let Err(error) = self.take(path, contents, size, seams, entry)? else { return Ok(true) };
         self.lacks(entry, path, format!("can't be read: {error}"));
         if self.draft.mark() != mark {
             self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
@@ -259,11 +261,12 @@ impl<'a> Intake<'a> {
         path: &RelPath,
         contents: &mut Contents,
         size: u64,
+        seams: Seams,
         entry: &mut Entry<ChunkNo>,
     ) -> Result<std::io::Result<()>, Error> {
         let (mut sha1, mut taken) = (Sha1Hasher::default(), 0);
         while taken < size && !self.stop.load(Ordering::Relaxed) {
-            let want = usize::try_from(size - taken).unwrap_or(usize::MAX).min(self.options.piece_bytes);
+            let want = usize::try_from(seams.room(taken, size)).unwrap_or(usize::MAX).min(self.options.piece_bytes);
             if !self.packer.has_room(want) {
                 self.send_buffer()?;
             }

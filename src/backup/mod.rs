@@ -72,6 +72,8 @@ pub struct Options<'a> {
     pub padding: Padding,
     /// zstd level, or no compression.
     pub compression: Option<i32>,
+    /// Whether the tags of MP3 files are cut from the audio.
+    pub smart_mp3: bool,
     /// Whether a path (with its being a directory) is left out.
     pub ignores: &'a (dyn Fn(&[u8], bool) -> bool + Sync),
     /// Directories to leave out, by path: where this box keeps its backups and its state.

@@ -26,10 +26,10 @@ pub(super) const KEYS: &[Key] = &[
     once("noatime"),
     once("padding"),
     once("compress"),
+    once("smart_mp3_chunking"),
     once("inherit"),
     idle("merge_files_under", "small files always share chunks"),
     idle("max_composite_chunk_size", "small files share chunks of chunk_size"),
-    idle("smart_mp3_chunking", "files are cut at fixed offsets"),
     idle("digestdb_file", "the cache is in state_dir"),
     idle("digestdb_type", "the cache has one kind"),
     idle("gpg_path", "gpg is not used"),
@@ -60,6 +60,8 @@ pub struct SourceOptions {
     pub padding: Padding,
     /// How pieces are made smaller.
     pub compress: Compress,
+    /// Whether the tags of MP3 files are cut from the audio.
+    pub smart_mp3: bool,
     /// Which of its backups stay; empty if the targets say it.
     pub policy: Policy,
 }
@@ -105,6 +107,7 @@ impl SourceOptions {
         let compress = values.read("compress", findings, compress);
         let one_filesystem = values.flag("one_filesystem", findings);
         let noatime = values.flag("noatime", findings);
+        let smart_mp3 = values.flag("smart_mp3_chunking", findings);
         let policy = policy::read(values, findings);
         if !is_parent && !values.has("path") {
             values.missing("path", "path = /a/folder", findings);
@@ -124,6 +127,7 @@ impl SourceOptions {
             noatime,
             padding: padding.unwrap_or(Padding::Padme),
             compress: compress.unwrap_or(Compress::Zstd { level: 1 }),
+            smart_mp3,
             policy,
         })
     }
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(source.chunk_size, 64 << 20);
         assert_eq!(source.recipients, ["5E1B3EC5"]);
         assert!(!source.ignore.ignores(b"x~", false));
-        assert!(!source.one_filesystem && !source.noatime);
+        assert!(!source.one_filesystem && !source.noatime && !source.smart_mp3);
         assert_eq!(source.padding, Padding::Padme);
         assert_eq!(source.compress, Compress::Zstd { level: 1 });
     }
@@ -228,13 +232,14 @@ mod tests {
     fn every_key_is_read() {
         let source = source(
             "path=~/x\nrecipient=a\nchunk_size=5m\nignore=^b\naccept=^bc\nbuiltin_ignores=yes\n\
-             one_filesystem=on\nnoatime=1\npadding=chunk\ncompress=zstd:-3",
+             one_filesystem=on\nnoatime=1\npadding=chunk\ncompress=zstd:-3\n\
+             smart_mp3_chunking=true",
         );
         assert_eq!(source.path, PathBuf::from("/home/brad/x"));
         assert_eq!(source.chunk_size, 5 << 20);
         let ignored = ["b", "bc", "c", "c~"].map(|path| source.ignore.ignores(path.as_bytes(), false));
         assert_eq!(ignored, [true, false, false, true]);
-        assert!(source.one_filesystem && source.noatime);
+        assert!(source.one_filesystem && source.noatime && source.smart_mp3);
         assert_eq!(source.padding, Padding::Chunk);
         assert_eq!(source.compress, Compress::Zstd { level: -3 });
     }
@@ -295,7 +300,7 @@ mod tests {
             ("ignore = [", "f:2: ignore is \"[\": unclosed character class, expected a regular expression"),
             (
                 "chunksize = 5m",
-                "f:2: unknown key \"chunksize\" in [SOURCE:x], expected one of path, recipient, gpg_recipient, chunk_size, ignore, accept, builtin_ignores, one_filesystem, noatime, padding, compress, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within or thinning",
+                "f:2: unknown key \"chunksize\" in [SOURCE:x], expected one of path, recipient, gpg_recipient, chunk_size, ignore, accept, builtin_ignores, one_filesystem, noatime, padding, compress, smart_mp3_chunking, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within or thinning",
             ),
             ("noatime = 1", "f:1: [SOURCE:x] has no path, expected path = /a/folder"),
         ] {
@@ -338,7 +343,6 @@ mod tests {
         for (key, why) in [
             ("merge_files_under", "small files always share chunks"),
             ("max_composite_chunk_size", "small files share chunks of chunk_size"),
-            ("smart_mp3_chunking", "files are cut at fixed offsets"),
             ("digestdb_file", "the cache is in state_dir"),
             ("digestdb_type", "the cache has one kind"),
             ("gpg_path", "gpg is not used"),

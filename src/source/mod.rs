@@ -4,6 +4,7 @@
 //! link swapped in under way leads nowhere. Nothing here decides what is stored.
 
 mod ahead;
+mod mp3;
 mod names;
 mod owners;
 mod read;
@@ -11,6 +12,7 @@ mod spool;
 mod walk;
 
 pub use ahead::WalkAhead;
+pub use mp3::Seams;
 pub use owners::Owners;
 pub use read::{Contents, Span, XattrError, is_racy};
 pub use walk::{Met, Walk, WalkOptions};

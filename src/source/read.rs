@@ -205,6 +205,18 @@ impl Contents {
         Ok(Span::Data(filled))
     }
 
+    /// Fills `into` with the bytes at an offset, beside the reading.
+    pub(super) fn peek(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        match &self.file {
+            Opened::File(file) => file.read_exact_at(into, offset),
+            Opened::Ahead(ahead) => {
+                let rest = usize::try_from(offset).ok().and_then(|offset| ahead.bytes.get(offset..));
+                into.copy_from_slice(rest.and_then(|rest| rest.get(..into.len())).ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
+
     /// Lets go of the page cache of what has been read, a megabyte and more at a time.
     pub fn drop_cache(&mut self) {
         if let Opened::File(file) = &self.file

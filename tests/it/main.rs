@@ -71,6 +71,8 @@ mod layers;
 mod malice;
 /// Files that change, vanish or can't be read under way.
 mod meddling;
+/// Tags of MP3 files.
+mod mp3;
 /// Linux 3.2, and disks without hard links.
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;

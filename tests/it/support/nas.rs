@@ -35,6 +35,7 @@ pub(crate) struct Nas {
     pub(crate) suite: Suite,
     pub(crate) padding: Padding,
     pub(crate) compression: Option<i32>,
+    pub(crate) smart_mp3: bool,
     #[expect(clippy::type_complexity, reason = "a closure, said once")]
     pub(crate) ignores: Box<dyn Fn(&[u8], bool) -> bool + Sync>,
     /// Boxes whose signature is trusted. None: any, as at a first restore.
@@ -87,6 +88,7 @@ impl Nas {
             suite: Suite::ChaCha20Poly1305,
             padding: Padding::Padme,
             compression: Some(1),
+            smart_mp3: false,
             ignores: Box::new(|_, _| false),
             pinned: Vec::new(),
             stop: AtomicBool::new(false),
@@ -148,6 +150,7 @@ impl Nas {
             suite: self.suite,
             padding: self.padding,
             compression: self.compression,
+            smart_mp3: self.smart_mp3,
             ignores: &*self.ignores,
             excluded: &[self.folder.clone(), self.state.clone()],
             one_filesystem: false,
