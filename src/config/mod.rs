@@ -17,6 +17,7 @@ mod job;
 mod limits;
 mod nearest;
 mod own;
+mod pattern;
 mod policy;
 mod rules;
 mod s3;

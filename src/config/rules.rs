@@ -1,14 +1,16 @@
 //! Which paths a source leaves out: `ignore` and `accept`, regular expressions on the path below the source.
 //!
 //! The original's matching: unanchored, on bytes; a folder is tried as `dir` and as `dir/`. An accept rule is tried
-//! first and keeps what an ignore rule would drop. What lies in a dropped folder is never asked about, so no accept
-//! rule brings it back. Matching takes time linear in the path: a rule cannot hang a backup.
+//! first and keeps what an ignore rule would drop. Then what an accept rule with a pattern says holds, as in the fork brackup-nn:
+//! see [`Pattern`]. What lies in a dropped folder is never asked about, so no accept rule brings it back. Matching takes time
+//! linear in the path: a rule cannot hang a backup.
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::error::{Error, ErrorKind, quoted};
 use super::findings::Findings;
 use super::limits::{RULE_BYTES_MAX, RULE_DEPTH_MAX, RULES_MAX};
+use super::pattern::Pattern;
 use super::values::Values;
 
 /// What the original left out unasked, here only with `builtin_ignores = yes`.
@@ -23,29 +25,31 @@ const STACK_BYTES: usize = 512;
 pub struct IgnoreRules {
     ignore: Vec<Regex>,
     accept: Vec<Regex>,
+    patterns: Vec<Pattern>,
 }
 
 impl IgnoreRules {
     /// Rules from elsewhere than a file.
     pub fn parse(ignore: &[&str], accept: &[&str]) -> Result<Self, Error> {
-        let compiled = |key, rules: &[&str]| {
-            let rules = rules.iter().map(|rule| compile(key, rule.as_bytes()));
-            rules.collect::<Result<Vec<Regex>, Error>>()
-        };
-        Ok(Self { ignore: compiled("ignore", ignore)?, accept: compiled("accept", accept)? })
+        let mut rules = Self::default();
+        for (key, texts) in [("ignore", ignore), ("accept", accept)] {
+            texts.iter().try_for_each(|rule| rules.add(key, rule.as_bytes()))?;
+        }
+        Ok(rules)
     }
 
     pub(super) fn read(values: &Values<'_>, findings: &mut Findings) -> Self {
         let mut room = RULES_MAX;
-        let mut rules = Self {
-            ignore: read_all("ignore", values, &mut room, findings),
-            accept: read_all("accept", values, &mut room, findings),
-        };
+        let mut rules = Self::default();
+        for key in ["ignore", "accept"] {
+            rules.add_all(key, values, &mut room, findings);
+        }
         if values.flag("builtin_ignores", findings) {
             let builtin = BUILTIN.iter().flat_map(|rule| Regex::new(&format!("(?-u){rule}")));
             rules.ignore.extend(builtin);
         }
-        if let (true, Some(first)) = (rules.ignore.is_empty(), values.all("accept").next()) {
+        let first = values.all("accept").find(|entry| !Pattern::is_meant(entry.value));
+        if let (true, Some(first)) = (rules.ignore.is_empty(), first) {
             findings.note(first.line, "accept does nothing without ignore: everything is kept");
         }
         rules
@@ -53,9 +57,10 @@ impl IgnoreRules {
 
     /// Whether a path is left out; `relative` is below the source, without a `/` at either end.
     pub fn ignores(&self, relative: &[u8], is_dir: bool) -> bool {
-        if self.ignore.is_empty() {
-            return false;
-        }
+        (!self.ignore.is_empty() && self.matches(relative, is_dir)) || !Pattern::keep(&self.patterns, relative, is_dir)
+    }
+
+    fn matches(&self, relative: &[u8], is_dir: bool) -> bool {
         if !is_dir {
             return self.drops(|rule| rule.is_match(relative));
         }
@@ -78,30 +83,33 @@ impl IgnoreRules {
     fn drops(&self, matches: impl Fn(&Regex) -> bool) -> bool {
         !self.accept.iter().any(&matches) && self.ignore.iter().any(&matches)
     }
-}
 
-fn read_all(key: &str, values: &Values<'_>, room: &mut usize, findings: &mut Findings) -> Vec<Regex> {
-    let mut rules = Vec::new();
-    for entry in values.all(key) {
-        if *room == 0 {
-            let error = Error::new(ErrorKind::TooLarge, format!("one more {key} rule"));
-            findings.wrong(entry.line, error.expected(format!("at most {RULES_MAX} rules in a source")));
-            break;
-        }
-        *room -= 1;
-        match compile(key, entry.value) {
-            Ok(rule) => rules.push(rule),
-            Err(error) => findings.wrong(entry.line, error),
+    fn add_all(&mut self, key: &str, values: &Values<'_>, room: &mut usize, findings: &mut Findings) {
+        for entry in values.all(key) {
+            if *room == 0 {
+                let error = Error::new(ErrorKind::TooLarge, format!("one more {key} rule"));
+                findings.wrong(entry.line, error.expected(format!("at most {RULES_MAX} rules in a source")));
+                break;
+            }
+            *room -= 1;
+            if let Err(error) = self.add(key, entry.value) {
+                findings.wrong(entry.line, error);
+            }
         }
     }
-    rules
+
+    fn add(&mut self, key: &str, rule: &[u8]) -> Result<(), Error> {
+        if key == "accept" && Pattern::is_meant(rule) {
+            self.patterns.push(Pattern::parse(rule).map_err(|expected| Error::value(key, rule, expected))?);
+            return Ok(());
+        }
+        let rules = if key == "accept" { &mut self.accept } else { &mut self.ignore };
+        rules.push(compile(key, rule)?);
+        Ok(())
+    }
 }
 
 fn compile(key: &str, rule: &[u8]) -> Result<Regex, Error> {
-    // The fork brackup-nn has globs under this key. Read as expressions they would match nothing, silently.
-    if key == "accept" && matches!(rule, [b'=' | b'!', ..]) {
-        return Err(Error::value(key, rule, "a regular expression, not a pattern of brackup-nn"));
-    }
     let compiled =
         RegexBuilder::new(&pattern(rule)).unicode(false).size_limit(RULE_BYTES_MAX).nest_limit(RULE_DEPTH_MAX).build();
     compiled.map_err(|error| {
@@ -202,6 +210,25 @@ mod tests {
     }
 
     #[test]
+    fn patterns_hold_beside_expressions() {
+        let text = b"[BOX]\nignore = ~$\naccept = ^keep~$\naccept = == src\naccept = != src/old\naccept = == keep~";
+        let (rules, notes) = read(text).unwrap();
+        assert_eq!(notes, [""; 0]);
+        for (path, is_dir, ignored) in [
+            ("src", true, false),
+            ("src/a", false, false),
+            ("src/a~", false, true),
+            ("src/old", true, true),
+            ("keep~", false, false),
+            ("other", true, true),
+        ] {
+            assert_eq!(rules.ignores(path.as_bytes(), is_dir), ignored, "{path}");
+        }
+        let (alone, notes) = read(b"[BOX]\naccept = == src").unwrap();
+        assert!(notes.is_empty() && !alone.ignores(b"src", true) && alone.ignores(b"other", false));
+    }
+
+    #[test]
     fn bytes_are_matched_not_characters() {
         assert!(rules(&["^.$"], &[]).ignores(b"\xff", false));
         assert!(!rules(&["^.$"], &[]).ignores("\u{e9}".as_bytes(), false));
@@ -240,13 +267,10 @@ mod tests {
                 "f:2: accept is \"*.c\": repetition operator missing expression, expected a regular expression",
             ),
             (
-                "accept = == user/src/*.pm",
-                "f:2: accept is \"== user/src/*.pm\", expected a regular expression, not a pattern of brackup-nn",
+                "accept = = user/src/*.pm",
+                "f:2: accept is \"= user/src/*.pm\", expected == PATTERN, != PATTERN or a regular expression",
             ),
-            (
-                "accept = != old",
-                "f:2: accept is \"!= old\", expected a regular expression, not a pattern of brackup-nn",
-            ),
+            ("accept = != a//b", "f:2: accept is \"!= a//b\", expected a path below the source behind it"),
             (
                 "ignore = x{20000}",
                 "f:2: ignore is \"x{20000}\": too large when compiled, expected a regular expression",

@@ -109,6 +109,9 @@ impl SourceOptions {
         let noatime = values.flag("noatime", findings);
         let smart_mp3 = values.flag("smart_mp3_chunking", findings);
         let policy = policy::read(values, findings);
+        if let (false, Some(entry)) = (noatime, values.own("noatime")) {
+            findings.note(entry.line, "access times are never kept");
+        }
         if !is_parent && !values.has("path") {
             values.missing("path", "path = /a/folder", findings);
         }
@@ -328,6 +331,13 @@ mod tests {
         );
         assert_eq!(error.hint().as_deref(), Some("`brackup keygen` makes a secret key and prints its recipient"));
         assert!(self::source("path=/x\nrecipient=a").check_usable().is_ok());
+    }
+
+    #[test]
+    fn who_wants_access_times_is_told() {
+        let notes = |value| read(&format!("[SOURCE:x]\npath=/x\nrecipient=a\nnoatime={value}"), false).unwrap().1;
+        assert_eq!(notes("no"), ["f:4: access times are never kept"]);
+        assert_eq!(notes("yes"), [""; 0]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn every_example_of_the_documentation_works() {
         }
         count += 1;
     }
-    assert_eq!(count, 9, "examples in docs/CONFIG.md");
+    assert_eq!(count, 10, "examples in docs/CONFIG.md");
 }
 
 #[test]

@@ -86,6 +86,11 @@ impl<'a> Values<'a> {
         self.entries.iter().filter(move |entry| canonical(entry.key) == key)
     }
 
+    /// The first entry of the key that stands in the section itself.
+    pub(super) fn own(&self, key: &str) -> Option<&Entry<'a>> {
+        self.entries[..self.own].iter().find(|entry| canonical(entry.key) == key)
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.all(key).next().is_some()
     }

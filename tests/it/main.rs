@@ -18,6 +18,8 @@ mod bench;
 mod brackup_target;
 /// The BR2_EXTERNAL tree.
 mod buildroot;
+/// What of a tree is backed up.
+mod choice;
 /// Exit codes, words, JSON.
 mod cli;
 /// What any target must do, alone and wrapped.
