@@ -189,6 +189,43 @@ impl FromStr for Grace {
     }
 }
 
+/// When a chunk of which little is used is to be stored anew in part, so that it can go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compaction {
+    /// If less of it is used by the newest backups.
+    pub under: Option<Share>,
+    /// At most so many bytes a night.
+    pub max_bytes: Option<u64>,
+}
+
+impl Compaction {
+    /// What holds where retention has rules and nothing else is said.
+    pub const UNDER: Share = Share(30);
+    /// Likewise.
+    pub const MAX_BYTES: u64 = 500 << 20;
+}
+
+/// So many in a hundred: `30%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share(u8);
+
+impl Share {
+    /// In a hundred.
+    pub fn percent(self) -> u8 {
+        self.0
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').filter(|number| !number.starts_with('+'));
+        let percent = number.and_then(|number| number.parse().ok()).filter(|percent| *percent <= 100);
+        percent.map(Self).ok_or_else(|| String::from("a share from 0% to 100%, such as 30%"))
+    }
+}
+
 impl fmt::Display for Within {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, unit) in [(self.years, 'y'), (self.months, 'm'), (self.days, 'd'), (self.hours, 'h')] {
@@ -260,6 +297,16 @@ mod tests {
         }
         for wrong in ["", "7", "d", "-1d", "+1d", "1w", "7 d", "99999999999d"] {
             assert!(wrong.parse::<Grace>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        for (text, percent) in [("0%", 0), ("30%", 30), ("100%", 100)] {
+            assert_eq!(text.parse::<Share>().map(Share::percent), Ok(percent));
+        }
+        for wrong in ["", "%", "30", "101%", "-1%", "+1%", "30 %", "0.5%"] {
+            assert!(wrong.parse::<Share>().is_err(), "{wrong}");
         }
     }
 

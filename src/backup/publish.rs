@@ -216,7 +216,7 @@ fn key_items(
         keyed.push(match *item {
             Item::Hole { length } => Item::Hole { length },
             Item::Extent { chunk, offset, length, codec } => {
-                backup.refer(chunk)?;
+                backup.refer(chunk, length)?;
                 // Every chunk that the draft names was stored before the line ended (I1).
                 let chunk = chunks.key(chunk)?.ok_or(Error::Stopped)?;
                 Item::Extent { chunk, offset, length, codec }

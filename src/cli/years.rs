@@ -29,6 +29,12 @@ pub(crate) struct GcArgs {
     /// How long a chunk stays after it was found not to be needed, such as 36h or 0s [default: that of the target, 7d]
     #[arg(long, value_name = "TIME")]
     pub(crate) grace: Option<String>,
+    /// Retire chunks of which the newest backups use less than this; 0% for none [default: that of the target, 30% if backups are pruned there]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) compact_under: Option<String>,
+    /// Bytes that the next backup may store anew for it [default: that of the target, 500MB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) compact_max: Option<String>,
     /// Go on although N of the chunks that this box has stored are not there
     #[arg(long, value_name = "N")]
     pub(crate) force: Option<String>,

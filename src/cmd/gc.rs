@@ -4,15 +4,16 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use brackup::blob::Amount;
+use brackup::config::{Config, TargetOptions};
 use brackup::date::Utc;
-use brackup::gc::{self, Error, Options, Report};
+use brackup::gc::{self, Compaction, Error, Options, Report};
 use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
-use brackup::policy::Grace;
+use brackup::policy::{self, Grace, Share};
 
 use super::memory::Memory;
 use super::open;
-use super::values::{self, Number};
+use super::values::{self, Bytes, Number};
 use crate::cli::{GcArgs, Global};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
@@ -20,6 +21,8 @@ use crate::term::{self, Failure};
 /// Collects at one target.
 pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let grace = values::read::<Grace>("--grace", args.grace.as_deref())?;
+    let under = values::read::<Share>("--compact-under", args.compact_under.as_deref())?;
+    let max = values::read::<Bytes>("--compact-max", args.compact_max.as_deref())?.map(|bytes| bytes.0);
     let force = values::read::<Number>("--force", args.force.as_deref())?.map(|number| number.0);
     let target = open::target(args.target.as_deref(), global)?;
     let config = open::config_if_any(global)?;
@@ -35,6 +38,7 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
         signer: memory.box_key.public(),
         spool: &open::spool(Some(&own)),
         grace_seconds: grace.or_else(|| section?.grace).unwrap_or_default().seconds(),
+        compaction: compaction(under, max, section, config.as_ref()),
         force,
         dry_run: args.dry_run,
     };
@@ -53,6 +57,21 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
     Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(problems) })
 }
 
+/// Without a word, only where backups go: elsewhere no chunk would ever go for it.
+fn compaction(
+    under: Option<Share>,
+    max: Option<u64>,
+    section: Option<&TargetOptions>,
+    config: Option<&Config>,
+) -> Option<Compaction> {
+    let said = section.map(|section| section.compaction).unwrap_or_default();
+    let are_pruned = section.is_some_and(|section| !section.policy.is_empty())
+        || config.is_some_and(|config| config.sources.iter().any(|source| !source.policy.is_empty()));
+    let under = under.or(said.under).or_else(|| are_pruned.then_some(policy::Compaction::UNDER))?;
+    let max_bytes = max.or(said.max_bytes).unwrap_or(policy::Compaction::MAX_BYTES);
+    Some(Compaction { under_percent: under.percent(), max_bytes })
+}
+
 fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, global: &Global) -> Result<(), Failure> {
     let mut out = term::out();
     let next = report.next_due.map(|seconds| Utc::from_unix(seconds).to_string());
@@ -62,7 +81,7 @@ fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, glob
             "command": "gc", "dry_run": dry_run, "interrupted": is_interrupted, "needed": amount(report.needed),
             "garbage": amount(report.garbage), "marked": amount(report.marked), "due": amount(report.due),
             "deleted": amount(report.deleted), "missing": amount(report.missing), "odd": amount(report.odd), "unknown": amount(report.unknown),
-            "next_due": next, "problems": problems,
+            "retired": amount(report.retired), "again_bytes": report.again_bytes, "next_due": next, "problems": problems,
         });
         writeln!(out, "{value}")?;
         return Ok(out.flush()?);
@@ -78,6 +97,10 @@ fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, glob
         if some.chunks > 0 {
             writeln!(out, "{what:8} {}", amount(some))?;
         }
+    }
+    if report.retired.chunks > 0 {
+        let again = term::bytes(report.again_bytes);
+        writeln!(out, "retired  {}, of which the next backup stores {again} anew", amount(report.retired))?;
     }
     if let Some(next) = next {
         writeln!(out, "the grace of the next chunk ends {next}")?;

@@ -4,17 +4,18 @@ use std::str::FromStr;
 
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
+use super::size::parse_size;
 use super::values::{Key, Values, number, once, text};
-use crate::policy::{Grace, Policy};
+use crate::policy::{Compaction, Grace, Policy};
 
 /// More would be none.
 const COUNT_MAX: u32 = 1_000_000;
 
 /// What a target and a source have beside their own keys.
-pub(super) const OF_TARGET: &[&[Key]] = &[KEYS, GRACE];
+pub(super) const OF_TARGET: &[&[Key]] = &[KEYS, GARBAGE];
 pub(super) const OF_SOURCE: &[&[Key]] = &[KEYS];
 
-const GRACE: &[Key] = &[once("grace")];
+const GARBAGE: &[Key] = &[once("grace"), once("compact_under"), once("compact_max")];
 const KEYS: &[Key] = &[
     once("keep_last"),
     once("keep_backups"),
@@ -29,6 +30,12 @@ const KEYS: &[Key] = &[
 /// How long a target keeps what no backup needs.
 pub(super) fn grace(values: &Values<'_>, findings: &mut Findings) -> Option<Grace> {
     values.read("grace", findings, parsed)
+}
+
+/// Which chunks it gives up.
+pub(super) fn compaction(values: &Values<'_>, findings: &mut Findings) -> Compaction {
+    let max_bytes = values.read("compact_max", findings, |value| parse_size(text(value)?));
+    Compaction { under: values.read("compact_under", findings, parsed), max_bytes }
 }
 
 /// What the section says, if anything.

@@ -15,7 +15,7 @@ use super::sftp;
 use super::surroundings::Surroundings;
 use super::values::{Key, Values, idle, once};
 use super::webdav::WebDavSettings;
-use crate::policy::{Grace, Policy};
+use crate::policy::{Compaction, Grace, Policy};
 use crate::provider::{Bandwidth, SshFolder};
 
 /// What `type` says.
@@ -68,6 +68,8 @@ pub struct TargetOptions {
     pub policy: Policy,
     /// How long a chunk stays that none of them needs, if it says.
     pub grace: Option<Grace>,
+    /// Which chunks `gc` gives up.
+    pub compaction: Compaction,
 }
 
 /// The type of a target and what the type needs.
@@ -143,18 +145,16 @@ fn from_url(text: &str, around: &Surroundings) -> Option<Result<TargetOptions, E
             .with_hint(Some("name a section [TARGET:x] with `type = GoogleDrive`: its login belongs to it".into()))),
         Err(error) => Err(error),
     };
-    let options = kind.map(|kind| TargetOptions {
-        name: text.into(),
-        line: 0,
-        kind,
-        bandwidth: None,
-        policy: Policy::default(),
-        grace: None,
-    });
+    let options = kind.map(|kind| TargetOptions::without_rules(text, 0, kind));
     Some(options.and_then(|options| options.check_usable().map(|()| options)))
 }
 
 impl TargetOptions {
+    fn without_rules(name: &str, line: usize, kind: TargetKind) -> Self {
+        let (policy, compaction) = (Policy::default(), Compaction::default());
+        Self { name: name.into(), line, kind, bandwidth: None, policy, grace: None, compaction }
+    }
+
     /// Nothing if a value is wrong, or if one is missing in a section that others inherit from.
     pub(super) fn read(
         values: &Values<'_>,
@@ -197,7 +197,8 @@ impl TargetOptions {
         };
         let bandwidth = values.read("bandwidth", findings, bandwidth::parse);
         let (policy, grace) = (policy::read(values, findings), policy::grace(values, findings));
-        Some(Self { name: values.name.into(), line: values.lines.0, kind, bandwidth, policy, grace })
+        let compaction = policy::compaction(values, findings);
+        Some(Self { name: values.name.into(), line: values.lines.0, kind, bandwidth, policy, grace, compaction })
     }
 
     /// An error if this version cannot store to it.
@@ -256,7 +257,7 @@ mod tests {
 
     fn folder(name: &str, line: usize, path: &str) -> TargetOptions {
         let kind = TargetKind::Filesystem { path: path.into() };
-        TargetOptions { name: name.into(), line, kind, bandwidth: None, policy: Policy::default(), grace: None }
+        TargetOptions::without_rules(name, line, kind)
     }
 
     #[test]
@@ -279,12 +280,12 @@ mod tests {
             ),
             (
                 "type = Filesystem\npath = /x\nftp_host = y",
-                "f:4: unknown key \"ftp_host\" in [TARGET:x], expected one of type, path, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, thinning or grace",
+                "f:4: unknown key \"ftp_host\" in [TARGET:x], expected one of type, path, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, thinning, grace, compact_under or compact_max",
                 None,
             ),
             (
                 "tipe = Filesystem",
-                "f:2: unknown key \"tipe\" in [TARGET:x], expected one of type, path, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, thinning or grace",
+                "f:2: unknown key \"tipe\" in [TARGET:x], expected one of type, path, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within, thinning, grace, compact_under or compact_max",
                 Some("did you mean \"type\"?"),
             ),
             (

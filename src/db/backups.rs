@@ -9,6 +9,7 @@ use rusqlite::params;
 
 use super::checksum::checksum;
 use super::refs::{Present, Refs, RefsDigest};
+use super::uses::Uses;
 use super::{Db, Error};
 use crate::blob::ChunkNo;
 
@@ -19,6 +20,7 @@ pub struct Backup<'db> {
     chain: i64,
     sequence: u64,
     refs: Refs<'db>,
+    uses: Uses<'db>,
 }
 
 /// The newest link of a chain of signed backups.
@@ -64,11 +66,13 @@ impl<'db> Backup<'db> {
     pub fn create(db: &'db Db, target_identity: &str, root: &str, signer: &str, sequence: u64) -> Result<Self, Error> {
         let chain = db.chain(target_identity, root, signer)?;
         let before = db.sequence_before(chain, signed(sequence))?;
-        Ok(Self { db, chain, sequence, refs: Refs::new(db, chain, signed(sequence), before) })
+        let refs = Refs::new(db, chain, signed(sequence), before);
+        Ok(Self { db, chain, sequence, refs, uses: Uses::begin(db)? })
     }
 
-    /// The backup needs this chunk.
-    pub fn refer(&mut self, chunk: ChunkNo) -> Result<(), Error> {
+    /// The backup needs so many bytes of this chunk.
+    pub fn refer(&mut self, chunk: ChunkNo, bytes: u64) -> Result<(), Error> {
+        self.uses.add(chunk, bytes)?;
         self.refs.add(chunk)
     }
 
@@ -78,9 +82,10 @@ impl<'db> Backup<'db> {
     }
 
     /// Its metafile is about to be stored: from now on it is pending, whatever happens. `created` is in seconds since 1970.
-    pub fn expect(&self, head: &ChainHead, created: i64, entries: u64, bytes: u64) -> Result<(), Error> {
+    pub fn expect(&mut self, head: &ChainHead, created: i64, entries: u64, bytes: u64) -> Result<(), Error> {
         let RefsDigest { chunks, sum } = self.refs.digest();
         let sequence = signed(self.sequence);
+        self.uses.end(self.chain, sequence)?;
         let sql = "INSERT INTO backups(chain, sequence, name, footer, created, entries, bytes, chunks, sum, complete, checksum)
                    VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, ?10)";
         let sealed = row_checksum(self.chain, sequence, head, created, self.refs.digest());
@@ -287,7 +292,7 @@ mod tests {
 
         fn back_up(&self, root: &str, sequence: u64, needs: &[u64]) -> Backup<'_> {
             let mut backup = Backup::create(&self.db, "t", root, "box", sequence).unwrap();
-            needs.iter().for_each(|chunk| backup.refer(ChunkNo(*chunk)).unwrap());
+            needs.iter().for_each(|chunk| backup.refer(ChunkNo(*chunk), 1).unwrap());
             let head = ChainHead { backup: format!("{root}-{sequence}"), sequence, footer: [1; 32] };
             backup.expect(&head, 100, 1, 1).unwrap();
             backup

@@ -144,6 +144,8 @@ impl Db {
     /// The object is deleted.
     pub fn gone(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
         self.unmark(target_identity, chunk)?;
+        let sql = "DELETE FROM retired WHERE target = ?1 AND chunk = ?2";
+        self.execute(sql, params![target_identity, number(chunk)])?;
         // Its number is never used again: what names it counts for nothing.
         // Both tables have the target first: without it each look would go through all of them.
         let sql = "DELETE FROM chunks WHERE id = ?1

@@ -11,11 +11,18 @@ use crate::digest::{Key, Sha1};
 /// Slots of the cache in front of the table: a walk in order meets the same chunks again and again.
 const SLOTS: usize = 1024;
 
+/// A chunk that the target has.
+#[derive(Clone, Copy)]
+struct Known {
+    key: Key,
+    is_retired: bool,
+}
+
 /// The chunks of a box as one target has them.
 pub struct Chunks<'db> {
     db: &'db Db,
     target: String,
-    slots: Vec<Option<(ChunkNo, Option<Key>)>>,
+    slots: Vec<Option<(ChunkNo, Option<Known>)>>,
     /// Chunks from this number on are being made by this run: it ends only when they are stored.
     first_new: u64,
 }
@@ -42,13 +49,13 @@ impl<'db> Chunks<'db> {
         self.db.execute(sql, params![number, &key.0[..], bytes, row_checksum(number, key, bytes)])?;
         self.db
             .execute("INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)", params![self.target, number])?;
-        self.slots[slot(chunk)] = Some((chunk, Some(*key)));
+        self.slots[slot(chunk)] = Some((chunk, Some(Known { key: *key, is_retired: false })));
         Ok(())
     }
 
     /// Whether a piece that lies in this chunk need not be stored again.
     pub fn is_usable(&mut self, chunk: ChunkNo) -> Result<bool, Error> {
-        Ok(chunk.0 >= self.first_new || self.key(chunk)?.is_some())
+        Ok(self.is_new(chunk) || self.known(chunk)?.is_some_and(|known| !known.is_retired))
     }
 
     /// Whether all chunks that items name are usable.
@@ -63,6 +70,19 @@ impl<'db> Chunks<'db> {
         Ok(true)
     }
 
+    /// Whether the target has all chunks that items name, retired ones too.
+    pub fn have_at_all(&mut self, items: &[Item<ChunkNo>]) -> Result<bool, Error> {
+        for item in items {
+            if let Item::Extent { chunk, .. } = item
+                && !self.is_new(*chunk)
+                && self.known(*chunk)?.is_none()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether this run made it.
     pub fn is_new(&self, chunk: ChunkNo) -> bool {
         chunk.0 >= self.first_new
@@ -70,29 +90,34 @@ impl<'db> Chunks<'db> {
 
     /// The key of a chunk that this target has.
     pub fn key(&mut self, chunk: ChunkNo) -> Result<Option<Key>, Error> {
-        if let Some((cached, key)) = self.slots[slot(chunk)]
+        Ok(self.known(chunk)?.map(|known| known.key))
+    }
+
+    fn known(&mut self, chunk: ChunkNo) -> Result<Option<Known>, Error> {
+        if let Some((cached, known)) = self.slots[slot(chunk)]
             && cached == chunk
         {
-            return Ok(key);
+            return Ok(known);
         }
-        let sql = "SELECT key, bytes, checksum, since FROM chunks JOIN presence ON presence.chunk = id
+        let sql = "SELECT key, bytes, checksum, since, retired.chunk FROM chunks JOIN presence ON presence.chunk = id
                    LEFT JOIN candidates ON candidates.target = ?2 AND candidates.chunk = id
+                   LEFT JOIN retired ON retired.target = ?2 AND retired.chunk = id
                    WHERE id = ?1 AND presence.target = ?2 AND key IS NOT NULL";
         let read = |row: &rusqlite::Row<'_>| {
             let sealed = (Sha1(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, u32>(2)?);
-            Ok((sealed, row.get::<_, Option<i64>>(3)?))
+            Ok((sealed, row.get::<_, Option<i64>>(3)?, row.get::<_, Option<i64>>(4)?.is_some()))
         };
         let row = self.db.prepare(sql)?.row(params![number(chunk), self.target], read)?;
         // Whoever uses it takes its mark: also a run that is not finished for weeks, and whose backup needs it in the end.
-        if matches!(row, Some((_, Some(_)))) {
+        if matches!(row, Some((_, Some(_), _))) {
             self.db.unmark(&self.target, chunk)?;
         }
-        let row = row.map(|(sealed, _)| sealed);
+        let row = row.map(|((key, bytes, sum), _, is_retired)| (Known { key, is_retired }, bytes, sum));
         // A row that has rotted names another chunk, or none: what lies in it is stored anew.
-        let is_sound = |key: &Key, bytes, sum| row_checksum(number(chunk), key, bytes) == sum;
-        let key = row.filter(|(key, bytes, sum)| is_sound(key, *bytes, *sum)).map(|(key, ..)| key);
-        self.slots[slot(chunk)] = Some((chunk, key));
-        Ok(key)
+        let is_sound = |known: &Known, bytes, sum| row_checksum(number(chunk), &known.key, bytes) == sum;
+        let known = row.filter(|(known, bytes, sum)| is_sound(known, *bytes, *sum)).map(|(known, ..)| known);
+        self.slots[slot(chunk)] = Some((chunk, known));
+        Ok(known)
     }
 }
 

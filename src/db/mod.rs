@@ -17,6 +17,7 @@ mod puts;
 mod refs;
 mod stat_cache;
 mod statement;
+mod uses;
 
 pub use backups::{Backup, Chain, ChainHead, Remembered};
 pub use blobs::Blobs;
@@ -117,11 +118,15 @@ impl Db {
         let db = Self { connection, path: path.into(), warning: None, calls_left: Cell::new(None) };
         match db.number("PRAGMA user_version")? {
             0 => {
-                db.execute_batch(&format!("BEGIN; {SCHEMA} {JOBS} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+                let tables = uses::TABLES;
+                db.execute_batch(&format!(
+                    "BEGIN; {SCHEMA} {JOBS} {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                ))?;
             }
             SCHEMA_VERSION => {
                 db.check_after_crash()?;
                 db.execute_batch(JOBS)?;
+                db.execute_batch(uses::TABLES)?;
             }
             other => {
                 let what = format!("{} has schema {other}, made by another version of brackup", path.display());

@@ -1,6 +1,6 @@
 //! Garbage: chunks that no backup needs any more, found without any key, and deleted only after a grace period: docs/RETENTION.md.
 //!
-//! [`run`] reads like that: list, refuse on doubt, mark, delete. Only chunks that this box has stored are looked at; what else is at the
+//! [`run`] reads like that: list, refuse on doubt, mark, retire, delete. Only chunks that this box has stored are looked at; what else is at the
 //! target is another box's, or nobody knows.
 
 mod doubt;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::blob::{Amount, ChunkNo};
 use crate::catalog::{self, Listing};
 use crate::date::Utc;
-use crate::db::{Db, Held, StoredChunk};
+use crate::db::{Chain, Db, Held, StoredChunk};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::BoxPublic;
@@ -40,10 +40,21 @@ pub struct Options<'a> {
     pub spool: &'a Path,
     /// Seconds between the night on which a chunk is found not to be needed, and its deletion.
     pub grace_seconds: i64,
+    /// Whether chunks of which little is used are retired, and how many.
+    pub compaction: Option<Compaction>,
     /// So many chunks are known to be missing, and it may go on all the same.
     pub force: Option<u64>,
     /// Delete nothing.
     pub dry_run: bool,
+}
+
+/// Chunks of which the newest backups use too little.
+#[derive(Clone, Copy, Debug)]
+pub struct Compaction {
+    /// Less than so much in a hundred.
+    pub under_percent: u8,
+    /// What the next backups store anew for it may be so much.
+    pub max_bytes: u64,
 }
 
 /// What was found, and what was done.
@@ -65,6 +76,10 @@ pub struct Report {
     pub due: Amount,
     /// Of these, deleted.
     pub deleted: Amount,
+    /// Chunks that were retired in this run: nothing new is built on them, and they go with the last backup that needs them.
+    pub retired: Amount,
+    /// What the next backup stores anew for that.
+    pub again_bytes: u64,
     /// When the grace of the next one ends: seconds since 1970 by the clock of the target.
     pub next_due: Option<i64>,
 }
@@ -93,6 +108,7 @@ pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Resul
         );
         tally.notice(target.describe(), what);
     }
+    compact(options, &chains, &mut report, tally)?;
     if !options.dry_run {
         db.commit()?;
         delete(options, until, &mut report, tally, stop)?;
@@ -152,6 +168,34 @@ fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, repor
     }
     // Whatever else it is, it is not to be deleted.
     if held.since.is_some() { Ok(db.unmark(identity, held.stored.chunk)?) } else { Ok(()) }
+}
+
+/// Retires chunks of which the newest backups use little, the least used first.
+fn compact(options: &Options<'_>, chains: &[Chain], report: &mut Report, tally: &Tally<'_>) -> Result<(), Error> {
+    let Options { target, db, identity, .. } = *options;
+    let Some(Compaction { under_percent, max_bytes }) =
+        options.compaction.filter(|compaction| compaction.under_percent > 0)
+    else {
+        return Ok(());
+    };
+    for chain in chains.iter().filter(|chain| chain.is_current) {
+        if !db.is_counted(identity, &chain.root, &chain.signer, chain.head.sequence)? {
+            let what = format!("what the newest backup of {} uses is not counted: no chunk is retired", chain.root);
+            tally.notice(target.describe(), what);
+            return Ok(());
+        }
+    }
+    for (chunk, used) in db.little_used(identity, under_percent)? {
+        if report.again_bytes + used > max_bytes {
+            continue;
+        }
+        report.again_bytes += used;
+        report.retired.add(chunk.bytes);
+        if !options.dry_run {
+            db.retire(identity, chunk.chunk)?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes what is due: out of the database, from the target, out of the list of what is going.

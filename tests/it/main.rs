@@ -23,6 +23,7 @@ mod choice;
 /// Exit codes, words, JSON.
 mod cli;
 /// What any target must do, alone and wrapped.
+mod compaction;
 mod conformance;
 mod copies;
 /// Stops after every storage call, every database call, and by kill -9.

@@ -90,6 +90,18 @@ impl Mount {
         image.write_all_at(&[0xFF, 0xFF, 0xFF, 0x7F].repeat(50), table * BLOCK + (100 - 12) * 4).unwrap();
         self.mount_image();
     }
+
+    /// Changes a byte of a file of an [`Mount::old_disk`] where it lies: its inode says nothing of it. It is unmounted for that.
+    pub(crate) fn rot_file(&self, name: &str) {
+        self.unmount();
+        let told = run("debugfs", &["-R", &format!("bmap /{name} 100"), self.image().to_str().unwrap()]);
+        let block: u64 = told.trim().parse().unwrap();
+        let image = File::options().read(true).write(true).open(self.image()).unwrap();
+        let mut byte = [0];
+        image.read_exact_at(&mut byte, block * BLOCK).unwrap();
+        image.write_all_at(&[byte[0] ^ 1], block * BLOCK).unwrap();
+        self.mount_image();
+    }
 }
 
 impl Drop for Mount {

@@ -22,6 +22,8 @@ use super::tree::Tree;
 /// The box. Chunks and pieces are small, so that their borders are met often.
 pub(crate) struct Nas {
     _temporary: TempDir,
+    /// The source's name.
+    pub(crate) root: &'static str,
     /// What its target is called, and where objects are.
     pub(crate) target_name: &'static str,
     pub(crate) folder: PathBuf,
@@ -77,6 +79,7 @@ impl Nas {
         let recipients = identities.iter().map(|identity| identity.recipient().clone()).collect();
         Self {
             _temporary: temporary,
+            root: "tree",
             target_name: "disk",
             folder,
             state,
@@ -137,7 +140,7 @@ impl Nas {
             db.fail_after(calls);
         }
         let options = Options {
-            root: "tree",
+            root: self.root,
             path,
             target_name: self.target_name,
             target_id: None,

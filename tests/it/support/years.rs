@@ -23,6 +23,17 @@ impl Nas {
         grace_seconds: i64,
         force: Option<u64>,
     ) -> Result<(Vec<Problem>, gc::Report), gc::Error> {
+        self.try_compact(target, grace_seconds, force, None)
+    }
+
+    /// The same; chunks of which too little is used are retired.
+    pub(crate) fn try_compact(
+        &self,
+        target: &dyn Target,
+        grace_seconds: i64,
+        force: Option<u64>,
+        compaction: Option<gc::Compaction>,
+    ) -> Result<(Vec<Problem>, gc::Report), gc::Error> {
         let (quiet, db) = (Quiet::default(), Db::open(&self.state)?);
         let identity = target.identify(db.target_identity(self.target_name)?.as_deref())?;
         if let Some(calls) = self.db_calls {
@@ -36,6 +47,7 @@ impl Nas {
             signer: self.box_key().unwrap().public(),
             spool: &self.state,
             grace_seconds,
+            compaction,
             force,
             dry_run: false,
         };

@@ -1,22 +1,23 @@
 //! One entry at a time: known by the stat cache, or read, digested, looked up, compressed and packed. What became of it goes to the
 //! draft and, if it may be trusted tomorrow (I3), to the stat cache.
 
+mod contents;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::draft::Draft;
-use super::line::{Line, Stored};
-use super::{Error, Options, spool};
-use crate::blob::{ChunkNo, Codec, Item, push_item};
+use crate::backup::draft::Draft;
+use crate::backup::line::{Line, Stored};
+use crate::backup::{Error, Options, spool};
+use crate::blob::ChunkNo;
 use crate::chunk::{Compressor, Packer};
 use crate::db::{Blobs, Chunks, Db, Links, Puts, StatCache};
-use crate::digest::{PieceKey, Sha1Hasher};
-use crate::entry::{Entry, Kind, Stat, Time, push_identity, push_items, read_items};
-use crate::limits::ITEMS_PER_DOCUMENT;
+use crate::digest::PieceKey;
+use crate::entry::{Entry, Kind, Stat, Time, push_identity, read_items};
 use crate::monitor::{Counter, Phase, Tally};
 use crate::relpath::RelPath;
 use crate::seal::BoxKey;
-use crate::source::{Contents, Met, Seams, Span, is_racy};
+use crate::source::{Contents, Met, Seams, is_racy};
 
 /// How often what was stored is made known to the next run, should this one be cut off.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
@@ -39,6 +40,8 @@ pub(super) struct Intake<'a> {
     sort_key: Vec<u8>,
     identity: Vec<u8>,
     record: Vec<u8>,
+    /// The record of an entry that is as it was, and lies in a chunk that is retired: it is to be read and stored anew.
+    retired: Option<Vec<u8>>,
 }
 
 impl<'a> Intake<'a> {
@@ -76,6 +79,7 @@ impl<'a> Intake<'a> {
             sort_key: Vec::new(),
             identity: Vec::new(),
             record: Vec::new(),
+            retired: None,
         })
     }
 
@@ -132,13 +136,21 @@ impl<'a> Intake<'a> {
         self.record.extend_from_slice(record);
         let Some(entry) = Entry::read_record(&self.record) else { return Ok(false) };
         if !self.chunks.have(&entry.items)? {
-            return Ok(false);
+            // One with parts stays where it is: of what holds so much of it much is used.
+            let is_there = entry.sha1.is_some() && self.chunks.have_at_all(&entry.items)?;
+            if is_there && entry.parts == 0 {
+                self.retired = Some(self.record.clone());
+                return Ok(false);
+            }
+            if !is_there {
+                return Ok(false);
+            }
         }
         let mark = self.draft.mark();
         for _ in 0..entry.parts {
             let part = self.cache.next_part()?;
             let items = part.and_then(read_items);
-            let is_usable = items.is_some_and(|items| self.chunks.have(&items).unwrap_or(false));
+            let is_usable = items.is_some_and(|items| self.chunks.have_at_all(&items).unwrap_or(false));
             let (Some(part), true) = (part, is_usable) else {
                 self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
                 return Ok(false);
@@ -156,6 +168,8 @@ impl<'a> Intake<'a> {
     /// Reads an entry that is new or has changed. False: it vanished, and nothing may refer to it.
     fn changed(&mut self, met: &mut Met, hardlink: Option<&RelPath>) -> Result<bool, Error> {
         let read_start = met.looked_at;
+        let retired = self.retired.take();
+        let mark = self.draft.mark();
         let mut entry = Entry::new(met.stat.clone());
         entry.problem = met.problem.take();
         let mut contents = None;
@@ -182,6 +196,15 @@ impl<'a> Intake<'a> {
         if let Some(contents) = &mut contents {
             self.contents(met, contents, &mut entry)?;
         }
+        if let Some(record) = retired
+            && self.is_better(&record, &entry, &met.path)
+        {
+            self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
+            self.draft.entry(&met.path, hardlink, &record).map_err(|error| spool(self.options, error))?;
+            self.cache.put(&self.sort_key, 0, &record)?;
+            self.record = record;
+            return Ok(true);
+        }
         // What lacks something is tried, and told, again by each run.
         let is_final = entry.problem.is_none() && attributes.is_ok() && !entry.changed;
         self.record.clear();
@@ -197,6 +220,24 @@ impl<'a> Intake<'a> {
             self.record.clear();
         }
         Ok(true)
+    }
+
+    /// Whether what was stored of a file before is to stay, although it should have been stored anew: it can't be read any more, or comes out
+    /// otherwise than it went in, and neither size nor times say that somebody has changed it. A disk that fails must not cost the good copy.
+    fn is_better(&self, record: &[u8], entry: &Entry<ChunkNo>, path: &RelPath) -> bool {
+        if entry.problem.is_some() {
+            self.tally.notice(path.escaped(), "is in the backup as it was stored before");
+            return true;
+        }
+        let before = Entry::read_record(record).and_then(|before| before.sha1);
+        let has_rotted =
+            !entry.changed && entry.sha1.is_some() && before != entry.sha1 && !self.stop.load(Ordering::Relaxed);
+        if has_rotted {
+            let what = "has other contents than were stored, and neither its size nor its times say so: is the disk failing? what was stored before is kept; \
+                        touch it to have it stored as it is";
+            self.tally.problem(path.escaped(), what);
+        }
+        has_rotted
     }
 
     /// Takes the contents of an open file in, and sees whether it changed meanwhile.
@@ -227,7 +268,7 @@ impl<'a> Intake<'a> {
         path.sort_key(&mut self.sort_key);
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let time = Time { seconds: i64::try_from(now.as_secs()).unwrap_or(0), nanoseconds: now.subsec_nanos() };
-        let stat = contents.stat().map_err(|error| super::unreadable(self.options, error))?;
+        let stat = contents.stat().map_err(|error| crate::backup::unreadable(self.options, error))?;
         let stat = Stat { kind: Kind::Image, mtime: time, ctime: time, node: (0, 0), mode: 0o600, ..stat };
         let mut entry = Entry::new(Stat { size: length, ..stat });
         self.take_whole(&path, &mut contents, length, Seams::default(), &mut entry)?;
@@ -235,105 +276,6 @@ impl<'a> Intake<'a> {
         self.record.clear();
         entry.push_record(&mut self.record);
         self.draft.entry(&path, None, &self.record).map_err(|error| spool(self.options, error))
-    }
-
-    /// Takes contents in from beginning to end; if that can't be, nothing of them (I10). Whether it could.
-    fn take_whole(
-        &mut self,
-        path: &RelPath,
-        contents: &mut Contents,
-        size: u64,
-        seams: Seams,
-        entry: &mut Entry<ChunkNo>,
-    ) -> Result<bool, Error> {
-        let mark = self.draft.mark();
-        let Err(error) = self.take(path, contents, size, seams, entry)? else { return Ok(true) };
-        self.lacks(entry, path, format!("can't be read: {error}"));
-        if self.draft.mark() != mark {
-            self.draft.rewind(mark).map_err(|error| spool(self.options, error))?;
-        }
-        Ok(false)
-    }
-
-    /// Piece by piece, digested and packed from one read (I4). The inner error is the file's own.
-    fn take(
-        &mut self,
-        path: &RelPath,
-        contents: &mut Contents,
-        size: u64,
-        seams: Seams,
-        entry: &mut Entry<ChunkNo>,
-    ) -> Result<std::io::Result<()>, Error> {
-        let (mut sha1, mut taken) = (Sha1Hasher::default(), 0);
-        while taken < size && !self.stop.load(Ordering::Relaxed) {
-            let want = usize::try_from(seams.room(taken, size)).unwrap_or(usize::MAX).min(self.options.piece_bytes);
-            if !self.packer.has_room(want) {
-                self.send_buffer()?;
-            }
-            match contents.read(&mut self.packer.tail()[..want]) {
-                Err(error) => return Ok(Err(error)),
-                Ok(Span::Data(0)) => break,
-                Ok(Span::Data(length)) => {
-                    sha1.update(&self.packer.tail()[..length]);
-                    self.tally.count(Counter::ReadBytes, length as u64);
-                    self.tally.count(Counter::FileBytes, length as u64);
-                    self.piece(length, &mut entry.items)?;
-                    taken += length as u64;
-                }
-                Ok(Span::Hole(length)) => {
-                    sha1.update_with_zeros(length);
-                    push_item(&mut entry.items, Item::Hole { length });
-                    self.tally.count(Counter::FileBytes, length);
-                    taken += length;
-                }
-            }
-            self.tally.at(Phase::Backup, path);
-            contents.drop_cache();
-            if entry.items.len() > ITEMS_PER_DOCUMENT {
-                self.part(path, entry)?;
-            }
-        }
-        (entry.stat.size, entry.sha1, entry.changed) = (taken, Some(sha1.finish()), taken != size);
-        Ok(Ok(()))
-    }
-
-    /// The piece in the packer's tail: a hole, known, or new.
-    fn piece(&mut self, length: usize, items: &mut Vec<Item<ChunkNo>>) -> Result<(), Error> {
-        let piece = &self.packer.tail()[..length];
-        if piece[0] == 0 && piece.iter().all(|byte| *byte == 0) {
-            push_item(items, Item::Hole { length: length as u64 });
-            return Ok(());
-        }
-        let digest = self.piece_key.digest(piece);
-        let known = self.blobs.look_up(&digest)?.and_then(|known| read_items(&known));
-        if let Some(known) = known
-            && self.chunks.have(&known)?
-        {
-            known.into_iter().for_each(|item| push_item(items, item));
-            return Ok(());
-        }
-        let piece = &mut self.packer.tail()[..length];
-        let compressed = self.compressor.as_mut().map(|compressor| compressor.compress(piece)).transpose();
-        let compressed = compressed.map_err(Error::Compression)?.flatten();
-        let (stored, codec) = compressed.map_or((length, Codec::Raw), |length| (length, Codec::Zstd));
-        let places = self.packer.keep(stored, codec, || self.chunks.create())?;
-        let mut encoded = Vec::with_capacity(32);
-        push_items(&places, &mut encoded);
-        self.blobs.insert(&digest, &encoded)?;
-        places.into_iter().for_each(|item| push_item(items, item));
-        Ok(())
-    }
-
-    /// A file with very many items goes to the draft and the cache in parts.
-    fn part(&mut self, path: &RelPath, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
-        let rest = entry.items.split_off(ITEMS_PER_DOCUMENT);
-        let mut encoded = Vec::new();
-        push_items(&entry.items, &mut encoded);
-        self.draft.part(path, &encoded).map_err(|error| spool(self.options, error))?;
-        entry.parts += 1;
-        self.cache.put(&self.sort_key, entry.parts, &encoded)?;
-        entry.items = rest;
-        Ok(())
     }
 
     fn lacks(&self, entry: &mut Entry<ChunkNo>, path: &RelPath, what: String) {
