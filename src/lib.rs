@@ -20,6 +20,8 @@ pub mod outcome;
 pub mod policy;
 pub mod probe;
 pub mod provider;
+#[cfg(feature = "rebuild")]
+pub mod rebuild;
 pub mod relpath;
 pub mod restore;
 pub mod retention;

@@ -61,6 +61,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Gc(args)) => cmd::gc::run(&args, global, stop),
         Some(Command::History(args)) => cmd::history::run(&args, global),
         Some(Command::Host(HostCommand::Add { name, path })) => cmd::host::add(&name, path, global),
+        Some(Command::Import(args)) => cmd::import::run(&args, global),
         Some(Command::Key(KeyCommand::Show { file })) => cmd::keys::show(&file, global),
         Some(Command::Keygen(args)) => cmd::keys::generate(&args, global),
         Some(Command::List { target }) => cmd::browse::list(target.as_deref(), global),
@@ -70,6 +71,8 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Pin(args)) => cmd::prune::pin(&args, true, global),
         Some(Command::Prune(args)) => cmd::prune::run(&args, global, stop),
         Some(Command::Quickstart(args)) => cmd::quickstart::run(&args, global, stop),
+        #[cfg(feature = "rebuild")]
+        Some(Command::Rebuild(args)) => cmd::rebuild::run(&args, global, stop),
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
         Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
         Some(Command::Target(TargetCommand::Check { target })) => cmd::target::check(target.as_deref(), global),
@@ -84,6 +87,10 @@ impl Cli {
     fn is_stoppable(&self) -> bool {
         use Command::{Backup, Bench, Copy, Gc, Prune, Quickstart, Restore, Serve, Target, Verify};
         let command = self.command.as_ref();
+        #[cfg(feature = "rebuild")]
+        if matches!(command, Some(Command::Rebuild(_))) {
+            return true;
+        }
         matches!(
             command,
             None | Some(

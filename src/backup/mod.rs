@@ -5,6 +5,7 @@
 
 mod draft;
 mod error;
+mod forgotten;
 mod intake;
 mod line;
 mod presence;
@@ -129,6 +130,7 @@ pub fn run(
     presence::check(target, db, &identity, tally)?;
     let puts = Arc::new(db.puts(&identity)?);
     presence::adopt(target, db, &identity, &puts)?;
+    forgotten::tell(options, target, db, &identity, &box_key.public(), tally)?;
     // A night as any other costs nothing here.
     if !options.dry_run && !puts.left().is_empty() {
         db.commit()?;
@@ -184,7 +186,7 @@ fn take_in<'s, 'e: 's>(
         return intake.image(contents, length);
     }
     let walk = Walk::open(options.path, options.walk(excluded))?;
-    let is_first = intake.is_first()?;
+    let (is_first, is_known) = (intake.is_first()?, intake.is_known()?);
     let mut walk = WalkAhead::start(scope, walk, tally, is_first).map_err(Error::Thread)?;
     let mut entries = 0;
     while let Some(mut met) = walk.next()? {
@@ -194,7 +196,7 @@ fn take_in<'s, 'e: 's>(
         intake.entry(&mut met)?;
         entries += 1;
     }
-    if entries <= 1 && !is_first && !stop.load(Ordering::Relaxed) {
+    if entries <= 1 && is_known && !stop.load(Ordering::Relaxed) {
         tally.problem(".", "there is nothing in it, and there was something the last time: is it mounted?");
     }
     Ok(())

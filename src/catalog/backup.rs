@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::Error;
 use crate::fsutil;
-use crate::limits::ZSTD_WINDOW_LOG_MAX;
+use crate::limits::{HEADER_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
 use crate::metafile::Reader;
-use crate::seal::{BoxPublic, Fault, Footer, Header, Identity, Role, split_footer};
+use crate::seal::{BoxPublic, Fault, Footer, Header, Identity, KeyId, Role, split_footer};
 use crate::target::{BackupName, ObjectName, Target};
 
 /// Enough to tell an object from what is none.
@@ -88,6 +88,17 @@ impl OpenBackup {
             return Err(Error::Object { name: object.to_string(), fault: Fault::Signature });
         }
         Ok(Self { name: name.clone(), verdict, file, sealed_length })
+    }
+
+    /// The ids of the keys that it is sealed to, and with it every chunk that it names: to others they would be others.
+    pub fn recipients(&self) -> Result<Vec<KeyId>, Error> {
+        let mut head = Vec::new();
+        let file = self.file.try_clone().map_err(Error::Spool)?;
+        let sealed = Fetched { file, at: 0, end: self.sealed_length };
+        sealed.take(HEADER_BYTES_MAX as u64).read_to_end(&mut head).map_err(Error::Spool)?;
+        let header = Header::parse(&head);
+        let recipients = header.map(|header| header.recipients().collect());
+        recipients.map_err(|fault| Error::Object { name: format!("{}.meta", self.name), fault })
     }
 
     /// Reads its documents from the first; may be called again.

@@ -8,7 +8,9 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use years::{CopyArgs, GcArgs, HistoryArgs, KeepArgs, PinArgs, PruneArgs};
+#[cfg(feature = "rebuild")]
+pub(crate) use years::RebuildArgs;
+pub(crate) use years::{CopyArgs, GcArgs, HistoryArgs, ImportArgs, KeepArgs, PinArgs, PruneArgs};
 
 /// Encrypted, over-the-net, multi-versioned backup.
 ///
@@ -104,6 +106,8 @@ pub(crate) enum Command {
     /// Let other hosts store their backups here
     #[command(subcommand)]
     Host(HostCommand),
+    /// Take in what rebuild wrote, at the box that has lost its memory
+    Import(ImportArgs),
     /// Look at keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -125,6 +129,9 @@ pub(crate) enum Command {
     Prune(PruneArgs),
     /// Begin with nothing set up: make keys, a configuration and a first backup of DIR
     Quickstart(QuickstartArgs),
+    /// Write down what a box that has lost its memory needs to know, where the secret key is
+    #[cfg(feature = "rebuild")]
+    Rebuild(RebuildArgs),
     /// Restore a backup, or parts of it
     Restore(RestoreArgs),
     /// Run the jobs of the configuration every day, and let other hosts store here, in the foreground

@@ -2,6 +2,8 @@
 
 // Values are texts here, and read where they are used: a parser of clap's for each type would take flash.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -56,6 +58,18 @@ pub(crate) struct HistoryArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// What `brackup rebuild` wrote
+    pub(crate) file: PathBuf,
+    /// The target that it is of: a [TARGET:x], or filesystem:/path [default: the only target of the configuration]
+    pub(crate) target: Option<String>,
+    /// A key that this box signed with before it lost it too; may be repeated. Never that of another box: its chunks would be
+    /// collected as this one's
+    #[arg(long, value_name = "BOX")]
+    pub(crate) signer: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct PinArgs {
     /// Name of the backup, or ROOT:latest. A pin holds at every target
     pub(crate) backup: String,
@@ -102,4 +116,17 @@ pub(crate) struct PruneArgs {
     /// Say of each backup whether it stays and why, and remove nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+}
+
+#[cfg(feature = "rebuild")]
+#[derive(Debug, Args)]
+pub(crate) struct RebuildArgs {
+    /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
+    pub(crate) target: Option<String>,
+    /// Secret key file; may be repeated [default: $BRACKUP_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Where to write the inventory; nothing is overwritten [default: brackup-inventory-ID.db here]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }

@@ -8,6 +8,7 @@ pub(crate) mod copy;
 pub(crate) mod gc;
 pub(crate) mod history;
 pub(crate) mod host;
+pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod known_targets;
 #[cfg(feature = "manual")]
@@ -15,10 +16,13 @@ pub(crate) mod manual;
 mod memory;
 pub(crate) mod open;
 pub(crate) mod pair;
+mod passphrase;
 mod pins;
 mod provider;
 pub(crate) mod prune;
 pub(crate) mod quickstart;
+#[cfg(feature = "rebuild")]
+pub(crate) mod rebuild;
 pub(crate) mod restore;
 pub(crate) mod serve;
 mod several;

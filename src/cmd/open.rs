@@ -10,11 +10,11 @@ use brackup::fsutil::{self, Lock};
 use brackup::monitor::one_line;
 use brackup::outcome::Outcome;
 use brackup::seal::{self, Identity, Keyring, SecretFile};
-use brackup::target;
+use brackup::target::{self, BackupName};
 use brackup::{backup, restore, verify};
 use nix::unistd::{AccessFlags, access};
-use zeroize::Zeroizing;
 
+use super::passphrase;
 use super::provider::{self, Folders, NamedTarget};
 use crate::cli::{Global, OpenArgs};
 use crate::term::{self, Failure};
@@ -112,7 +112,7 @@ pub(crate) fn keys(files: &[PathBuf]) -> Result<Vec<SecretFile>, Failure> {
     }
     let (mut opened, mut locked) = (Vec::new(), None);
     for file in &files {
-        match SecretFile::open(file, || passphrase(file)) {
+        match SecretFile::open(file, || passphrase::of(file)) {
             Ok(secret) => opened.push(secret),
             // Another one may fit.
             Err(error @ seal::Error::Passphrase(_)) if files.len() > 1 => {
@@ -126,40 +126,6 @@ pub(crate) fn keys(files: &[PathBuf]) -> Result<Vec<SecretFile>, Failure> {
         Some(error) if opened.is_empty() => Err(error.into()),
         _ => Ok(opened),
     }
-}
-
-/// A passphrase from `$BRACKUP_PASSPHRASE`, or asked on the terminal without showing it.
-pub(crate) fn passphrase(file: &Path) -> Option<Zeroizing<String>> {
-    if let Ok(word) = std::env::var("BRACKUP_PASSPHRASE") {
-        return Some(Zeroizing::new(word));
-    }
-    ask(&format!("passphrase of {}: ", file.display()))
-}
-
-/// Asks on the terminal; nothing where there is none, or if Ctrl-C was pressed.
-pub(crate) fn ask(prompt: &str) -> Option<Zeroizing<String>> {
-    use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
-    use std::io::{Read as _, Write as _};
-    const CTRL_C: u8 = 3;
-    let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
-    let before = tcgetattr(&terminal).ok()?;
-    let mut silent = before.clone();
-    // Ctrl-C comes as a byte that ends the line: as a signal it would leave the terminal silent.
-    silent.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
-    silent.control_chars[SpecialCharacterIndices::VEOL as usize] = CTRL_C;
-    tcsetattr(&terminal, SetArg::TCSAFLUSH, &silent).ok()?;
-    let _ = terminal.write_all(prompt.as_bytes());
-    // A line comes as a whole; one that does not fit is no passphrase.
-    let mut line = Zeroizing::new([0; 1024]);
-    let read = terminal.read(&mut line[..]);
-    let _ = tcsetattr(&terminal, SetArg::TCSAFLUSH, &before);
-    let _ = terminal.write_all(b"\n");
-    let line = &line[..read.ok()?];
-    if line.contains(&CTRL_C) || !line.ends_with(b"\n") {
-        return None;
-    }
-    let word = std::str::from_utf8(line).ok()?;
-    Some(Zeroizing::new(word.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
 /// Everything that reading a backup needs.
@@ -222,13 +188,18 @@ impl Opened {
 
     fn backup_at(&self, place: &NamedTarget, text: &str, as_of: Option<Utc>) -> Result<OpenBackup, Failure> {
         let (name, length) = catalog::find(&*place.target, text, as_of)?;
+        self.named(place, &name, length)
+    }
+
+    /// Opens one that was listed there.
+    pub(crate) fn named(&self, place: &NamedTarget, name: &BackupName, length: u64) -> Result<OpenBackup, Failure> {
         let known = self.own.as_ref().map(|own| Keyring::at(&own.key_dir).known_boxes());
         let mut pinned = self.trust.clone();
         if let Some(known) = &known {
             pinned.extend(known.of(name.root())?);
         }
         let trust = Trust { pinned, accept_unsigned: self.accept_unsigned };
-        let backup = OpenBackup::open(&*place.target, &name, length, &trust, &spool(self.own.as_ref()))?;
+        let backup = OpenBackup::open(&*place.target, name, length, &trust, &spool(self.own.as_ref()))?;
         match &backup.verdict {
             Verdict::Trusted(_) => {}
             Verdict::FirstSeen(footer) => {

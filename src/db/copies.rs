@@ -11,7 +11,7 @@ use crate::digest::Key;
 
 /// The numbers around one in a chain.
 #[derive(Clone, Copy, Debug)]
-struct Neighbours {
+pub(super) struct Neighbours {
     before: Option<i64>,
     after: Option<i64>,
 }
@@ -95,8 +95,7 @@ impl Db {
 
     /// What a backup of one chain needs, for another chain.
     fn copy_refs(&self, from: i64, to: i64, sequence: i64) -> Result<(), Error> {
-        let near = self.neighbours(to, sequence)?;
-        self.clear(to, sequence, near)?;
+        let near = self.make_room(to, sequence)?;
         if let (Some(before), None) = (near.before, near.after) {
             let sql = "UPDATE refs SET last = ?3 WHERE chain = ?2 AND last = ?4 AND EXISTS (
                          SELECT 1 FROM refs AS of WHERE of.chunk = refs.chunk AND of.chain = ?1 AND ?3 BETWEEN of.first AND of.last)";
@@ -109,7 +108,8 @@ impl Db {
     }
 
     /// Takes a number out of all ranges of a chain that run over it: no backup has it yet, and not all around it need the same as it.
-    fn clear(&self, chain: i64, sequence: i64, near: Neighbours) -> Result<(), Error> {
+    pub(super) fn make_room(&self, chain: i64, sequence: i64) -> Result<Neighbours, Error> {
+        let near = self.neighbours(chain, sequence)?;
         if let Some(after) = near.after {
             let sql = "INSERT OR IGNORE INTO refs(chunk, chain, first, last) SELECT chunk, chain, ?3, last FROM refs
                        WHERE chain = ?1 AND first <= ?2 AND last >= ?3";
@@ -120,7 +120,8 @@ impl Db {
             self.execute(sql, [chain, sequence, before])?;
         }
         let sql = "DELETE FROM refs WHERE chain = ?1 AND first <= ?2 AND last >= ?2";
-        self.execute(sql, [chain, sequence])
+        self.execute(sql, [chain, sequence])?;
+        Ok(near)
     }
 
     fn neighbours(&self, chain: i64, sequence: i64) -> Result<Neighbours, Error> {

@@ -1,6 +1,7 @@
 //! What goes wrong with the database, and whether the file itself is the reason.
 
 use std::fmt;
+use std::path::Path;
 
 /// Something went wrong with the database.
 #[derive(Debug)]
@@ -9,11 +10,18 @@ pub struct Error {
     pub(super) source: Option<rusqlite::Error>,
     /// It is sound, and of an earlier version.
     pub(super) is_outdated: bool,
+    /// It is not the database of this box, but what is to be imported.
+    pub(super) is_inventory: bool,
 }
 
 impl Error {
     pub(super) fn new(what: impl Into<String>, source: rusqlite::Error) -> Self {
-        Self { what: what.into(), source: Some(source), is_outdated: false }
+        Self { what: what.into(), source: Some(source), is_outdated: false, is_inventory: false }
+    }
+
+    pub(super) fn inventory(path: &Path, source: Option<rusqlite::Error>) -> Self {
+        let what = format!("{} is damaged, or no inventory of this version of brackup", path.display());
+        Self { what, source, is_outdated: false, is_inventory: true }
     }
 
     pub(super) fn query(source: rusqlite::Error) -> Self {
@@ -31,6 +39,7 @@ impl Error {
         };
         use rusqlite::ErrorCode::{ConstraintViolation, DatabaseCorrupt, NotADatabase, TypeMismatch, Unknown};
         match &self.source {
+            _ if self.is_inventory => false,
             Some(
                 FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..),
             ) => true,
@@ -53,6 +62,9 @@ impl Error {
 
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
+        if self.is_inventory {
+            return Some("nothing was changed; copy it again, or make it again with `brackup rebuild` of this version");
+        }
         if self.is_corruption() {
             return Some("run it again: the damaged database is then set aside and a new one is started");
         }

@@ -11,9 +11,14 @@ mod checksum;
 mod chunks;
 mod copies;
 mod error;
+mod hints;
+mod import;
+mod inventory;
 mod jobs;
 mod links;
 mod puts;
+#[cfg(feature = "rebuild")]
+mod rebuilding;
 mod refs;
 mod stat_cache;
 mod statement;
@@ -24,9 +29,13 @@ pub use blobs::Blobs;
 pub use candidates::Held;
 pub use chunks::{Chunks, StoredChunk};
 pub use error::Error;
+pub use hints::recipients_tag;
+pub use import::{Imported, NewBackup};
 pub use jobs::{JobEnd, JobRun};
 pub use links::{FirstLink, Links};
 pub use puts::Puts;
+#[cfg(feature = "rebuild")]
+pub use rebuilding::Rebuilding;
 pub use refs::Present;
 pub use stat_cache::StatCache;
 
@@ -72,6 +81,8 @@ pub struct Db {
     connection: Connection,
     path: PathBuf,
     warning: Option<String>,
+    /// It is an inventory, and what is wrong with it says nothing of this box's database.
+    is_inventory: bool,
     /// Calls that still work; nothing: all of them.
     calls_left: Cell<Option<u64>>,
 }
@@ -115,7 +126,8 @@ impl Db {
              PRAGMA cache_size = -384; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
-        let db = Self { connection, path: path.into(), warning: None, calls_left: Cell::new(None) };
+        let db =
+            Self { connection, path: path.into(), warning: None, is_inventory: false, calls_left: Cell::new(None) };
         match db.number("PRAGMA user_version")? {
             0 => {
                 let tables = uses::TABLES;
@@ -130,7 +142,7 @@ impl Db {
             }
             other => {
                 let what = format!("{} has schema {other}, made by another version of brackup", path.display());
-                return Err(Error { what, source: None, is_outdated: other < SCHEMA_VERSION });
+                return Err(Error { what, source: None, is_outdated: other < SCHEMA_VERSION, is_inventory: false });
             }
         }
         Ok(db)
@@ -260,6 +272,9 @@ impl Db {
 
     /// What SQLite said. If it met damage, that is noted beside the file, and the next run starts a new one.
     fn failed(&self, error: rusqlite::Error) -> Error {
+        if self.is_inventory {
+            return Error::inventory(&self.path, Some(error));
+        }
         let error = Error::query(error);
         if error.is_corruption() {
             // If that fails too, the next run looks through the file, because this one did not end.

@@ -137,11 +137,21 @@ impl Db {
 
     /// A chunk that this box has stored, and of whose contents it does not know anything any more.
     pub fn adopt(&self, target_identity: &str, key: &Key, sealed_bytes: u64) -> Result<(), Error> {
-        let bytes = i64::try_from(sealed_bytes).unwrap_or(i64::MAX);
+        let id = self.add_chunk(key, i64::try_from(sealed_bytes).unwrap_or(i64::MAX))?;
+        self.execute("INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)", params![target_identity, id])
+    }
+
+    /// A chunk with a name, under a number that was never used.
+    pub(super) fn add_chunk(&self, key: &Key, bytes: i64) -> Result<i64, Error> {
         self.execute("INSERT INTO chunks(key, bytes) VALUES(?1, ?2)", params![&key.0[..], bytes])?;
         let id = self.connection.last_insert_rowid();
-        self.execute("UPDATE chunks SET checksum = ?2 WHERE id = ?1", params![id, row_checksum(id, key, bytes)])?;
-        self.execute("INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)", params![target_identity, id])
+        self.size_chunk(id, key, bytes).map(|()| id)
+    }
+
+    /// Its sealed length.
+    pub(super) fn size_chunk(&self, id: i64, key: &Key, bytes: i64) -> Result<(), Error> {
+        let sql = "UPDATE chunks SET bytes = ?2, checksum = ?3 WHERE id = ?1";
+        self.execute(sql, params![id, bytes, row_checksum(id, key, bytes)])
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct RefsDigest {
 }
 
 impl RefsDigest {
-    fn add(&mut self, chunk: i64, times: i64) {
+    pub(super) fn add(&mut self, chunk: i64, times: i64) {
         self.chunks += times;
         self.sum = self.sum.wrapping_add(scrambled(chunk).wrapping_mul(times));
     }
@@ -144,12 +144,12 @@ impl Db {
 }
 
 /// Index of the first number that is not below `first`.
-fn begin(sequences: &[i64], first: i64) -> usize {
+pub(super) fn begin(sequences: &[i64], first: i64) -> usize {
     sequences.partition_point(|sequence| *sequence < first)
 }
 
 /// Index behind the last number that is not above `last`.
-fn end(sequences: &[i64], last: i64) -> usize {
+pub(super) fn end(sequences: &[i64], last: i64) -> usize {
     sequences.partition_point(|sequence| *sequence <= last)
 }
 

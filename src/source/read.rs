@@ -217,6 +217,11 @@ impl Contents {
         }
     }
 
+    /// Goes back to the beginning.
+    pub fn rewind(&mut self) {
+        (self.offset, self.dropped) = (0, 0);
+    }
+
     /// Lets go of the page cache of what has been read, a megabyte and more at a time.
     pub fn drop_cache(&mut self) {
         if let Opened::File(file) = &self.file

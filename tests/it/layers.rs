@@ -15,7 +15,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     ),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
-    (4, &["backup", "bench", "copy", "gc", "probe", "restore", "retention", "scheduler", "verify"]),
+    (4, &["backup", "bench", "copy", "gc", "probe", "rebuild", "restore", "retention", "scheduler", "verify"]),
     (5, &["web"]),
     // The program: uses the library as `brackup::`.
     (6, &["cli", "cmd", "main", "progress", "syslog", "term"]),

@@ -85,6 +85,12 @@ mod owners;
 mod packages;
 /// Runs the real binary.
 mod program;
+/// A box that has lost its memory.
+#[cfg(feature = "rebuild")]
+mod rebuild;
+/// What an imported inventory says of files.
+#[cfg(feature = "rebuild")]
+mod recall;
 /// Disks that drop out and come back.
 mod removable;
 /// Which backups stay, and how others go.

@@ -2,9 +2,11 @@
 //! draft and, if it may be trusted tomorrow (I3), to the stat cache.
 
 mod contents;
+mod image;
+mod recall;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::backup::draft::Draft;
 use crate::backup::line::{Line, Stored};
@@ -13,7 +15,7 @@ use crate::blob::ChunkNo;
 use crate::chunk::{Compressor, Packer};
 use crate::db::{Blobs, Chunks, Db, Links, Puts, StatCache};
 use crate::digest::PieceKey;
-use crate::entry::{Entry, Kind, Stat, Time, push_identity, read_items};
+use crate::entry::{Entry, Kind, Stat, push_identity, read_items};
 use crate::monitor::{Counter, Phase, Tally};
 use crate::relpath::RelPath;
 use crate::seal::BoxKey;
@@ -32,7 +34,9 @@ pub(super) struct Intake<'a> {
     packer: Packer,
     compressor: Option<Compressor>,
     piece_key: PieceKey,
+    target_identity: String,
     cache: StatCache<'a>,
+    hints: Option<StatCache<'a>>,
     blobs: Blobs<'a>,
     chunks: Chunks<'a>,
     links: Links<'a>,
@@ -71,7 +75,13 @@ impl<'a> Intake<'a> {
             packer: Packer::new(options.chunk_bytes, options.piece_bytes),
             compressor,
             piece_key,
+            target_identity: target_identity.into(),
             cache: StatCache::open(db, source),
+            hints: db.hints(
+                options.root,
+                target_identity,
+                options.recipients.iter().map(|one| one.id().0).collect(),
+            )?,
             blobs: Blobs::open(db)?,
             chunks: Chunks::open(db, target_identity)?,
             links: Links::open(db),
@@ -86,6 +96,11 @@ impl<'a> Intake<'a> {
     /// Whether nothing of the source is known yet.
     pub(super) fn is_first(&mut self) -> Result<bool, Error> {
         Ok(self.cache.is_empty()?)
+    }
+
+    /// Whether it is known what was in it.
+    pub(super) fn is_known(&mut self) -> Result<bool, Error> {
+        Ok(self.hints.is_some() || !self.is_first()?)
     }
 
     /// Takes one entry in.
@@ -243,7 +258,8 @@ impl<'a> Intake<'a> {
     /// Takes the contents of an open file in, and sees whether it changed meanwhile.
     fn contents(&mut self, met: &Met, contents: &mut Contents, entry: &mut Entry<ChunkNo>) -> Result<(), Error> {
         let seams = if self.options.smart_mp3 { met.mp3_seams(contents) } else { Seams::default() };
-        if !self.take_whole(&met.path, contents, met.stat.size, seams, entry)? {
+        let size = met.stat.size;
+        if !self.recalled(met, contents, seams, entry)? && !self.take_whole(&met.path, contents, size, seams, entry)? {
             return Ok(());
         }
         let is_same = |after: &Stat| {
@@ -256,26 +272,6 @@ impl<'a> Intake<'a> {
             self.tally.notice(met.path.escaped(), "changed while it was read: what was read is stored");
         }
         Ok(())
-    }
-
-    /// Takes a block device in as one image. It has no times that would tell whether it changed: it is always read.
-    pub(super) fn image(&mut self, mut contents: Contents, length: u64) -> Result<(), Error> {
-        use std::os::unix::ffi::OsStrExt as _;
-        let name = self.options.path.file_name().map_or(&b"image"[..], |name| name.as_bytes());
-        let path = RelPath::parse(name).unwrap_or_default();
-        self.tally.at(Phase::Backup, &path);
-        self.tally.count(Counter::ExpectedBytes, length);
-        path.sort_key(&mut self.sort_key);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let time = Time { seconds: i64::try_from(now.as_secs()).unwrap_or(0), nanoseconds: now.subsec_nanos() };
-        let stat = contents.stat().map_err(|error| crate::backup::unreadable(self.options, error))?;
-        let stat = Stat { kind: Kind::Image, mtime: time, ctime: time, node: (0, 0), mode: 0o600, ..stat };
-        let mut entry = Entry::new(Stat { size: length, ..stat });
-        self.take_whole(&path, &mut contents, length, Seams::default(), &mut entry)?;
-        self.tally.count(Counter::Files, 1);
-        self.record.clear();
-        entry.push_record(&mut self.record);
-        self.draft.entry(&path, None, &self.record).map_err(|error| spool(self.options, error))
     }
 
     fn lacks(&self, entry: &mut Entry<ChunkNo>, path: &RelPath, what: String) {
@@ -315,6 +311,9 @@ impl<'a> Intake<'a> {
         let stored = self.line.finish(self.packer.finish(), |stored| record(chunks, &puts, tally, stored));
         let outcome = walked.and(stored);
         let is_whole = outcome.is_ok() && !self.stop.load(Ordering::Relaxed);
+        if is_whole && self.hints.is_some() && tally.sums().of(Counter::Files) > 0 {
+            self.db.forget_hints(self.options.root, &self.target_identity)?;
+        }
         let kept = keep(self.cache, self.blobs, is_whole);
         let is_to_commit = outcome.is_err() && !self.options.dry_run;
         let committed = if is_to_commit { kept.and_then(|()| self.db.commit()) } else { kept };

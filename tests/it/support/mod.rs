@@ -16,6 +16,8 @@ mod doorway;
 pub(crate) mod drive;
 pub(crate) mod fake_ssh;
 mod faulty;
+#[cfg(feature = "rebuild")]
+mod lost;
 #[cfg(feature = "s3")]
 mod ministack;
 mod mount;
@@ -47,6 +49,8 @@ pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
 #[cfg(feature = "web")]
 pub(crate) use doorway::{Asked, Doorway, digested, quick_limits, wait_until};
 pub(crate) use faulty::{Direction, Faulty, Harm};
+#[cfg(feature = "rebuild")]
+pub(crate) use lost::{Lost, json};
 #[cfg(feature = "s3")]
 pub(crate) use ministack::{MiniStack, aws};
 pub(crate) use mount::{Mount, fill};
