@@ -41,10 +41,24 @@ impl Drop for Workplace {
 pub(crate) fn run(args: &RebuildArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let open = OpenArgs { from: args.target.iter().cloned().collect(), key: args.key.clone(), accept_unsigned: false };
     let opened = Opened::new(&open, global)?;
-    let target = &*opened.target.target;
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
-    let planned = rebuild::plan(target, &tally)?;
+    let written = write(args, &opened, &tally, stop);
+    progress.finish();
+    let (report, identity, out) = written?;
+    let problems = tally.sums().problems;
+    say(&report, &identity, &out, problems, global)?;
+    Ok(Outcome::of_problems(problems))
+}
+
+fn write(
+    args: &RebuildArgs,
+    opened: &Opened,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(Report, String, PathBuf), Failure> {
+    let target = &*opened.target.target;
+    let planned = rebuild::plan(target, tally)?;
     if planned.is_empty() {
         return Err(Failure::new(Outcome::Failed, format!("there is no backup at {}", target.describe())));
     }
@@ -66,23 +80,20 @@ pub(crate) fn run(args: &RebuildArgs, global: &Global, stop: &AtomicBool) -> Res
             return Err(Error::Stopped.into());
         }
         match opened.named(&opened.target, &planned.link.name, planned.link.length) {
-            Ok(backup) => rebuild.add(planned, &backup, &tally, stop)?,
-            Err(failure) if failure.outcome == Outcome::Failed || failure.outcome == Outcome::WrongKey => {
+            Ok(backup) => rebuild.add(planned, &backup, tally, stop)?,
+            Err(failure) if failure.outcome == Outcome::Failed => {
                 tally.problem(planned.link.name.to_string(), format!("{}: it is left out", failure.message));
             }
             Err(failure) => return Err(failure),
         }
     }
-    let report = rebuild.finish(target, &spool, &tally)?;
-    progress.finish();
+    let report = rebuild.finish(target, &spool, tally)?;
     drop(db);
     if report.backups == 0 {
         return Err(Failure::new(Outcome::WrongKey, "no backup there can be read: there is nothing to write down"));
     }
     place(&workplace.0.join("brackup.db"), &out).map_err(unwritten)?;
-    let problems = tally.sums().problems;
-    say(&report, &identity, &out, problems, global)?;
-    Ok(Outcome::of_problems(problems))
+    Ok((report, identity, out))
 }
 
 /// Gives it its checksum and its name, beside which nothing is left of it if that fails.

@@ -98,11 +98,6 @@ impl<'a> Intake<'a> {
         Ok(self.cache.is_empty()?)
     }
 
-    /// Whether it is known what was in it.
-    pub(super) fn is_known(&mut self) -> Result<bool, Error> {
-        Ok(self.hints.is_some() || !self.is_first()?)
-    }
-
     /// Takes one entry in.
     pub(super) fn entry(&mut self, met: &mut Met) -> Result<(), Error> {
         self.tally.at(Phase::Backup, &met.path);

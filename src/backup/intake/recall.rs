@@ -26,6 +26,11 @@ struct Piece {
 }
 
 impl Intake<'_> {
+    /// Whether it is known what was in the source.
+    pub(in crate::backup) fn is_known(&mut self) -> Result<bool, Error> {
+        Ok(self.hints.is_some() || !self.is_first()?)
+    }
+
     /// Whether the contents are those that an inventory tells of; then the entry has them.
     pub(super) fn recalled(
         &mut self,
