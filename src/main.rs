@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
     cli.global.stop = stop.clone();
     let global = &cli.global;
-    if cli.command.is_some() && (cli.backup.from.is_some() || cli.backup.dry_run) {
+    if cli.command.is_some() && cli.backup.is_any() {
         return Err(Failure::usage("the options of a backup stand before another command")
             .hint("give a command its options behind its name; `brackup COMMAND --help` lists them"));
     }
@@ -57,6 +57,8 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Config(ConfigCommand::Check)) => cmd::config::check(global),
         Some(Command::Copy(args)) => cmd::copy::run(&args, global, stop),
         Some(Command::Diff(args)) => cmd::browse::diff(&args, global),
+        #[cfg(feature = "original")]
+        Some(Command::Fetch(args)) => cmd::fetch::run(&args, global, stop),
         Some(Command::Find(args)) => cmd::browse::find(&args, global),
         Some(Command::Gc(args)) => cmd::gc::run(&args, global, stop),
         Some(Command::History(args)) => cmd::history::run(&args, global),
@@ -87,6 +89,10 @@ impl Cli {
     fn is_stoppable(&self) -> bool {
         use Command::{Backup, Bench, Copy, Gc, Prune, Quickstart, Restore, Serve, Target, Verify};
         let command = self.command.as_ref();
+        #[cfg(feature = "original")]
+        if matches!(command, Some(Command::Fetch(_))) {
+            return true;
+        }
         #[cfg(feature = "rebuild")]
         if matches!(command, Some(Command::Rebuild(_))) {
             return true;

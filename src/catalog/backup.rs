@@ -61,9 +61,21 @@ impl OpenBackup {
         trust: &Trust,
         spool: &Path,
     ) -> Result<Self, Error> {
+        let mut source = target.get(&ObjectName::Metafile(name.clone()), 0, length)?;
+        Self::read(&mut *source, name, length, trust, spool)
+    }
+
+    /// The same, from wherever its bytes come.
+    pub(super) fn read(
+        source: &mut dyn Read,
+        name: &BackupName,
+        length: u64,
+        trust: &Trust,
+        spool: &Path,
+    ) -> Result<Self, Error> {
         let object = ObjectName::Metafile(name.clone());
         let mut file = fsutil::unnamed_file(spool).map_err(Error::Spool)?;
-        let tail = fetch(target, &object, length, &mut file)?;
+        let tail = fetch(source, &object, length, &mut file)?;
         let footer = split_footer(&tail).and_then(Footer::parse).map(|(footer, _)| footer);
         let checked = match footer {
             Ok(footer) => check(footer, name, length, &tail, &mut file, trust)?,
@@ -139,8 +151,7 @@ impl Read for Fetched {
 }
 
 /// Fetches the whole object into `file`; gives its last bytes.
-fn fetch(target: &dyn Target, object: &ObjectName, length: u64, file: &mut File) -> Result<Vec<u8>, Error> {
-    let mut source = target.get(object, 0, length)?;
+fn fetch(source: &mut dyn Read, object: &ObjectName, length: u64, file: &mut File) -> Result<Vec<u8>, Error> {
     let mut tail = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut fetched = 0;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::seal::Fault;
 use crate::{metafile, target};
@@ -17,6 +18,13 @@ pub enum Error {
         name: String,
         /// Who signed it.
         signer: String,
+    },
+    /// A metafile that is a file here.
+    Local {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The documents of a metafile.
     Metafile(metafile::Error),
@@ -85,6 +93,7 @@ impl fmt::Display for Error {
             Self::ForeignSigner { name, signer } => {
                 write!(f, "{name} is signed by {signer}, which is not a trusted box")
             }
+            Self::Local { path, .. } => write!(f, "can't read {}", path.display()),
             Self::Metafile(error) => error.fmt(f),
             Self::NoSuchBackup { text, place, there } => write!(f, "no backup {text} at {place}; {there}"),
             Self::Object { name, fault } => write!(f, "{name} can't be used: {fault}"),
@@ -98,7 +107,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Metafile(error) => error.source(),
-            Self::Spool(error) => Some(error),
+            Self::Local { source: error, .. } | Self::Spool(error) => Some(error),
             Self::Target(error) => error.source(),
             _ => None,
         }

@@ -8,6 +8,7 @@ mod chain;
 mod contents;
 mod error;
 mod listing;
+mod local;
 mod transfer;
 mod window;
 
@@ -16,6 +17,7 @@ pub use chain::{Link, chain_head, footer, footer_text, links, settle, tombstone}
 pub use contents::{ChunkReader, FileReader, Span, slices};
 pub use error::Error;
 pub use listing::{Chunks, Listing};
+pub use local::LocalMetafile;
 pub use transfer::{Failed, TRANSFER_BYTES, transfer};
 
 use std::collections::BTreeSet;

@@ -1,13 +1,17 @@
 //! The command line: structure and help texts, no logic.
 
+mod backup;
 mod years;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use backup::{BackupArgs, Beside};
+#[cfg(feature = "original")]
+pub(crate) use years::FetchArgs;
 #[cfg(feature = "rebuild")]
 pub(crate) use years::RebuildArgs;
 pub(crate) use years::{CopyArgs, GcArgs, HistoryArgs, ImportArgs, KeepArgs, PinArgs, PruneArgs};
@@ -63,19 +67,6 @@ pub(crate) enum ProgressKind {
     None,
 }
 
-#[derive(Debug, Args, Clone)]
-pub(crate) struct BackupArgs {
-    /// The [SOURCE:x] to back up
-    #[arg(long, value_name = "SOURCE", requires = "to")]
-    pub(crate) from: Option<String>,
-    /// The [TARGET:x] to back up to, or filesystem:/path; may be repeated: read and sealed once, stored to each
-    #[arg(long, value_name = "TARGET", requires = "from")]
-    pub(crate) to: Vec<String>,
-    /// Read everything and store nothing
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a backup (the same as without the word)
@@ -97,6 +88,9 @@ pub(crate) enum Command {
     Copy(CopyArgs),
     /// Compare two backups
     Diff(DiffArgs),
+    /// Fetch metafiles, sealed as they are, to a folder
+    #[cfg(feature = "original")]
+    Fetch(FetchArgs),
     /// Find a file in all backups
     Find(FindArgs),
     /// Delete the chunks that no backup needs any more
@@ -290,6 +284,10 @@ pub(crate) struct RestoreArgs {
     /// (overwrite if contents differ)
     #[arg(long, value_name = "RULE", default_value = "abort", value_parser = ["abort", "skip", "overwrite", "update", "identical"])]
     pub(crate) conflict: String,
+    /// What to do when something can't be restored: continue with all else, or abort [default: continue]
+    #[cfg(feature = "original")]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) on_error: Option<String>,
     /// Owners by number, not by name
     #[arg(long)]
     pub(crate) numeric_ids: bool,
@@ -324,4 +322,30 @@ pub(crate) struct VerifyArgs {
     /// Go on without a good signature
     #[arg(long)]
     pub(crate) accept_unsigned: bool,
+    /// Compare the SHA-1 of each chunk below a folder with its name, and look at nothing else: for the box that has the disk
+    #[cfg(feature = "original")]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) chunks: Option<PathBuf>,
+}
+
+// What a build without the feature does not take is never given, and what is done for it is left out with it.
+
+impl RestoreArgs {
+    /// What to do when something can't be restored.
+    pub(crate) fn on_error(&self) -> Option<&str> {
+        #[cfg(feature = "original")]
+        return self.on_error.as_deref();
+        #[cfg(not(feature = "original"))]
+        None
+    }
+}
+
+impl VerifyArgs {
+    /// A folder whose chunks are all that is looked at.
+    pub(crate) fn chunks(&self) -> Option<&Path> {
+        #[cfg(feature = "original")]
+        return self.chunks.as_deref();
+        #[cfg(not(feature = "original"))]
+        None
+    }
 }

@@ -6,6 +6,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+#[cfg(feature = "original")]
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    /// Names of backups, or ROOT:latest [default: all]
+    pub(crate) backup: Vec<String>,
+    /// Where they are: a [TARGET:x], or filesystem:/path [default: the only target of the configuration]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) from: Option<String>,
+    /// The folder to fetch to [default: this one]
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) to: PathBuf,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CopyArgs {
     /// Names of backups, or ROOT:latest, of those that this box has made [default: all that is there, whoever stored it]
@@ -43,6 +56,20 @@ pub(crate) struct GcArgs {
     /// Say what would be deleted, and change nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// Ask on the terminal before anything is deleted
+    #[cfg(feature = "original")]
+    #[arg(long)]
+    interactive: bool,
+}
+
+impl GcArgs {
+    /// Whether to ask first.
+    pub(crate) fn is_interactive(&self) -> bool {
+        #[cfg(feature = "original")]
+        return self.interactive && !self.dry_run;
+        #[cfg(not(feature = "original"))]
+        false
+    }
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +143,32 @@ pub(crate) struct PruneArgs {
     /// Say of each backup whether it stays and why, and remove nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// Remove this backup and no other, whatever the rules say
+    #[cfg(feature = "original")]
+    #[arg(long, value_name = "BACKUP")]
+    backup: Option<String>,
+    /// Ask on the terminal before each backup that is to go
+    #[cfg(feature = "original")]
+    #[arg(long)]
+    interactive: bool,
+}
+
+impl PruneArgs {
+    /// The one backup that is to go.
+    pub(crate) fn backup(&self) -> Option<&str> {
+        #[cfg(feature = "original")]
+        return self.backup.as_deref();
+        #[cfg(not(feature = "original"))]
+        None
+    }
+
+    /// Whether to ask first.
+    pub(crate) fn is_interactive(&self) -> bool {
+        #[cfg(feature = "original")]
+        return self.interactive && !self.dry_run;
+        #[cfg(not(feature = "original"))]
+        false
+    }
 }
 
 #[cfg(feature = "rebuild")]

@@ -3,22 +3,29 @@
 use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 
-use brackup::backup::Report;
 use brackup::config::{BoxOptions, SourceOptions};
 use brackup::monitor::Counter;
 use brackup::outcome::Outcome;
 use brackup::seal::Recipient;
+use serde_json::Value;
 
+use super::beside::Copies;
 use super::open::{self, State};
 use super::pair::{Done, Pair, Watcher};
 use super::provider::NamedTarget;
-use super::several;
+use super::{config, du, several};
 use crate::cli::{BackupArgs, Global};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
 
 /// Backs up one source of the configuration to one target.
 pub(crate) fn run(args: &BackupArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    match args.beside() {
+        Some(beside) if beside.list_sources || beside.list_targets => return config::names(beside, global),
+        Some(beside) if beside.du_stats => return du::run(args, global),
+        _ => {}
+    }
+    let copies = Copies::asked(args)?;
     let (Some(from), [first, more @ ..]) = (&args.from, &args.to[..]) else {
         return Err(Failure::usage("what is to be done?")
             .hint("`brackup --from=SOURCE --to=TARGET` makes a backup, `brackup quickstart DIR` sets everything up, `brackup --help` tells more"));
@@ -29,10 +36,12 @@ pub(crate) fn run(args: &BackupArgs, global: &Global, stop: &AtomicBool) -> Resu
         return several::run(source, &args.to, &config.own, args.dry_run, global, stop);
     }
     let target = open::target(Some(first), global)?;
-    one(source, &target, &config.own, args.dry_run, global, stop).map(|(_, outcome)| outcome)
+    let (done, said) = one(source, &target, &config.own, args.dry_run, global, stop)?;
+    copies.write(&said, done.report.backup.as_ref(), &target, stop)?;
+    Ok(done.outcome())
 }
 
-/// Backs up one source to one target, and says what came of it.
+/// Backs up one source to one target, and says what came of it; gives that as JSON too.
 pub(crate) fn one(
     source: &SourceOptions,
     target: &NamedTarget,
@@ -40,7 +49,7 @@ pub(crate) fn one(
     dry_run: bool,
     global: &Global,
     stop: &AtomicBool,
-) -> Result<(Report, Outcome), Failure> {
+) -> Result<(Done, Value), Failure> {
     let pair = Pair::new(source, target, own)?;
     pair.look()?;
     let state = State::lock(own)?;
@@ -49,22 +58,27 @@ pub(crate) fn one(
     let done = pair.back_up(&state, None, dry_run, watcher, stop);
     progress.finish();
     let done = done?;
-    say(&done, &pair.recipients, dry_run, global)?;
-    let outcome = done.outcome();
-    Ok((done.report, outcome))
+    let value = value(&done, &pair.recipients, dry_run);
+    say(&done, &value, dry_run, global)?;
+    Ok((done, value))
 }
 
-fn say(done: &Done, recipients: &[Recipient], dry_run: bool, global: &Global) -> Result<(), Failure> {
+fn value(done: &Done, recipients: &[Recipient], dry_run: bool) -> Value {
+    let report = &done.report;
+    let ids: Vec<_> = recipients.iter().map(|recipient| recipient.id().to_string()).collect();
+    let mut value = counts(done);
+    value["command"] = "backup".into();
+    value["backup"] = report.backup.as_ref().map(ToString::to_string).into();
+    value["dry_run"] = dry_run.into();
+    value["interrupted"] = report.interrupted.into();
+    value["recipients"] = ids.into();
+    value
+}
+
+fn say(done: &Done, value: &Value, dry_run: bool, global: &Global) -> Result<(), Failure> {
     let report = &done.report;
     let counts = &report.counts;
     if global.json {
-        let ids: Vec<_> = recipients.iter().map(|recipient| recipient.id().to_string()).collect();
-        let mut value = self::counts(done);
-        value["command"] = "backup".into();
-        value["backup"] = report.backup.as_ref().map(ToString::to_string).into();
-        value["dry_run"] = dry_run.into();
-        value["interrupted"] = report.interrupted.into();
-        value["recipients"] = ids.into();
         return Ok(writeln!(std::io::stdout(), "{value}")?);
     }
     if global.quiet {
@@ -88,7 +102,7 @@ fn say(done: &Done, recipients: &[Recipient], dry_run: bool, global: &Global) ->
 }
 
 /// The counts of a run.
-pub(super) fn counts(done: &Done) -> serde_json::Value {
+pub(super) fn counts(done: &Done) -> Value {
     let counts = &done.report.counts;
     let of = |counter| counts.of(counter);
     serde_json::json!({

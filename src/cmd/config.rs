@@ -10,7 +10,7 @@ use brackup::scheduler::Zone;
 use brackup::seal::Keyring;
 
 use super::open;
-use crate::cli::Global;
+use crate::cli::{Beside, Global};
 use crate::term::{self, Failure};
 
 /// Reads the configuration, resolves its recipients, and shows what it means.
@@ -75,6 +75,23 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
     out.flush()?;
     zone.warning().filter(|_| !config.jobs.is_empty()).iter().for_each(|warning| term::warning(warning));
     config.notes.iter().for_each(|note| term::warning(note));
+    Ok(Outcome::Done)
+}
+
+/// The names of sources or targets, or of both, one a line.
+pub(crate) fn names(asked: &Beside, global: &Global) -> Result<Outcome, Failure> {
+    let config = open::config(global)?;
+    let sources = config.sources.iter().map(|source| ("source", &source.name)).filter(|_| asked.list_sources);
+    let targets = config.targets.iter().map(|target| ("target", &target.name)).filter(|_| asked.list_targets);
+    let mut out = term::out();
+    for (kind, name) in sources.chain(targets) {
+        if global.json {
+            writeln!(out, "{}", serde_json::json!({ kind: name }))?;
+        } else {
+            writeln!(out, "{name}")?;
+        }
+    }
+    out.flush()?;
     Ok(Outcome::Done)
 }
 

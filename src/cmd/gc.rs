@@ -7,10 +7,11 @@ use brackup::blob::Amount;
 use brackup::config::{Config, TargetOptions};
 use brackup::date::Utc;
 use brackup::gc::{self, Compaction, Error, Options, Report};
-use brackup::monitor::Tally;
+use brackup::monitor::{Quiet, Tally};
 use brackup::outcome::Outcome;
 use brackup::policy::{self, Grace, Share};
 
+use super::ask;
 use super::memory::Memory;
 use super::open;
 use super::values::{self, Bytes, Number};
@@ -24,6 +25,9 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
     let under = values::read::<Share>("--compact-under", args.compact_under.as_deref())?;
     let max = values::read::<Bytes>("--compact-max", args.compact_max.as_deref())?.map(|bytes| bytes.0);
     let force = values::read::<Number>("--force", args.force.as_deref())?.map(|number| number.0);
+    if args.is_interactive() {
+        ask::needs_terminal()?;
+    }
     let target = open::target(args.target.as_deref(), global)?;
     let config = open::config_if_any(global)?;
     let section = open::section_of(&target, config.as_ref());
@@ -31,7 +35,7 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
     let memory = Memory::open(&own, &target)?;
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
-    let options = Options {
+    let mut options = Options {
         target: &*target.target,
         db: &memory.db,
         identity: &memory.identity,
@@ -42,10 +46,13 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
         force,
         dry_run: args.dry_run,
     };
+    if args.is_interactive() {
+        options.dry_run = !agreed(&options, &memory, stop)?;
+    }
     memory.db.begin_run()?;
     let collected = gc::run(&options, &tally, stop);
     // What was refused is as if it had not been tried.
-    let ended = if args.dry_run || collected.is_err() { memory.db.abandon_run() } else { memory.db.end_run() };
+    let ended = if options.dry_run || collected.is_err() { memory.db.abandon_run() } else { memory.db.end_run() };
     progress.finish();
     let (report, is_interrupted) = match collected {
         Err(Error::Stopped) => (Report::default(), true),
@@ -53,7 +60,7 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
     };
     ended?;
     let problems = tally.sums().problems;
-    say(&report, args.dry_run, is_interrupted, problems, global)?;
+    say(&report, options.dry_run, is_interrupted, problems, global)?;
     Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(problems) })
 }
 
@@ -70,6 +77,20 @@ fn compaction(
     let under = under.or(said.under).or_else(|| are_pruned.then_some(policy::Compaction::UNDER))?;
     let max_bytes = max.or(said.max_bytes).unwrap_or(policy::Compaction::MAX_BYTES);
     Some(Compaction { under_percent: under.percent(), max_bytes })
+}
+
+/// Finds out what would be deleted, and asks.
+fn agreed(options: &Options<'_>, memory: &Memory, stop: &AtomicBool) -> Result<bool, Failure> {
+    let (quiet, dry) = (Quiet::default(), Options { dry_run: true, ..*options });
+    memory.db.begin_run()?;
+    let collected = gc::run(&dry, &Tally::new(&quiet), stop);
+    memory.db.abandon_run()?;
+    let due = match collected {
+        Err(Error::Stopped) => return Ok(false),
+        collected => collected?.due,
+    };
+    let what = format!("delete {}, {}?", term::plural(due.chunks, "chunk", "chunks"), term::bytes(due.bytes));
+    if due.chunks == 0 { Ok(true) } else { ask::confirm(&what) }
 }
 
 fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, global: &Global) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use brackup::outcome::Outcome;
 use brackup::seal::{Identity, Keyring, Recipient, SecretFile};
 use zeroize::Zeroizing;
 
-use super::{open, passphrase};
+use super::{ask, open};
 use crate::cli::{Global, KeygenArgs};
 use crate::term::{self, Failure};
 
@@ -92,8 +92,8 @@ fn new_passphrase() -> Result<Zeroizing<String>, Failure> {
     let no_terminal = || {
         Failure::usage("a passphrase is wanted and there is no terminal to ask for it").hint("set $BRACKUP_PASSPHRASE")
     };
-    let word = passphrase::ask("new passphrase: ").ok_or_else(no_terminal)?;
-    let again = passphrase::ask("the same again: ").ok_or_else(no_terminal)?;
+    let word = ask::ask("new passphrase: ").ok_or_else(no_terminal)?;
+    let again = ask::ask("the same again: ").ok_or_else(no_terminal)?;
     if word.is_empty() || word != again {
         return Err(Failure::usage("the two passphrases are not the same, or empty"));
     }

@@ -1,10 +1,15 @@
 //! One short function a verb: read the configuration, open what it names, call the line, say the result.
 
+mod ask;
 pub(crate) mod backup;
 pub(crate) mod bench;
+mod beside;
 pub(crate) mod browse;
 pub(crate) mod config;
 pub(crate) mod copy;
+mod du;
+#[cfg(feature = "original")]
+pub(crate) mod fetch;
 pub(crate) mod gc;
 pub(crate) mod history;
 pub(crate) mod host;
@@ -14,9 +19,9 @@ pub(crate) mod known_targets;
 #[cfg(feature = "manual")]
 pub(crate) mod manual;
 mod memory;
+mod metafile;
 pub(crate) mod open;
 pub(crate) mod pair;
-mod passphrase;
 mod pins;
 mod provider;
 pub(crate) mod prune;

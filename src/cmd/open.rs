@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use brackup::catalog::{self, OpenBackup, Trust, Verdict};
+use brackup::catalog::{self, LocalMetafile, OpenBackup, Trust, Verdict};
 use brackup::config::{self, BoxOptions, Config, Surroundings, TargetOptions};
 use brackup::date::Utc;
 use brackup::db::{self, Db};
@@ -14,7 +14,7 @@ use brackup::target::{self, BackupName};
 use brackup::{backup, restore, verify};
 use nix::unistd::{AccessFlags, access};
 
-use super::passphrase;
+use super::ask;
 use super::provider::{self, Folders, NamedTarget};
 use crate::cli::{Global, OpenArgs};
 use crate::term::{self, Failure};
@@ -112,7 +112,7 @@ pub(crate) fn keys(files: &[PathBuf]) -> Result<Vec<SecretFile>, Failure> {
     }
     let (mut opened, mut locked) = (Vec::new(), None);
     for file in &files {
-        match SecretFile::open(file, || passphrase::of(file)) {
+        match SecretFile::open(file, || ask::passphrase(file)) {
             Ok(secret) => opened.push(secret),
             // Another one may fit.
             Err(error @ seal::Error::Passphrase(_)) if files.len() > 1 => {
@@ -169,8 +169,12 @@ impl Opened {
     }
 
     /// Opens the backup that is meant, says who wrote it, and pins a box that is seen for the first time. What the first target lacks, or has
-    /// not whole, is taken from the next.
+    /// not whole, is taken from the next. With a `/` in it the text is the path of a metafile here, in place of those at targets.
     pub(crate) fn backup(&self, text: &str, as_of: Option<Utc>) -> Result<OpenBackup, Failure> {
+        if cfg!(feature = "original") && as_of.is_none() && text.contains('/') {
+            let mut here = LocalMetafile::open(Path::new(text))?;
+            return self.judged(&here.name.clone(), &mut |trust, spool| here.backup(trust, spool));
+        }
         let mut failed = None;
         for place in [&self.target].into_iter().chain(&self.others) {
             match self.backup_at(place, text, as_of) {
@@ -193,13 +197,21 @@ impl Opened {
 
     /// Opens one that was listed there.
     pub(crate) fn named(&self, place: &NamedTarget, name: &BackupName, length: u64) -> Result<OpenBackup, Failure> {
+        self.judged(name, &mut |trust, spool| OpenBackup::open(&*place.target, name, length, trust, spool))
+    }
+
+    fn judged(
+        &self,
+        name: &BackupName,
+        open: &mut dyn FnMut(&Trust, &Path) -> Result<OpenBackup, catalog::Error>,
+    ) -> Result<OpenBackup, Failure> {
         let known = self.own.as_ref().map(|own| Keyring::at(&own.key_dir).known_boxes());
         let mut pinned = self.trust.clone();
         if let Some(known) = &known {
             pinned.extend(known.of(name.root())?);
         }
         let trust = Trust { pinned, accept_unsigned: self.accept_unsigned };
-        let backup = OpenBackup::open(&*place.target, name, length, &trust, &spool(self.own.as_ref()))?;
+        let backup = open(&trust, &spool(self.own.as_ref()))?;
         match &backup.verdict {
             Verdict::Trusted(_) => {}
             Verdict::FirstSeen(footer) => {

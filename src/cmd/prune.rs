@@ -10,9 +10,10 @@ use brackup::date::Utc;
 use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
 use brackup::policy::Policy;
-use brackup::retention::{Error, Plan, Planned, Pruning};
-use brackup::target::Target;
+use brackup::retention::{Error, Plan, Planned, Pruning, Rule};
+use brackup::target::{BackupName, Target};
 
+use super::ask;
 use super::memory::Memory;
 use super::open::{self, State};
 use super::pins::Pins;
@@ -28,10 +29,14 @@ const CLOCKS_APART_SECONDS_MAX: u64 = 24 * 3600;
 /// Removes the backups that no rule keeps.
 pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let flags = policy(&args.keep)?;
+    let chosen = chosen(args, &flags)?;
+    if args.is_interactive() {
+        ask::needs_terminal()?;
+    }
     let target = open::target(args.target.as_deref(), global)?;
     let config = open::config_if_any(global)?;
     let rules = Rules::new(flags, &target, config.as_ref());
-    if rules.are_none() {
+    if chosen.is_none() && rules.are_none() {
         return Err(Failure::usage("no rule says which backups stay")
             .hint("give one, such as --keep-daily 7, or put keep_daily = 7 into [TARGET:x]; docs/RETENTION.md has all of them"));
     }
@@ -53,38 +58,33 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
         now: Utc::from_system(SystemTime::now()).to_unix(),
     };
     if let Some(source) = &args.source {
-        let is_known = memory.db.chains(&memory.identity)?.iter().any(|chain| chain.root == *source);
-        if !is_known {
-            return Err(Failure::usage(format!("this box has no backup of {source} at {}", target.target.describe())));
-        }
-        if rules.of(source).is_empty() {
-            return Err(Failure::usage(format!("no rule says which backups of {source} stay")));
-        }
+        has_backups_and_rules(source, &memory, &target, &rules)?;
     }
     if !args.dry_run {
         clocks_agree(&*target.target, pruning.now)?;
     }
     memory.db.begin_run()?;
-    let settled = catalog::settle::<Error>(&*target.target, &memory.db, &memory.identity);
-    let plan = match settled.and_then(|()| pruning.plan(&tally)) {
+    let agreed = agreed(&pruning, chosen.as_ref(), args, &tally);
+    let plan = match agreed {
         Ok(plan) => plan,
-        Err(error) => {
+        Err(failure) => {
             // What went wrong first is what went wrong.
             let _ = memory.db.abandon_run();
-            return Err(error.into());
+            return Err(failure);
         }
     };
+    let why = if chosen.is_some() { "named" } else { "no rule keeps it" };
     let (mut out, mut removed) = (term::out(), 0);
     if args.dry_run {
         memory.db.abandon_run()?;
         for backup in &plan.backups {
-            tell(&mut out, backup, true, global)?;
+            tell(&mut out, backup, Some(why), global)?;
         }
     } else {
         let carried_out = pruning.carry_out(&plan, &tally, stop, |backup| {
             removed += 1;
             // A broken pipe is told by the flush.
-            let _ = tell(&mut out, backup, false, global).and_then(|()| Ok(out.flush()?));
+            let _ = tell(&mut out, backup, None, global).and_then(|()| Ok(out.flush()?));
         });
         let ended = memory.db.end_run();
         carried_out?;
@@ -96,6 +96,43 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
     say(&mut out, &plan, removed, args.dry_run, is_interrupted, global, counts.problems)?;
     out.flush()?;
     Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
+}
+
+/// Where one source is meant.
+fn has_backups_and_rules(
+    source: &str,
+    memory: &Memory,
+    target: &NamedTarget,
+    rules: &Rules<'_>,
+) -> Result<(), Failure> {
+    if !memory.db.chains(&memory.identity)?.iter().any(|chain| chain.root == *source) {
+        return Err(Failure::usage(format!("this box has no backup of {source} at {}", target.target.describe())));
+    }
+    if rules.of(source).is_empty() {
+        return Err(Failure::usage(format!("no rule says which backups of {source} stay")));
+    }
+    Ok(())
+}
+
+/// What is to be done, and what somebody who is asked agrees to.
+fn agreed(
+    pruning: &Pruning<'_>,
+    chosen: Option<&BackupName>,
+    args: &PruneArgs,
+    tally: &Tally<'_>,
+) -> Result<Plan, Failure> {
+    catalog::settle::<Error>(pruning.target, pruning.db, pruning.identity)?;
+    let mut plan = match chosen {
+        Some(name) => pruning.plan_of(name, tally)?,
+        None => pruning.plan(tally)?,
+    };
+    if let Some(name) = chosen {
+        can_go(name, &plan, pruning.target)?;
+    }
+    if args.is_interactive() {
+        ask_for_each(&mut plan)?;
+    }
+    Ok(plan)
 }
 
 /// A clock that is far from that of the target makes other backups old, or future ones.
@@ -139,8 +176,8 @@ fn say(
     Ok(())
 }
 
-/// One backup and its fate.
-fn tell(out: &mut impl Write, backup: &Planned, dry_run: bool, global: &Global) -> Result<(), Failure> {
+/// One backup and its fate; `why` it would go, in a dry run.
+fn tell(out: &mut impl Write, backup: &Planned, why: Option<&str>, global: &Global) -> Result<(), Failure> {
     let rules: Vec<_> = backup.rules.iter().map(ToString::to_string).collect();
     let (name, time) = (&backup.name, Utc::from_unix(backup.time));
     if global.json {
@@ -150,11 +187,47 @@ fn tell(out: &mut impl Write, backup: &Planned, dry_run: bool, global: &Global) 
         });
         return Ok(writeln!(out, "{value}")?);
     }
-    match (backup.is_kept(), dry_run) {
+    match (backup.is_kept(), why) {
         (true, _) => writeln!(out, "keep    {name}  {time}  {}", rules.join(", "))?,
-        (false, true) => writeln!(out, "remove  {name}  {time}  no rule keeps it")?,
-        (false, false) if !global.quiet => writeln!(out, "removed {name}  {time}")?,
-        (false, false) => {}
+        (false, Some(why)) => writeln!(out, "remove  {name}  {time}  {why}")?,
+        (false, None) if !global.quiet => writeln!(out, "removed {name}  {time}")?,
+        (false, None) => {}
+    }
+    Ok(())
+}
+
+/// The one backup that is named, whole: `ROOT:latest` may be another one than somebody thinks.
+fn chosen(args: &PruneArgs, flags: &Policy) -> Result<Option<BackupName>, Failure> {
+    let Some(text) = args.backup() else { return Ok(None) };
+    if args.source.is_some() || !flags.is_empty() {
+        return Err(Failure::usage("--backup names what goes: no rule and no --source is asked"));
+    }
+    let name = BackupName::parse(text);
+    let odd = || Failure::usage(format!("{text} is not the name of a backup")).hint("`brackup list` shows them");
+    name.map(Some).ok_or_else(odd)
+}
+
+/// Whether the backup that is named is there, this box's, and not pinned.
+fn can_go(name: &BackupName, plan: &Plan, target: &dyn Target) -> Result<(), Failure> {
+    match plan.backups.iter().find(|backup| backup.name == *name) {
+        Some(backup) if backup.is_kept() => Err(Failure::new(Outcome::Failed, format!("{name} is pinned"))
+            .hint(format!("`brackup unpin {name}` lets it go"))),
+        Some(_) => Ok(()),
+        None => {
+            // Why not is told better by who finds backups.
+            catalog::find(target, &name.to_string(), None)?;
+            let what = format!("{name} is another box's, or this box has forgotten it");
+            Err(Failure::new(Outcome::Failed, what).hint("the box that made it can remove it"))
+        }
+    }
+}
+
+/// What somebody wants to keep stays.
+fn ask_for_each(plan: &mut Plan) -> Result<(), Failure> {
+    for backup in plan.backups.iter_mut().filter(|backup| !backup.is_kept()) {
+        if !ask::confirm(&format!("remove {}, {}?", backup.name, Utc::from_unix(backup.time)))? {
+            backup.rules.insert(Rule::Owner);
+        }
     }
     Ok(())
 }
@@ -211,7 +284,7 @@ pub(crate) fn pin(args: &PinArgs, is_to_stay: bool, global: &Global) -> Result<O
     let unpinnable = |error: std::io::Error| unreadable(&pins, &error);
     // Nobody prunes, and nobody pins another one, meanwhile.
     let _state = State::lock(&own)?;
-    let exact = brackup::target::BackupName::parse(&args.backup);
+    let exact = BackupName::parse(&args.backup);
     let pinned = pins.all().map_err(unpinnable)?;
     // One that is pinned and gone has no place at a target any more.
     let name = match exact.filter(|name| !is_to_stay && pinned.contains(name)) {

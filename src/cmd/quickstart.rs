@@ -71,8 +71,9 @@ pub(crate) fn run(args: &QuickstartArgs, global: &Global, stop: &AtomicBool) -> 
     let global = Global { config: Some(config_file.clone()), ..global.clone() };
     let config = Config::open(&config_file)?;
     let named = open::target(Some(TARGET), &global)?;
-    let (report, outcome) = backup::one(config.source(SOURCE)?, &named, &config.own, false, &global, stop)?;
-    let Some(name) = report.backup else { return Ok(outcome) };
+    let (done, _) = backup::one(config.source(SOURCE)?, &named, &config.own, false, &global, stop)?;
+    let outcome = done.outcome();
+    let Some(name) = done.report.backup else { return Ok(outcome) };
     let problems = check(&named, &secret_file, &name.to_string(), &global, stop)?;
     let mut out = term::out();
     write!(out, "{}", next_steps(&secret_file, &config_file, &around))?;

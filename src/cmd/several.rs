@@ -44,8 +44,8 @@ pub(crate) fn run(
     if dry_run {
         let mut worst = Outcome::Done;
         for target in &targets {
-            let (_, outcome) = backup::one(source, target, own, true, global, stop)?;
-            worst = if outcome == Outcome::Done { worst } else { outcome };
+            let (done, _) = backup::one(source, target, own, true, global, stop)?;
+            worst = if done.outcome() == Outcome::Done { worst } else { done.outcome() };
         }
         return Ok(worst);
     }

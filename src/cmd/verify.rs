@@ -1,6 +1,7 @@
 //! `brackup verify`: without a key, or with one.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -24,7 +25,10 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
     let tally = Tally::new(&progress);
     let is_in_environment = || std::env::var_os("BRACKUP_KEY").is_some_and(|key| !key.is_empty());
     let with_key = !args.no_key && (!args.key.is_empty() || is_in_environment());
-    let checked = if with_key {
+    let with_key = with_key && args.chunks().is_none();
+    let checked = if let Some(folder) = args.chunks() {
+        chunks(folder, args, &tally, stop)
+    } else if with_key {
         with_keys(args, global, &progress, &tally, stop)
     } else {
         without_key(args, global, &progress, &tally, stop)
@@ -64,6 +68,15 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
         writeln!(std::io::stdout(), "{verified}{what}: {verdict}; {:.1} s", began.elapsed().as_secs_f64())?;
     }
     Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
+}
+
+/// Names of chunks, and nothing else: no target is known, nor whose they are.
+fn chunks(folder: &Path, args: &VerifyArgs, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Failure> {
+    if args.target.is_some() || !args.key.is_empty() || !args.backup.is_empty() || args.accept_unsigned {
+        return Err(Failure::usage("--chunks DIR looks at chunks and at nothing else")
+            .hint("leave out the target, --key, --backup and --accept-unsigned, or --chunks"));
+    }
+    Ok(verify::chunks(folder, tally, stop)?)
 }
 
 /// Names, signatures and presence.

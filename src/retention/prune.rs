@@ -105,6 +105,22 @@ impl Pruning<'_> {
         Ok(plan)
     }
 
+    /// One backup is to go, whatever the rules say, unless it is pinned; the others of its chain stay.
+    pub fn plan_of(&self, name: &BackupName, tally: &Tally<'_>) -> Result<Plan, Error> {
+        let (there, signer) = (Listed::at(self.target)?, self.box_key.public().to_string());
+        let mut plan = Plan::default();
+        let backups = self.present(name.root(), &signer, &there, &mut plan, tally)?;
+        for mut backup in backups {
+            if backup.name != *name {
+                backup.rules.insert(Rule::Owner);
+            } else if (self.is_pinned)(name) {
+                backup.rules.insert(Rule::Pinned);
+            }
+            plan.backups.push(backup);
+        }
+        Ok(plan)
+    }
+
     /// The backups of a chain that are remembered and there.
     fn present(
         &self,

@@ -18,6 +18,8 @@ pub enum Rule {
     Newest,
     /// Somebody pinned it.
     Pinned,
+    /// Somebody was asked and said no, or named another one.
+    Owner,
     /// Its time is yet to come: it keeps nothing else from being kept, and nobody knows how old it is.
     Future,
     /// See [`Policy`].
@@ -41,6 +43,7 @@ impl fmt::Display for Rule {
         f.write_str(match self {
             Self::Newest => "newest",
             Self::Pinned => "pinned",
+            Self::Owner => "owner",
             Self::Future => "in the future",
             Self::Last => "keep_last",
             Self::Daily => "keep_daily",

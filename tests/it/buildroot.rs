@@ -125,8 +125,12 @@ fn the_makefile_says_what_the_manifest_says() {
     }
     // No default feature is left out but those that a box has no use for.
     let defaults = manifest("features", "default");
-    let features: Vec<_> =
-        defaults.split('"').skip(1).step_by(2).filter(|name| !["manual", "rebuild"].contains(name)).collect();
+    let features: Vec<_> = defaults
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| !["manual", "original", "rebuild"].contains(name))
+        .collect();
     let options = format!("--no-default-features --features {}", features.join(","));
     assert_eq!(variable(&mk, "BRACKUP_CARGO_BUILD_OPTS"), options);
     assert_eq!(variable(&mk, "BRACKUP_CARGO_INSTALL_OPTS"), options);
