@@ -17,7 +17,11 @@ use cli::{Cli, Command, ConfigCommand, HostCommand, KeyCommand, TargetCommand};
 use term::Failure;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words = match words() {
+        Ok(words) => words,
+        Err(code) => return code,
+    };
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
             // Help or the version, which were asked for.
@@ -38,6 +42,29 @@ fn main() -> ExitCode {
         failure.outcome
     });
     ExitCode::from(outcome.code())
+}
+
+/// The command line, in the words of today.
+#[cfg(feature = "original")]
+fn words() -> Result<Vec<std::ffi::OsString>, ExitCode> {
+    use std::io::Write as _;
+    let ended = |outcome: Outcome| Err(ExitCode::from(outcome.code()));
+    match cli::original::words(std::env::args_os()) {
+        Ok(cli::original::Words::Today(words)) => Ok(words),
+        Ok(cli::original::Words::Help(text)) => {
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ended(Outcome::Done)
+        }
+        Err(failure) => {
+            term::last_words(&failure);
+            ended(failure.outcome)
+        }
+    }
+}
+
+#[cfg(not(feature = "original"))]
+fn words() -> Result<std::env::ArgsOs, ExitCode> {
+    Ok(std::env::args_os())
 }
 
 fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {

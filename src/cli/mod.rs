@@ -1,6 +1,8 @@
 //! The command line: structure and help texts, no logic.
 
 mod backup;
+#[cfg(feature = "original")]
+pub(crate) mod original;
 mod years;
 
 use std::path::{Path, PathBuf};

@@ -79,6 +79,9 @@ mod mp3;
 /// Linux 3.2, and disks without hard links.
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;
+/// The words of the Perl original.
+#[cfg(feature = "original")]
+mod original;
 /// Owners and access at a restore.
 mod owners;
 /// Packages for boxes.
