@@ -20,6 +20,8 @@ import elf
 TOP = Path(__file__).resolve().parents[2]
 DIST = TOP / "dist"
 MAINTAINER = "Brackup developers <brackup@example.org>"
+# What the program can be called beside brackup, if it was built with the feature `original`.
+ORIGINAL = ("brackup-mount", "brackup-restore", "brackup-target", "brackup-verify-chunks", "brackup-verify-inventory")
 SUMMARY = "encrypted multi-versioned backup for small boxes"
 
 
@@ -76,6 +78,11 @@ def program(triple):
     if found[3] and os.environ.get("BRACKUP_ALLOW_DYNAMIC") != "1":
         fail(f"{path} is not static: boxes have other C libraries, or older ones")
     return data
+
+
+def original(program_bytes):
+    """The names that a program answers to: it carries them. A link of another name would lead to a program that does not know it."""
+    return [name for name in ORIGINAL if name.encode() in program_bytes]
 
 
 def manual(triple):

@@ -19,6 +19,7 @@ BINARY = os.environ.get("BRACKUP_BINARY") or str(TOP / "target/debug/brackup")
 
 sys.path.insert(0, str(DIST / "common"))
 import arches  # noqa: E402
+import package  # noqa: E402,F401
 
 
 def header(triple, interpreter=False):
@@ -60,10 +61,10 @@ class Packages(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
 
-    def build(self, tool, name, triple, out="out", **environment):
-        """The packages that a tool makes, their program being no more than a header."""
+    def build(self, tool, name, triple, out="out", more=b"", **environment):
+        """The packages that a tool makes, their program being no more than a header, and what is to be `more`."""
         binary = self.folder / "program"
-        binary.write_bytes(header(triple))
+        binary.write_bytes(header(triple) + more)
         return self.built(run(tool, [name, str(self.folder / out)], binary, **environment))
 
     def built(self, done):
@@ -86,6 +87,9 @@ class Packages(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual((member.uid, member.gid, member.uname, member.gname), (0, 0, "root", "root"))
                 self.assertEqual(member.mtime, EPOCH)
+                if member.issym():
+                    self.assertIn(member.name.rpartition("/")[0].removeprefix("./") + "/" + member.linkname, members)
+                    continue
                 self.assertTrue(member.isfile() or member.isdir())
                 self.assertFalse(member.mode & 0o7022, oct(member.mode))
                 self.assertNotIn("..", name)

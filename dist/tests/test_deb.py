@@ -5,9 +5,11 @@ import hashlib
 import shutil
 import subprocess
 import unittest
+from pathlib import Path
 
-from packages import TOP, Packages, arches, fields, header, members, run, stripped
+from packages import BINARY, TOP, Packages, arches, fields, header, members, package, run, stripped
 
+NAMES = ("brackup-restore", "brackup-target")
 AMD64 = "x86_64-unknown-linux-musl"
 MODES = {"etc/brackup/brackup.conf": 0o640, "etc/init.d/brackup": 0o755, "usr/bin/brackup": 0o755}
 
@@ -51,6 +53,20 @@ class Deb(Packages):
         configuration = data["etc/brackup/brackup.conf"].data.decode()
         self.assertIn("\nkey_dir = /etc/brackup/keys\n", configuration)
         self.assertIn("\nstate_dir = /var/lib/brackup\n", configuration)
+
+    def test_names_of_the_original(self):
+        """Those that the program knows, and each has a manual page."""
+        path, = self.build("deb", AMD64, AMD64, more=b"brackup-restore\0brackup-target\0")
+        data = members(ar(path.read_bytes())["data.tar.xz"])
+        self.assert_whole(data)
+        links = {name: member.linkname for name, member in data.items() if member.issym()}
+        expected = {f"usr/bin/{name}": "brackup" for name in NAMES}
+        expected |= {f"usr/share/man/man1/{name}.1.gz": "brackup.1.gz" for name in NAMES}
+        self.assertEqual(links, expected)
+        self.assertFalse(any(member.issym() for member in self.read(AMD64, out="other")[2].values()))
+        program = Path(BINARY).read_bytes()
+        known = [name for name in package.ORIGINAL if name.encode() in program]
+        self.assertLessEqual({"brackup-restore", "brackup-target", "brackup-verify-chunks"}, set(known))
 
     def test_control(self):
         _, control, data = self.read(AMD64)

@@ -86,6 +86,13 @@ class Synology(Packages):
         configuration = inside["share/brackup.conf"].data.decode()
         self.assertIn("\nstate_dir = /var/packages/brackup/var\n", configuration)
 
+    def test_names_of_the_original(self):
+        path, = self.build("spk", AARCH64, AARCH64, more=b"brackup-target")
+        inside = members(members(path.read_bytes())["package.tgz"].data)
+        self.assert_whole(inside)
+        links = {name: member.linkname for name, member in inside.items() if member.issym()}
+        self.assertEqual(links, {"bin/brackup-target": "brackup"})
+
     def test_architectures(self):
         for triple, names in arches.SYNOLOGY.items():
             self.assertEqual(self.read(triple)[1]["arch"], names)
@@ -128,6 +135,12 @@ class Qdk(Packages):
             ["sh", "-ec", '. ./qpkg.cfg; . ./package_routines; SYS_QPKG_DIR=$PWD/shared pkg_post_install; echo $QPKG_VER'],
             cwd=out, capture_output=True, text=True, check=True).stdout
         self.assertRegex(told, r"^[0-9.]{1,10}\n$")
+        self.assertEqual(list(out.glob("shared/brackup-*")), [])
+        # QDK puts the program of the box's CPU there.
+        (out / "shared/brackup").write_bytes(b"\x7fELF\0brackup-target\0")
+        subprocess.run(["sh", "-ec", ". ./package_routines; SYS_QPKG_DIR=$PWD/shared pkg_post_install"], cwd=out, check=True)
+        links = {path.name: os.readlink(path) for path in out.glob("shared/brackup-*")}
+        self.assertEqual(links, {"brackup-target": "brackup"})
         self.assert_the_key_outlives_the_package(out)
         configuration = (out / "shared/brackup.conf").read_text()
         self.assertIn(f"\nkey_dir = {out}/shared/keys\n", configuration)

@@ -27,7 +27,7 @@ BRACKUP_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_LTO=fat \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 
-# Without completions and manual pages. Both lines are needed: a build, and an
+# Without completions, manual pages and the words of the original. Both lines are needed: a build, and an
 # installation that builds again if it is told something else.
 BRACKUP_CARGO_BUILD_OPTS = --no-default-features --features brackup,gdrive,s3,web,webdav
 BRACKUP_CARGO_INSTALL_OPTS = --no-default-features --features brackup,gdrive,s3,web,webdav
@@ -78,6 +78,16 @@ define BRACKUP_INSTALL_CONFIGURATION
 	$(INSTALL) -d -m 0755 $(TARGET_DIR)$(BRACKUP_DATA)
 endef
 BRACKUP_POST_INSTALL_TARGET_HOOKS += BRACKUP_INSTALL_CONFIGURATION
+
+# A prebuilt program may have the words of the original: it carries their names.
+define BRACKUP_INSTALL_LINKS
+	for name in mount restore target verify-chunks verify-inventory; do \
+		if grep -q "brackup-$$name" $(TARGET_DIR)/usr/bin/brackup; then \
+			ln -sf brackup $(TARGET_DIR)/usr/bin/brackup-$$name; \
+		fi; \
+	done
+endef
+BRACKUP_POST_INSTALL_TARGET_HOOKS += BRACKUP_INSTALL_LINKS
 
 define BRACKUP_INSTALL_INIT_SYSV
 	$(INSTALL) -D -m 0755 $(BRACKUP_PKGDIR)/S99brackup \
