@@ -89,6 +89,7 @@ fn a_copy_of_the_metafile_and_the_statistics_stay_here() {
     let count = names(&test_box.path("store")).len();
     is_an_error(backup(&["--output=no/where"]), 2, "--output is no/where", "a folder that is there");
     is_an_error(backup(&["--save-stats=tree"]), 2, "--save-stats is tree", "a folder that is there");
+    is_an_error(backup(&["--to=other", "--output=x"]), 2, "for a backup to one target", "`brackup fetch`");
     assert_eq!(names(&test_box.path("store")).len(), count);
     let left: Vec<_> = names(&test_box.path(".")).into_iter().filter(|name| name.ends_with(".partial")).collect();
     assert_eq!(left, [""; 0]);
