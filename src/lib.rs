@@ -16,6 +16,8 @@ pub mod gc;
 pub mod limits;
 pub mod metafile;
 pub mod monitor;
+#[cfg(feature = "mount")]
+pub mod mount;
 pub mod outcome;
 pub mod policy;
 pub mod probe;

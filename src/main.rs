@@ -97,6 +97,8 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Ls(args)) => cmd::browse::ls(&args, global),
         #[cfg(feature = "manual")]
         Some(Command::Man) => cmd::manual::man(),
+        #[cfg(feature = "mount")]
+        Some(Command::Mount(args)) => cmd::mount::run(&args, global, stop),
         Some(Command::Pin(args)) => cmd::prune::pin(&args, true, global),
         Some(Command::Prune(args)) => cmd::prune::run(&args, global, stop),
         Some(Command::Quickstart(args)) => cmd::quickstart::run(&args, global, stop),
@@ -116,6 +118,10 @@ impl Cli {
     fn is_stoppable(&self) -> bool {
         use Command::{Backup, Bench, Copy, Gc, Prune, Quickstart, Restore, Serve, Target, Verify};
         let command = self.command.as_ref();
+        #[cfg(feature = "mount")]
+        if matches!(command, Some(Command::Mount(_))) {
+            return true;
+        }
         #[cfg(feature = "original")]
         if matches!(command, Some(Command::Fetch(_))) {
             return true;

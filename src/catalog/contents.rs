@@ -23,8 +23,8 @@ const FETCH_SEGMENTS: u64 = 4;
 /// Reads from the payloads of chunks, for one file after the other: what costs to be made anew for each small file is kept here.
 #[derive(Debug)]
 pub struct ChunkReader<'a> {
-    segments: Segments<'a>,
-    inflater: Inflater,
+    pub(super) segments: Segments<'a>,
+    pub(super) inflater: Inflater,
 }
 
 impl<'a> ChunkReader<'a> {
@@ -60,7 +60,7 @@ impl<'a> ChunkReader<'a> {
     }
 }
 
-struct Segments<'a> {
+pub(super) struct Segments<'a> {
     /// The first is asked first.
     places: Vec<Place<'a>>,
     identities: &'a [Identity],
@@ -84,7 +84,7 @@ struct Place<'a> {
 
 impl Segments<'_> {
     /// Payload bytes from `offset`, as many as lie at hand, at least one and at most `most`.
-    fn read(&mut self, key: &Key, offset: u64, most: u64) -> Result<&[u8], Error> {
+    pub(super) fn read(&mut self, key: &Key, offset: u64, most: u64) -> Result<&[u8], Error> {
         let segment_bytes = SEGMENT_BYTES as u64;
         let index = offset / segment_bytes;
         let is_at_hand = self.at_hand.is_some_and(|(of, first)| {
@@ -301,12 +301,8 @@ impl FileReader {
         inflater: &mut Inflater,
         each: &mut impl FnMut(Span<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Inflater { decoder, buffer } = inflater;
         let corrupt = |_: io::Error| Error::Contents("a compressed run is corrupt");
-        let decoder = match decoder {
-            Some(decoder) => decoder,
-            None => decoder.insert(Inflater::decoder().map_err(corrupt)?),
-        };
+        let (decoder, buffer) = inflater.parts()?;
         if self.stream == Stream::None {
             // Whatever the file before has left in it.
             decoder.reinit().map_err(corrupt)?;
@@ -334,12 +330,21 @@ impl FileReader {
 
 /// Decompresses, one stream after the other.
 #[derive(Default)]
-struct Inflater {
+pub(super) struct Inflater {
     decoder: Option<Decoder<'static>>,
     buffer: Zeroizing<Vec<u8>>,
 }
 
 impl Inflater {
+    pub(super) fn parts(&mut self) -> Result<(&mut Decoder<'static>, &mut Vec<u8>), Error> {
+        let Self { decoder, buffer } = self;
+        let decoder = match decoder {
+            Some(decoder) => decoder,
+            None => decoder.insert(Self::decoder().map_err(|_| Error::Contents("a compressed run is corrupt"))?),
+        };
+        Ok((decoder, buffer))
+    }
+
     fn decoder() -> io::Result<Decoder<'static>> {
         let mut decoder = Decoder::new()?;
         decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX))?;

@@ -9,6 +9,8 @@ mod contents;
 mod error;
 mod listing;
 mod local;
+#[cfg(feature = "mount")]
+mod random;
 mod transfer;
 mod window;
 
@@ -18,6 +20,8 @@ pub use contents::{ChunkReader, FileReader, Span, slices};
 pub use error::Error;
 pub use listing::{Chunks, Listing};
 pub use local::LocalMetafile;
+#[cfg(feature = "mount")]
+pub use random::RandomReader;
 pub use transfer::{Failed, TRANSFER_BYTES, transfer};
 
 use std::collections::BTreeSet;

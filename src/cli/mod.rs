@@ -119,6 +119,9 @@ pub(crate) enum Command {
     /// Print the manual page
     #[cfg(feature = "manual")]
     Man,
+    /// Show the backups of a target as folders, until it is unmounted or ended
+    #[cfg(feature = "mount")]
+    Mount(MountArgs),
     /// Keep a backup whatever the rules of prune say
     Pin(PinArgs),
     /// Remove the backups that no rule keeps, as keep_daily and the like in the configuration say; their space is given back by gc
@@ -259,6 +262,21 @@ pub(crate) struct LsArgs {
     pub(crate) path: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
+}
+
+#[cfg(feature = "mount")]
+#[derive(Debug, Args)]
+pub(crate) struct MountArgs {
+    /// A [TARGET:x], or filesystem:/path
+    pub(crate) target: String,
+    /// The directory to mount at
+    pub(crate) at: PathBuf,
+    /// Secret key file; may be repeated [default: $BRACKUP_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Go on without a good signature
+    #[arg(long)]
+    pub(crate) accept_unsigned: bool,
 }
 
 #[derive(Debug, Args)]

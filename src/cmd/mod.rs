@@ -20,6 +20,8 @@ pub(crate) mod known_targets;
 pub(crate) mod manual;
 mod memory;
 mod metafile;
+#[cfg(feature = "mount")]
+pub(crate) mod mount;
 pub(crate) mod open;
 pub(crate) mod pair;
 mod pins;

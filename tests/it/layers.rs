@@ -15,7 +15,7 @@ const LEVELS: &[(u8, &[&str])] = &[
     ),
     (2, &["chunk", "config", "db", "metafile", "seal", "source", "target"]),
     (3, &["catalog"]),
-    (4, &["backup", "bench", "copy", "gc", "probe", "rebuild", "restore", "retention", "scheduler", "verify"]),
+    (4, &["backup", "bench", "copy", "gc", "mount", "probe", "rebuild", "restore", "retention", "scheduler", "verify"]),
     (5, &["web"]),
     // The program: uses the library as `brackup::`.
     (6, &["cli", "cmd", "main", "progress", "syslog", "term"]),
@@ -32,6 +32,7 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("tokio_rustls::", &["src/web/"], "as tokio"),
     ("async fn", &["src/web/"], "as tokio"),
     (".await", &["src/web/"], "as tokio"),
+    ("fuser::", &["src/mount/"], "what the kernel asks of a file system is answered in one place"),
     ("jiff::", &["src/scheduler/"], "time zones are in one place; names of backups are UTC"),
     ("rusqlite::", &["src/db/"], "what SQLite is asked is in one place"),
     ("hpke::", &["src/seal/"], "ciphers are used by those who know the format"),

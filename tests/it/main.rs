@@ -74,6 +74,9 @@ mod layers;
 mod malice;
 /// Files that change, vanish or can't be read under way.
 mod meddling;
+/// Backups as folders.
+#[cfg(feature = "mount")]
+mod mount;
 /// Tags of MP3 files.
 mod mp3;
 /// Linux 3.2, and disks without hard links.
@@ -88,6 +91,9 @@ mod owners;
 mod packages;
 /// Runs the real binary.
 mod program;
+/// A file's contents from any place.
+#[cfg(feature = "mount")]
+mod random;
 /// A box that has lost its memory.
 #[cfg(feature = "rebuild")]
 mod rebuild;

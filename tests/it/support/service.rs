@@ -51,8 +51,13 @@ impl Service {
     }
 
     /// Ends it; gives its exit code and all that it logged.
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(self) -> (Option<i32>, String) {
         self.signal(Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// Waits until it has ended; gives the same.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         self.log.extend(self.lines.iter());
         (status.code(), std::mem::take(&mut self.log).join("\n"))
