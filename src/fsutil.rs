@@ -120,6 +120,18 @@ pub fn named_temporary(directory: &Path, what: &str) -> io::Result<(File, PathBu
     }
 }
 
+/// A new directory with a name that nothing else has, 0700.
+pub fn temporary_directory(directory: &Path, what: &str) -> io::Result<PathBuf> {
+    for number in 0..u32::MAX {
+        let path = directory.join(format!(".{what}-{}-{number}.partial", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| path),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 /// Device and inode of what a path leads to, if anything is there: two paths to one thing have the same.
 pub fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))

@@ -105,6 +105,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         #[cfg(feature = "rebuild")]
         Some(Command::Rebuild(args)) => cmd::rebuild::run(&args, global, stop),
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
+        Some(Command::RestoreTest(args)) => cmd::restore_test::run(&args, global, stop),
         Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
         Some(Command::Target(TargetCommand::Check { target })) => cmd::target::check(target.as_deref(), global),
         Some(Command::Target(TargetCommand::Login { target })) => cmd::target::log_in(&target, global),
@@ -116,35 +117,29 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
 impl Cli {
     /// Whether it looks at the flag that a signal sets. The others only read and print: a signal may end them where they are.
     fn is_stoppable(&self) -> bool {
-        use Command::{Backup, Bench, Copy, Gc, Prune, Quickstart, Restore, Serve, Target, Verify};
-        let command = self.command.as_ref();
-        #[cfg(feature = "mount")]
-        if matches!(command, Some(Command::Mount(_))) {
-            return true;
+        match &self.command {
+            None => true,
+            #[cfg(feature = "original")]
+            Some(Command::Fetch(_)) => true,
+            #[cfg(feature = "mount")]
+            Some(Command::Mount(_)) => true,
+            #[cfg(feature = "rebuild")]
+            Some(Command::Rebuild(_)) => true,
+            Some(
+                Command::Backup(_)
+                | Command::Bench(_)
+                | Command::Copy(_)
+                | Command::Gc(_)
+                | Command::Prune(_)
+                | Command::Quickstart(_)
+                | Command::Restore(_)
+                | Command::RestoreTest(_)
+                | Command::Serve(_)
+                | Command::Target(_)
+                | Command::Verify(_),
+            ) => true,
+            Some(_) => false,
         }
-        #[cfg(feature = "original")]
-        if matches!(command, Some(Command::Fetch(_))) {
-            return true;
-        }
-        #[cfg(feature = "rebuild")]
-        if matches!(command, Some(Command::Rebuild(_))) {
-            return true;
-        }
-        matches!(
-            command,
-            None | Some(
-                Backup(_)
-                    | Bench(_)
-                    | Copy(_)
-                    | Gc(_)
-                    | Prune(_)
-                    | Quickstart(_)
-                    | Restore(_)
-                    | Serve(_)
-                    | Target(_)
-                    | Verify(_)
-            )
-        )
     }
 }
 

@@ -133,6 +133,8 @@ pub(crate) enum Command {
     Rebuild(RebuildArgs),
     /// Restore a backup, or parts of it
     Restore(RestoreArgs),
+    /// Restore some files of the newest backups, and compare them with those on the disk; nothing is left of them
+    RestoreTest(RestoreTestArgs),
     /// Run the jobs of the configuration every day, and let other hosts store here, in the foreground
     Serve(ServeArgs),
     /// Look at a target
@@ -314,6 +316,18 @@ pub(crate) struct RestoreArgs {
     /// Say what would be restored and write nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) open: OpenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreTestArgs {
+    /// Only of this source [default: of each that has backups there]
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) source: Option<String>,
+    /// How many files of each source [default: 20]
+    #[arg(long, value_name = "N")]
+    pub(crate) files: Option<String>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
 }

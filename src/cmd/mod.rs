@@ -31,6 +31,7 @@ pub(crate) mod quickstart;
 #[cfg(feature = "rebuild")]
 pub(crate) mod rebuild;
 pub(crate) mod restore;
+pub(crate) mod restore_test;
 pub(crate) mod serve;
 mod several;
 pub(crate) mod target;

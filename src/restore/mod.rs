@@ -11,11 +11,13 @@ mod error;
 mod handle;
 mod metadata;
 mod place;
+mod sample;
 mod selection;
 mod writing;
 
 pub use conflict::Conflict;
 pub use error::Error;
+pub use sample::{Drawn, Since, draw, selection};
 pub use selection::Selection;
 
 use std::path::Path;

@@ -58,6 +58,11 @@ impl Selection {
         Self { paths, ..Self::default() }
     }
 
+    /// These paths, as they are.
+    pub fn exactly(paths: Vec<Vec<u8>>) -> Self {
+        Self { paths, ..Self::default() }
+    }
+
     /// What `find` looks for: a name without `/` is one at any depth, and what is below a directory of that name is not meant.
     pub fn for_find(pattern: &[u8], root: &[u8]) -> Result<Self, String> {
         let mut selection = Self::parse(&[pattern.to_vec()], root)?;

@@ -102,6 +102,8 @@ mod rebuild;
 mod recall;
 /// Disks that drop out and come back.
 mod removable;
+/// Some files of the newest backups, restored for a test.
+mod restore_test;
 /// Which backups stay, and how others go.
 mod retention;
 /// A tree comes back as it was.

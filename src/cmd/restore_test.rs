@@ -1,0 +1,259 @@
+//! `brackup restore-test`: some files of the newest backups are restored, and compared with those on the disk.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use brackup::catalog::{self, OpenBackup};
+use brackup::fsutil;
+use brackup::monitor::{Counter, Tally};
+use brackup::outcome::Outcome;
+use brackup::restore::{self, Conflict, Drawn, Options, Since};
+
+use brackup::target::BackupName;
+
+use super::open::{self, Opened};
+use super::values::{self, Number};
+use crate::cli::{Global, RestoreTestArgs};
+use crate::progress::Progress;
+use crate::term::{self, Failure};
+
+const FILES: u64 = 20;
+/// Their paths are in memory.
+const FILES_MAX: u64 = 10_000;
+
+/// Of each [`Since`], and what did not fit into the spool.
+#[derive(Default)]
+struct Sums {
+    backups: u64,
+    same: u64,
+    differs: u64,
+    changed: u64,
+    gone: u64,
+    left_out: u64,
+}
+
+struct Testing<'a> {
+    opened: &'a Opened,
+    progress: &'a Progress,
+    tally: &'a Tally<'a>,
+    stop: &'a AtomicBool,
+    files: u64,
+    sums: Sums,
+}
+
+/// Tests whether what is stored can be restored.
+pub(crate) fn run(args: &RestoreTestArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
+    let began = Instant::now();
+    let files = values::read::<Number>("--files", args.files.as_deref())?.map_or(FILES, |files| files.0);
+    if !(1..=FILES_MAX).contains(&files) {
+        return Err(Failure::usage(format!("--files is {files}, expected a number from 1 to {FILES_MAX}")));
+    }
+    let opened = Opened::new(&args.open, global)?;
+    let target = &*opened.target.target;
+    let mut newest: Vec<BackupName> = Vec::new();
+    for (name, _) in catalog::backups(target)? {
+        if args.source.as_deref().is_some_and(|source| source != name.root()) {
+            continue;
+        }
+        if newest.last().is_some_and(|before| before.root() == name.root()) {
+            newest.pop();
+        }
+        newest.push(name);
+    }
+    if newest.is_empty() {
+        let of = args.source.as_ref().map_or(String::new(), |source| format!(" of {source}"));
+        return Err(Failure::new(Outcome::Failed, format!("there is no backup{of} at {}", target.describe())));
+    }
+    let progress = Progress::new(global);
+    let tally = Tally::new(&progress);
+    let sums = Sums::default();
+    let mut testing = Testing { opened: &opened, progress: &progress, tally: &tally, stop, files, sums };
+    let tested = newest.iter().try_for_each(|name| testing.one(&name.to_string()));
+    progress.finish();
+    tested?;
+    let sums = testing.sums;
+    result(&sums, &tally, global, stop, began)?;
+    let interrupted = stop.load(Ordering::Relaxed);
+    Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_problems(tally.sums().problems) })
+}
+
+impl Testing<'_> {
+    /// What is wrong with one backup does not hide the others; a key that opens nothing is the person's error.
+    fn one(&mut self, name: &str) -> Result<(), Failure> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.sums.backups += 1;
+        match self.opened.backup(name, None).and_then(|backup| self.test(&backup)) {
+            Err(_) if self.stop.load(Ordering::Relaxed) => Ok(()),
+            Err(failure) if failure.outcome == Outcome::Failed => {
+                self.tally.problem(name, failure.message);
+                Ok(())
+            }
+            tested => tested,
+        }
+    }
+
+    fn test(&mut self, backup: &OpenBackup) -> Result<(), Failure> {
+        let identities = &self.opened.identities;
+        let mut drawn = restore::draw(backup, identities, self.files as usize, self.stop)?;
+        let folder = Folder::make(&open::spool(self.opened.own.as_ref()))?;
+        self.leave_out(&mut drawn, &folder, &backup.name.to_string())?;
+        if drawn.is_empty() {
+            return Ok(());
+        }
+        let selection = restore::selection(&drawn);
+        let (conflict, destination) = (Conflict::Abort, folder.0.as_path());
+        let options = Options { destination, selection, conflict, numeric_ids: true, dry_run: false, others: &[] };
+        self.progress.with_totals(backup, identities, &options.selection, || {
+            restore::run(&options, backup, &*self.opened.target.target, identities, self.tally, self.stop)
+        })?;
+        let documents = backup.documents(identities)?;
+        let header = documents.header();
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        let is_here = host.as_bytes() == header.host;
+        if !is_here {
+            let what = "was backed up on another machine: what is on this one's disk is not compared";
+            self.tally.notice(backup.name.to_string(), what);
+        }
+        let root = Path::new(std::ffi::OsStr::from_bytes(&header.path));
+        for drawn in &drawn {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            self.compare(drawn, &folder, is_here.then_some(root));
+        }
+        Ok(())
+    }
+
+    /// What would not fit is not restored.
+    fn leave_out(&mut self, drawn: &mut Vec<Drawn>, folder: &Folder, name: &str) -> Result<(), Failure> {
+        let space = nix::sys::statvfs::statvfs(&folder.0).map_err(|errno| folder.failed(&errno.into()))?;
+        let mut room = (space.blocks_available() as u64).saturating_mul(space.fragment_size() as u64) / 2;
+        let before = drawn.len();
+        drawn.retain(|drawn| match room.checked_sub(drawn.size) {
+            Some(rest) => {
+                room = rest;
+                true
+            }
+            None => false,
+        });
+        let left_out = (before - drawn.len()) as u64;
+        if left_out > 0 {
+            let files = term::plural(left_out, "file", "files");
+            self.tally.notice(name, format!("{files} left out: too large for half of the room in the spool"));
+        }
+        self.sums.left_out += left_out;
+        Ok(())
+    }
+
+    fn compare(&mut self, drawn: &Drawn, folder: &Folder, root: Option<&Path>) {
+        let Some(root) = root else {
+            self.sums.gone += 1;
+            return;
+        };
+        let path = std::ffi::OsStr::from_bytes(drawn.path.as_bytes());
+        // What could not be restored was told.
+        let Ok(mut restored) = File::open(folder.0.join(path)) else { return };
+        match drawn.compare(&mut restored, &root.join(path)) {
+            Ok(Since::Same) => self.sums.same += 1,
+            Ok(Since::Changed) => self.sums.changed += 1,
+            Ok(Since::Gone) => self.sums.gone += 1,
+            Ok(Since::Differs) => {
+                self.sums.differs += 1;
+                let what = "is restored as it was backed up, but the file on the disk has other contents with the same size and time: it was changed and its time set back, or the disk has not kept it";
+                self.tally.problem(drawn.path.escaped(), what);
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.tally.notice(drawn.path.escaped(), format!("can't be compared with the disk: {error}"));
+            }
+            Err(error) => {
+                self.tally.problem(drawn.path.escaped(), format!("can't be compared with the disk: {error}"));
+            }
+        }
+    }
+}
+
+/// A folder of its own in the spool, which goes with all that is in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make(spool: &Path) -> Result<Self, Failure> {
+        let made = fsutil::temporary_directory(spool, "restore-test").map(Self);
+        made.map_err(|error| Self(spool.into()).failed(&error))
+    }
+
+    fn failed(&self, error: &io::Error) -> Failure {
+        Failure::new(Outcome::Failed, format!("can't use {}: {error}", self.0.display()))
+            .hint("set TMPDIR to a folder with some space")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let removed = fs::remove_dir_all(&self.0).or_else(|_| {
+            // Folders that were not even their owner's to change.
+            open_up(&self.0);
+            fs::remove_dir_all(&self.0)
+        });
+        if let Err(error) = removed {
+            term::warning(&format!("{} holds restored files and can't be removed: {error}", self.0.display()));
+        }
+    }
+}
+
+fn open_up(folder: &Path) {
+    let _ = fs::set_permissions(folder, Permissions::from_mode(0o700));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+fn result(sums: &Sums, tally: &Tally<'_>, global: &Global, stop: &AtomicBool, began: Instant) -> Result<(), Failure> {
+    let counts = tally.sums();
+    let interrupted = stop.load(Ordering::Relaxed);
+    let (files, bytes) = (counts.of(Counter::Files), counts.of(Counter::FileBytes));
+    let seconds = began.elapsed().as_secs_f64();
+    if global.json {
+        let value = serde_json::json!({
+            "command": "restore-test",
+            "interrupted": interrupted,
+            "backups": sums.backups,
+            "files": files,
+            "bytes": bytes,
+            "same": sums.same,
+            "differ": sums.differs,
+            "changed": sums.changed,
+            "gone": sums.gone,
+            "left_out": sums.left_out,
+            "problems": counts.problems,
+            "notices": counts.notices,
+            "seconds": seconds,
+        });
+        writeln!(io::stdout(), "{value}")?;
+    } else if !global.quiet {
+        let begin = if interrupted { "interrupted; so far restored" } else { "restored" };
+        let verdict = match counts.problems {
+            0 => "no problem".to_owned(),
+            problems => term::plural(problems, "problem", "problems"),
+        };
+        writeln!(
+            io::stdout(),
+            "{begin} {}, {} of {}; of these on the disk {} the same, {} changed since, {} not there: {verdict}; {seconds:.1} s",
+            term::plural(files, "file", "files"),
+            term::bytes(bytes),
+            term::plural(sums.backups, "backup", "backups"),
+            sums.same,
+            sums.changed,
+            sums.gone,
+        )?;
+    }
+    Ok(())
+}
