@@ -5,6 +5,7 @@
 //! Each segment is authenticated; the digest of the whole file is not compared, since not all of it is read.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 use zstd::stream::raw::{Decoder, Operation as _};
@@ -76,18 +77,19 @@ impl RandomReader {
         reader
     }
 
-    /// Appends `length` bytes from `offset`, or those up to the end of the file. All of them, or an error.
+    /// Appends `length` bytes from `offset`, or those up to the end of the file. All of them, or an error; if it is stopped too.
     pub fn read(
         &mut self,
         offset: u64,
         length: usize,
         chunks: &mut ChunkReader<'_>,
         into: &mut Vec<u8>,
+        stop: &AtomicBool,
     ) -> Result<(), Error> {
         let end = self.size.min(offset.saturating_add(length as u64));
         let mut at = offset;
         while at < end {
-            at += self.some(at, end - at, chunks, into)?;
+            at += self.some(at, end - at, chunks, into, stop)?;
         }
         Ok(())
     }
@@ -119,10 +121,17 @@ impl RandomReader {
     }
 
     /// Appends at least one byte from `at`, at most `most`; how many.
-    fn some(&mut self, at: u64, most: u64, chunks: &mut ChunkReader<'_>, into: &mut Vec<u8>) -> Result<u64, Error> {
+    fn some(
+        &mut self,
+        at: u64,
+        most: u64,
+        chunks: &mut ChunkReader<'_>,
+        into: &mut Vec<u8>,
+        stop: &AtomicBool,
+    ) -> Result<u64, Error> {
         if self.stretch.from(at).is_none() {
             let (begin, mark) = self.marks.range(..=at).next_back().map(|(at, mark)| (*at, *mark)).unwrap_or_default();
-            if let Some((item, inside)) = self.walk(begin, mark, at, chunks)? {
+            if let Some((item, inside)) = self.walk(begin, mark, at, chunks, stop)? {
                 return match item {
                     Item::Hole { length } => {
                         let zeros = most.min(length - inside);
@@ -151,6 +160,7 @@ impl RandomReader {
         mut mark: Mark,
         wanted: u64,
         chunks: &mut ChunkReader<'_>,
+        stop: &AtomicBool,
     ) -> Result<Option<(Item<Key>, u64)>, Error> {
         loop {
             let item = *self.items.get(mark.item).ok_or(SHORT)?;
@@ -161,7 +171,7 @@ impl RandomReader {
                     mark = Mark { item: mark.item + 1, stored: 0 };
                 }
                 None => {
-                    (at, mark) = self.inflate(at, mark, wanted, chunks)?;
+                    (at, mark) = self.inflate(at, mark, wanted, chunks, stop)?;
                     if self.stretch.from(wanted).is_some() {
                         return Ok(None);
                     }
@@ -181,31 +191,42 @@ impl RandomReader {
         mark: Mark,
         wanted: u64,
         chunks: &mut ChunkReader<'_>,
+        stop: &AtomicBool,
     ) -> Result<(u64, Mark), Error> {
         self.stretch.begin(at);
-        match self.frames(mark, wanted, chunks) {
+        match self.frames(mark, wanted, chunks, stop) {
             Err(error) if self.stretch.from(wanted).is_none() => Err(error),
             Err(_) => Ok((self.stretch.end(), mark)),
             Ok(mark) => Ok((self.stretch.end(), mark)),
         }
     }
 
-    fn frames(&mut self, mut mark: Mark, wanted: u64, chunks: &mut ChunkReader<'_>) -> Result<Mark, Error> {
+    fn frames(
+        &mut self,
+        mut mark: Mark,
+        wanted: u64,
+        chunks: &mut ChunkReader<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Mark, Error> {
         let ChunkReader { segments, inflater } = chunks;
         let (decoder, buffer) = inflater.parts()?;
         // Whatever the file before has left in it.
-        decoder.reinit().map_err(corrupt)?;
+        decoder.reinit().map_err(|_| CORRUPT)?;
         buffer.resize(SEGMENT_BYTES, 0);
-        let mut is_frame_end = true;
+        let mut step = Step { read: 0, written: 0, is_frame_end: true };
         while let Some(Item::Extent { chunk, offset, length, codec: Codec::Zstd }) = self.items.get(mark.item).copied()
         {
-            while mark.stored < length {
+            // A buffer filled to its end may mean that more is waiting inside.
+            while mark.stored < length || (step.written == SEGMENT_BYTES && !step.is_frame_end) {
+                if stop.load(Ordering::Relaxed) {
+                    return Err(Error::Contents("interrupted"));
+                }
                 let from = offset.checked_add(mark.stored).ok_or(RANGE)?;
-                let stored = segments.read(&chunk, from, length - mark.stored)?;
-                let (read, ended) = self.stretch.take(stored, decoder, buffer, self.size)?;
-                mark.stored += read;
-                is_frame_end = ended;
-                if ended && self.is_far_enough(mark, wanted) {
+                let rest = length - mark.stored;
+                let stored = if rest > 0 { segments.read(&chunk, from, rest)? } else { &[] };
+                step = self.stretch.step(stored, decoder, buffer, self.size)?;
+                mark.stored += step.read;
+                if step.is_frame_end && self.is_far_enough(mark, wanted) {
                     return Ok(mark);
                 }
                 if self.stretch.bytes.len() > STRETCH_BYTES_MAX {
@@ -217,7 +238,7 @@ impl RandomReader {
             }
             mark = Mark { item: mark.item + 1, stored: 0 };
         }
-        if !is_frame_end {
+        if !step.is_frame_end {
             return Err(Error::Contents("a compressed run is cut short"));
         }
         self.marks.insert(self.stretch.end(), mark);
@@ -238,39 +259,32 @@ impl RandomReader {
     }
 }
 
+/// What one call of the decompressor did.
+struct Step {
+    read: u64,
+    written: usize,
+    is_frame_end: bool,
+}
+
 impl Stretch {
-    /// Decompresses up to the end of a frame or of what is stored here; how many bytes that took, and whether a frame ended.
-    fn take(
+    fn step(
         &mut self,
         stored: &[u8],
         decoder: &mut Decoder<'static>,
         buffer: &mut [u8],
         size: u64,
-    ) -> Result<(u64, bool), Error> {
-        let mut read = 0;
-        loop {
-            let status = decoder.run_on_buffers(&stored[read..], buffer).map_err(corrupt)?;
-            read += status.bytes_read;
-            self.bytes.extend_from_slice(&buffer[..status.bytes_written]);
-            if self.end() > size {
-                return Err(LONG);
-            }
-            if status.remaining == 0 {
-                return Ok((read as u64, true));
-            }
-            // A buffer filled to its end may mean that more is waiting inside.
-            if read == stored.len() && status.bytes_written < buffer.len() {
-                return Ok((read as u64, false));
-            }
-            if status.bytes_read == 0 && status.bytes_written == 0 {
-                return Err(CORRUPT);
-            }
+    ) -> Result<Step, Error> {
+        let status = decoder.run_on_buffers(stored, buffer).map_err(|_| CORRUPT)?;
+        let (read, written, is_frame_end) = (status.bytes_read as u64, status.bytes_written, status.remaining == 0);
+        self.bytes.extend_from_slice(&buffer[..written]);
+        if self.end() > size {
+            return Err(LONG);
         }
+        if read == 0 && written == 0 && !is_frame_end && !stored.is_empty() {
+            return Err(CORRUPT);
+        }
+        Ok(Step { read, written, is_frame_end })
     }
-}
-
-fn corrupt(_: std::io::Error) -> Error {
-    CORRUPT
 }
 
 /// How many bytes of contents an item is, if it says.

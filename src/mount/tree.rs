@@ -179,7 +179,7 @@ impl<'a> Tree<'a> {
             }
         };
         let mut bytes = Vec::new();
-        let read = reader.read(offset, size as usize, &mut self.chunks, &mut bytes).map_err(Error::from);
+        let read = reader.read(offset, size as usize, &mut self.chunks, &mut bytes, self.stop).map_err(Error::from);
         if self.readers.len() == READERS {
             self.readers.remove(0);
         }

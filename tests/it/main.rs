@@ -77,6 +77,9 @@ mod meddling;
 /// Backups as folders.
 #[cfg(feature = "mount")]
 mod mount;
+/// Metafiles that mean harm, mounted.
+#[cfg(feature = "mount")]
+mod mount_malice;
 /// Tags of MP3 files.
 mod mp3;
 /// Linux 3.2, and disks without hard links.

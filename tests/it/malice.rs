@@ -15,7 +15,7 @@ use brackup::target::{BackupName, ObjectName, Target as _};
 use crate::support::{Event, Nas, Tree, Watch, noise, seal_into};
 
 /// Stores documents as a backup that this box has signed; its name.
-fn forge(nas: &Nas, documents: &[u8]) -> String {
+pub(crate) fn forge(nas: &Nas, documents: &[u8]) -> String {
     forge_compressed(nas, &zstd::stream::encode_all(documents, 1).unwrap())
 }
 
@@ -42,7 +42,7 @@ fn forge_compressed(nas: &Nas, payload: &[u8]) -> String {
 }
 
 /// A stored chunk with this payload; its key.
-fn chunk(nas: &Nas, payload: &[u8]) -> String {
+pub(crate) fn chunk(nas: &Nas, payload: &[u8]) -> String {
     let target = nas.target();
     target.identify(None).unwrap();
     let mut stage = target.stage().unwrap();
@@ -57,7 +57,7 @@ const HEAD: &str = "---\nbrackup: 1\nroot: 'tree'\nhost: 'box'\npath: '/tree'\nc
     ---\npath: '.'\ntype: directory\nmode: '0755'\nuid: 0\ngid: 0\nmtime: '1.000000000'\nctime: '1.000000000'\n";
 
 /// A metafile of the root and these entries, each the lines that differ: path, type and more.
-fn metafile(entries: &[String]) -> String {
+pub(crate) fn metafile(entries: &[String]) -> String {
     let mut text = HEAD.to_owned();
     for entry in entries {
         text.push_str(&format!(
@@ -69,7 +69,7 @@ fn metafile(entries: &[String]) -> String {
 }
 
 /// An entry of a file of five zeros.
-fn zeros(path: &str) -> String {
+pub(crate) fn zeros(path: &str) -> String {
     let mut sha1 = Sha1Hasher::default();
     sha1.update(&[0; 5]);
     format!("path: '{path}'\ntype: file\nsize: 5\nsha1: '{}'\nchunks:\n- [hole, 5]\n", sha1.finish())
@@ -79,7 +79,7 @@ fn symlink(path: &str, target: &str) -> String {
     format!("path: '{path}'\ntype: symlink\ntarget: '{target}'\n")
 }
 
-fn directory(path: &str) -> String {
+pub(crate) fn directory(path: &str) -> String {
     format!("path: '{path}'\ntype: directory\n")
 }
 

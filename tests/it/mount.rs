@@ -15,34 +15,39 @@ use crate::support::servers::is_there;
 use crate::support::{Mount, Program, Service, Snapshot, Tree, code, noise, set_mtime, settle, stderr, when_root};
 
 /// Whether this can be tested here; says so if not.
-fn can_mount() -> bool {
+pub(crate) fn can_mount() -> bool {
     when_root("mounting") && is_there(Path::new("/dev/fuse"), "FUSE")
 }
 
 /// The target of a program, mounted in its home; taken away when this goes.
-struct Mounted {
+pub(crate) struct Mounted {
     service: Option<Service>,
-    at: PathBuf,
+    pub(crate) at: PathBuf,
 }
 
 impl Mounted {
-    fn new(program: &Program) -> Self {
+    pub(crate) fn new(program: &Program) -> Self {
+        Self::by(program, |arguments| program.command(arguments))
+    }
+
+    /// Started by another command.
+    pub(crate) fn by(program: &Program, command: impl FnOnce(&[&str]) -> Command) -> Self {
         let at = program.home().join("mounted");
         fs::create_dir_all(&at).unwrap();
         let arguments = ["mount", "disk", at.to_str().unwrap(), "--key", program.key.to_str().unwrap()];
-        let mut service = Service::start(program.command(&arguments));
+        let mut service = Service::start(command(&arguments));
         service.says("mounted at");
         Self { service: Some(service), at }
     }
 
     /// The folder of a backup, entered.
-    fn backup(&self, name: &str) -> PathBuf {
+    pub(crate) fn backup(&self, name: &str) -> PathBuf {
         let folder = self.at.join("tree").join(name);
         fs::read_dir(&folder).unwrap();
         folder
     }
 
-    fn says(&mut self, text: &str) {
+    pub(crate) fn says(&mut self, text: &str) {
         self.service.as_mut().unwrap().says(text);
     }
 
@@ -51,7 +56,7 @@ impl Mounted {
         mounts.lines().any(|line| line.split(' ').nth(1) == self.at.to_str())
     }
 
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         self.service.take().unwrap().end()
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::AtomicBool;
 
 use brackup::blob::Item;
 use brackup::catalog::{ChunkReader, RandomReader};
@@ -47,7 +48,7 @@ fn any_place_of_a_file_is_read_alone() {
             let mut reader = RandomReader::new(items, size);
             for (at, length) in places(size) {
                 let mut bytes = Vec::new();
-                reader.read(at, length as usize, &mut chunks, &mut bytes).unwrap();
+                reader.read(at, length as usize, &mut chunks, &mut bytes, &AtomicBool::new(false)).unwrap();
                 let expected = &original[at.min(size) as usize..(at + length).min(size) as usize];
                 assert!(bytes == expected, "{path} at {at}, {length} bytes");
             }
@@ -63,7 +64,7 @@ fn one_place_of_a_large_file_costs_its_segments() {
     let (target, (size, items)) = (nas.target(), files(&nas, &name).remove("noise").unwrap());
     let mut chunks = ChunkReader::new(&target, &nas.identities);
     let mut bytes = Vec::new();
-    RandomReader::new(items, size).read(15_000_000, 100, &mut chunks, &mut bytes).unwrap();
+    RandomReader::new(items, size).read(15_000_000, 100, &mut chunks, &mut bytes, &AtomicBool::new(false)).unwrap();
     assert_eq!(bytes, noise(1, 20_000_000)[15_000_000..15_000_100]);
     assert!(chunks.fetched() <= 2 * (SEGMENT + 16), "{} bytes for 100", chunks.fetched());
 }
