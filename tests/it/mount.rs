@@ -56,12 +56,17 @@ impl Mounted {
         mounts.lines().any(|line| line.split(' ').nth(1) == self.at.to_str())
     }
 
-    pub(crate) fn end(mut self) -> (Option<i32>, String) {
-        self.service.take().unwrap().end()
+    /// Ends it; gives its exit code and all that it told.
+    pub(crate) fn end(self) -> (Option<i32>, String) {
+        self.service.as_ref().unwrap().signal(Signal::SIGTERM);
+        self.wait()
     }
 
+    /// Waits until it has ended, of which nothing may be left.
     fn wait(mut self) -> (Option<i32>, String) {
-        self.service.take().unwrap().wait()
+        let ended = self.service.take().unwrap().wait();
+        assert!(!self.is_mounted(), "still mounted");
+        ended
     }
 }
 
@@ -282,7 +287,7 @@ fn nothing_can_be_written_and_nothing_is_left() {
     read_only(fs::remove_file(folder.join("a")));
     read_only(fs::create_dir(at.join("new")));
     assert_eq!(mounted.end().0, Some(0));
-    assert!(names(&at).is_empty(), "still mounted");
+    assert!(names(&at).is_empty());
     let after: Vec<_> = names(program.home()).into_iter().filter(|name| name != "keys").collect();
     assert_eq!(after, before.into_iter().filter(|name| name != "keys").collect::<Vec<_>>());
 }
@@ -308,7 +313,7 @@ fn it_ends_when_it_is_unmounted_and_when_somebody_is_in_it() {
     let at = mounted.at.clone();
     let (ended, log) = mounted.wait();
     assert_eq!(ended, Some(0), "{log}");
-    assert!(names(&at).is_empty(), "still mounted");
+    assert!(names(&at).is_empty());
     assert!(file.read_at(&mut [0; 10], 200_000).is_err(), "there is nobody to answer");
 }
 
