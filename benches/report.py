@@ -8,6 +8,8 @@ import statistics
 import tools
 
 MIB_IN_KIB = 1024
+# Problems that say nothing against anybody.
+SKIPPED = ("missing", "not in this build", "no such command")
 
 
 # --- the head: where and how
@@ -88,8 +90,8 @@ def group(records):
 
 
 def ran(runs):
-    if runs[0]["problem"] == "missing":
-        return "missing"
+    if runs[0]["problem"] in SKIPPED:
+        return runs[0]["problem"]
     return f"{len(good(runs))}/{len(runs)}"
 
 
@@ -212,7 +214,7 @@ def problems(records):
     """What went wrong, each with the last lines that the tool printed."""
     lines = []
     for record in records:
-        if record["problem"] not in ("", "missing") and not record.get("limit_mib"):
+        if record["problem"] not in ("", *SKIPPED) and not record.get("limit_mib"):
             lines.append(f"- {record['tool']}, run {record['run']}: {record['problem']}")
             lines += [f"      {row}" for row in record["tail"]]
         if record.get("left_behind"):

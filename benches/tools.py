@@ -235,7 +235,7 @@ def describe(exe, version):
 def install_peers():
     """The programs to compare with: two from Debian, two from crates.io."""
     admin = [] if os.geteuid() == 0 else ["sudo"]
-    packages = ["restic", "borgbackup", "libsodium-dev", "pkg-config"]
+    packages = ["restic", "borgbackup", "python3-pyfuse3", "fuse3", "libsodium-dev", "pkg-config"]
     commands = [
         [*admin, "apt-get", "update", "-q"],
         [*admin, "apt-get", "install", "-y", "-q", "--no-install-recommends", *packages],

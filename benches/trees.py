@@ -198,6 +198,30 @@ class Small(Tree):
             os.utime(os.path.join(self.path, folder), (when, when))
 
 
+class Nightly(Small):
+    """The small one, of which a little changes each night: one file of a thousand gets other bytes, one of ten thousand is new."""
+
+    name = "nightly"
+    can_change = False
+
+    def night(self, number):
+        """The first leaves it as it was made."""
+        if number == 1:
+            return
+        remove_file(self.stamp)
+        when = LONG_AGO + number * 86400
+        chance = rng(self.name, "night", number)
+        # Never the first: somebody looks for it.
+        self.write(chance.sample(range(1, self.count), max(1, self.count // 1000)), number, when)
+        new = max(1, self.count // 10_000)
+        self.write(range(self.count + number * new, self.count + (number + 1) * new), 0, when)
+        self.modified = time.time()
+
+    def unchanging(self):
+        """The path of a file that is the same in all nights."""
+        return self.plan[0][0]
+
+
 class Tiny(Tree):
     """Very many files of next to nothing."""
 

@@ -1,160 +1,307 @@
-#!/usr/bin/env python3
-"""benches/years.py --brackup PATH [--backups 200] [--chunks 1000000]: prune and gc on a box that has backed up for years.
+"""What is done with backups once there are many: `find`, `mount`, `fsck`, `copy`, `prune`, `gc`.
 
-One real backup makes keys, database and target. The rest is made up beside it: rows of chunks, ranges and backups, with the checksums that
-src/db has, and a file for each chunk and metafile, without contents. Every backup adds its part of the chunks and needs the last third of
-all. Then prune keeps 14 days, 8 weeks and 24 months, and gc runs three times: marking, with a grace that has not ended, and without.
-
-Needs Linux, Python 3.11, and some GB of disk in $TMPDIR. What is printed is one line a command.
+Two boxes. One backed up a tree for many nights, a little changed each time, with Brackup, restic and borg: every action there is done with
+each of them, A B C, then A B C again. The other is made up (made_up.py): so many backups and chunks that making them for real would take days; it is
+Brackup's alone.
 """
 
-import argparse
-import hashlib
+import filecmp
+import json
 import os
 import pathlib
-import re
-import sqlite3
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
-sys.dont_write_bytecode = True
-
+import made_up
 import measure
+import report
+import tools
+import trash
+import trees
+import upkeep
 
-M32, M64 = 2**32 - 1, 2**64 - 1
-DAY = 86_400
-
-
-def checksum(*fields):
-    """src/db/checksum.rs."""
-    state = 0x811C9DC5
-
-    def step(word):
-        nonlocal state
-        state = ((state ^ word) * 0x01000193) & M32
-        state = ((state << 7) | (state >> 25)) & M32
-
-    for field in fields:
-        whole = len(field) - len(field) % 4
-        for at in range(0, whole, 4):
-            step(int.from_bytes(field[at : at + 4], "little"))
-        step(int.from_bytes(field[whole:], "big"))
-        step(len(field) & M32)
-    return state
+NIGHTS = 100
+BACKUPS, CHUNKS = 200, 1_000_000
+# On the real box; what only reads comes first, and is repeated on the same repository.
+READING = ["find", "mount", "fsck", "copy"]
+REMOVING = ["prune", "gc"]
+ACTIONS = [*READING, *REMOVING]
+RSS_MIB_MAX = 8  # of Brackup, but for mount
+RULES = ["--keep-daily=14", "--keep-weekly=8", "--keep-monthly=24"]
 
 
-def scrambled(chunk):
-    """src/db/refs.rs."""
-    chunk = ((chunk ^ (chunk >> 30)) * 0xBF58476D1CE4E5B9) & M64
-    chunk = ((chunk ^ (chunk >> 27)) * 0x94D049BB133111EB) & M64
-    return chunk ^ (chunk >> 31)
+class Years:
+    def __init__(self, options, say):
+        self.options = options
+        self.say = say
+        self.records = []
+        self.exes = {}
+        self.place = tempfile.mkdtemp(prefix="brackup-bench-years-", dir=options.work or os.environ.get("TMPDIR") or "/var/tmp")
+        for name in ("trees", "tools", "logs"):
+            os.mkdir(self.within(name))
+        self.trash = trash.Trash(self.within("trash"))
 
+    def within(self, *names):
+        return os.path.join(self.place, *names)
 
-def signed(number):
-    number &= M64
-    return number - 2**64 if number >= 2**63 else number
+    def run(self):
+        measure.adopt_orphans()
+        code = 0
+        try:
+            self.print_head()
+            if self.options.nights:
+                self.nights()
+            if round(self.options.chunks * self.options.scale):
+                self.made_up()
+        except KeyboardInterrupt:
+            self.say("stopped, cleaning up")
+            code = 130
+        finally:
+            measure.stop_all()
+            unmount(self.within("mount"))
+            self.write_json()
+            if self.options.keep:
+                self.say(f"logs are kept in {self.within('logs')}")
+                for name in ("trees", "tools", "trash"):
+                    shutil.rmtree(self.within(name), ignore_errors=True)
+            else:
+                shutil.rmtree(self.place, ignore_errors=True)
+        return code or int(any(record["problem"] not in ("", *report.SKIPPED) for record in self.records))
 
+    def print_head(self):
+        names = [name for name in upkeep.KINDS if name in self.options.tools]
+        self.exes = {name: tools.find(upkeep.KINDS[name].program, self.options.brackup) for name in names}
+        print(f"## Years: `benches/run {' '.join(sys.argv[1:])}`\n\n{report.machine(self.place)}\n")
+        for name, exe in self.exes.items():
+            print(f"- {name}: {tools.describe(exe, upkeep.KINDS[name].version) if exe else '**missing**'}")
+        print(flush=True)
 
-def le(number):
-    return (number & M64).to_bytes(8, "little")
+    # --- the real box
 
+    def nights(self):
+        tree = trees.Nightly(self.within("trees"), self.options.scale)
+        tree.make()
+        cells = [upkeep.KINDS[name](exe, self.within("tools", name)) for name, exe in self.exes.items()]
+        self.back_up(tree, cells)
+        for run in range(1, self.options.runs + 1):
+            for action in self.chosen(READING):
+                for tool in cells:
+                    self.act(tool, action, run, tree)
+        removing = self.chosen(REMOVING)
+        for tool in cells if removing else []:
+            self.keep_aside(tool)
+        for run in range(1, self.options.runs + 1) if removing else []:
+            for tool in cells:
+                self.bring_back(tool)
+            for action in REMOVING:
+                for tool in cells:
+                    self.act(tool, action, run, tree)
+        for tool in cells:
+            self.trash.throw(tool.home)
+            self.trash.throw(tool.home + ".aside")
+        files, size = tree.usage()
+        print(f"### {self.options.nights} nights of {files:,} files, {size:,} bytes\n")
+        self.print_table("nights", ["a night", *ACTIONS])
 
-def make(program, home, backups, chunks):
-    """A home with a database of that many backups and chunks, and the target of it."""
-    target, tree = home / "target", home / "tree"
-    tree.mkdir()
-    (tree / "file").write_text("a file")
-    env = {"HOME": str(home), "PATH": os.environ["PATH"], "TMPDIR": str(home)}
-    told = subprocess.run([program, "keygen", "--out", home / "secret.key"], env=env, check=True, capture_output=True, text=True).stdout
-    public = re.search(r"^public key: (\S+)", told, re.M)[1]
-    (home / ".brackup.conf").write_text(
-        f"[BOX]\nstate_dir = {home}/state\nkey_dir = {home}/keys\n[TARGET:disk]\ntype = Filesystem\npath = {target}\n"
-        f"[SOURCE:tree]\npath = {tree}\nrecipient = {public}\n"
-    )
-    subprocess.run([program, "--from=tree", "--to=disk", "-q"], env=env, check=True)
-    base = sqlite3.connect(home / "state" / "brackup.db", isolation_level=None)
-    base.execute("PRAGMA synchronous = OFF")
-    base.execute("BEGIN")
-    (identity,) = base.execute("SELECT identity FROM targets").fetchone()
-    (chain, first_name, created) = base.execute("SELECT chain, name, created FROM backups").fetchone()
-    (first,) = base.execute("SELECT max(id) + 1 FROM chunks").fetchone()
-    # The real one is the first of all: long ago.
-    per_night = chunks // backups
-    start = created - (backups + 1) * DAY
-    for number in range(first, first + chunks):
-        key = hashlib.sha1(number.to_bytes(8, "big")).digest()
-        base.execute("INSERT INTO chunks(id, key, bytes, checksum) VALUES(?, ?, 0, ?)", (number, key, checksum(le(number), key, le(0))))
-        base.execute("INSERT INTO presence VALUES(?, ?)", (identity, number))
-        (target / f"{key.hex()}.chunk").touch()
-        night = (number - first) // per_night + 2
-        base.execute("INSERT INTO refs VALUES(?, ?, ?, ?)", (number, chain, night, min(night + backups // 3, backups + 1)))
-    sums = [[0, 0] for _ in range(backups + 3)]
-    for number in range(first, first + chunks):
-        night = (number - first) // per_night + 2
-        last = min(night + backups // 3, backups + 1)
-        if night > backups + 1:
-            night = last = backups + 1
-            base.execute("UPDATE refs SET first = ?, last = ? WHERE chunk = ?", (night, last, number))
-        for at, sign in ((night, 1), (last + 1, -1)):
-            sums[at][0] += sign
-            sums[at][1] += sign * scrambled(number)
-    count = total = 0
-    for sequence in range(2, backups + 2):
-        count, total = count + sums[sequence][0], total + sums[sequence][1]
-        when = start + sequence * DAY
-        name = f"tree-{time.strftime('%Y%m%d', time.gmtime(when))}00"
-        footer = hashlib.sha256(name.encode()).digest()
-        numbers = b"".join(map(le, (chain, sequence, when, count, signed(total))))
-        row = (chain, sequence, name, footer, when, 1, 1, count, signed(total), 1, checksum(numbers, footer, name.encode()))
-        base.execute("INSERT INTO backups(chain, sequence, name, footer, created, entries, bytes, chunks, sum, complete, checksum) VALUES(?,?,?,?,?,?,?,?,?,?,?)", row)
-        (target / f"{name}.meta").write_bytes(b"")
-    base.execute("COMMIT")
-    base.close()
-    return env
+    def chosen(self, actions):
+        return [action for action in actions if action in self.options.actions]
 
+    def back_up(self, tree, cells):
+        for tool in cells:
+            tool.problem = "" if tool.exe else "missing"
+            self.try_to(tool, lambda tool=tool: self.prepare(tool, tree.path))
+        for night in range(1, self.options.nights + 1):
+            tree.night(night)
+            tree.settle()
+            for tool in cells:
+                record = self.record("nights", "a night", tool, night)
+                self.do(tool, record, lambda tool=tool: tool.backup(tree.path, str(night)))
+                tool.problem = record["problem"]
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--brackup", required=True, type=pathlib.Path)
-    parser.add_argument("--backups", type=int, default=200)
-    parser.add_argument("--chunks", type=int, default=1_000_000)
-    options = parser.parse_args()
-    measure.adopt_orphans()
-    program = options.brackup.resolve()
-    with tempfile.TemporaryDirectory(prefix="brackup-years-") as home:
-        home = pathlib.Path(home)
-        began = time.monotonic()
-        env = make(program, home, options.backups, options.chunks)
-        print(f"made {options.backups} backups and {options.chunks} chunks in {time.monotonic() - began:.0f} s")
-        # Nobody signed these metafiles: prune would leave them. Their rows go, as if it had removed them.
-        base = sqlite3.connect(home / "state" / "brackup.db")
-        names = [name for (name,) in base.execute("SELECT name FROM backups WHERE sequence BETWEEN 2 AND ?", (options.backups // 2,))]
-        commands = [
-            ("gc -n, all needed", ["gc", "disk", "-n"], []),
-            ("prune -n", ["prune", "disk", "-n", "--keep-daily=14", "--keep-weekly=8", "--keep-monthly=24"], []),
-            ("gc, half of the backups gone", ["gc", "disk"], names),
-            ("gc, grace not ended", ["gc", "disk"], []),
-            ("gc --grace 0s", ["gc", "disk", "--grace=0s"], []),
-            ("gc again", ["gc", "disk"], []),
+    def prepare(self, tool, path):
+        tool.log = self.within("logs", f"prepare-{tool.name}.log")
+        os.mkdir(tool.home)
+        tool.start()
+        tool.prepare(lambda command: self.call(tool, command), path)
+
+    def try_to(self, tool, what):
+        try:
+            if not tool.problem:
+                what()
+        except (OSError, tools.NoKey, Failed) as problem:
+            tool.problem = str(problem)
+
+    def act(self, tool, action, run, tree):
+        record = self.record("nights", action, tool, run)
+        path = tree.unchanging()
+        kept = max(1, self.options.nights // 2)
+        commands = {"find": lambda: tool.find(os.path.basename(path)), "mount": lambda: self.mounted(tool, tree, path),
+                    "fsck": tool.fsck, "copy": lambda: self.copied(tool), "prune": lambda: tool.prune(kept), "gc": tool.gc}
+        self.do(tool, record, commands[action])
+        if not record["problem"]:
+            record["problem"] = self.check(tool, action, tree, path)
+        if action in REMOVING and record["problem"] not in ("", *report.SKIPPED):
+            tool.problem = "not run, as the step before failed"
+        self.trash.throw(tool.within("second"))
+        if action == "mount":
+            unmount(self.within("mount"))
+
+    def mounted(self, tool, tree, path):
+        at = self.within("mount")
+        os.makedirs(at, exist_ok=True)
+        command = tool.mount(at)
+        places = ":".join(tool.places(tree.path, path))
+        return ["/bin/sh", upkeep.MOUNT_ONE, at, tool.within("read"), places, *command]
+
+    def copied(self, tool):
+        command = tool.copy()
+        if make := tool.make_second():
+            self.call(tool, make)
+        return command
+
+    def check(self, tool, action, tree, path):
+        """Whether the action did what it is there for; what it did not."""
+        if action == "find":
+            with open(tool.log, errors="replace") as log:
+                found = sum(os.path.basename(path) in row for row in log if not row.startswith("$ "))
+            return "" if found >= self.options.nights else f"found in {found} of {self.options.nights} backups"
+        if action == "mount" and not filecmp.cmp(tool.within("read"), os.path.join(tree.path, path), shallow=False):
+            return "what was read is not what was backed up"
+        if action == "copy" and not tools.stored(tool.within("second")):
+            return "nothing was copied"
+        return ""
+
+    def keep_aside(self, tool):
+        if not tool.problem:
+            os.rename(tool.home, tool.home + ".aside")
+
+    def bring_back(self, tool):
+        """At the old place, as configurations and caches name it."""
+        if os.path.exists(tool.home + ".aside"):
+            tool.problem = ""
+            self.trash.throw(tool.home)
+            shutil.copytree(tool.home + ".aside", tool.home, symlinks=True)
+
+    # --- the made-up box
+
+    def made_up(self):
+        exe = self.exes.get("brackup")
+        if not exe:
+            return
+        folder = pathlib.Path(self.within("trees", "one-file"))
+        folder.mkdir()
+        (folder / "file").write_text("a file")
+        tool = upkeep.Brackup(exe, self.within("tools", "made-up"))
+        tool.problem = ""
+        self.prepare(tool, str(folder))
+        self.call(tool, tool.backup(str(folder), ""))
+        chunks = max(self.options.backups, round(self.options.chunks * self.options.scale))
+        box = made_up.Box(pathlib.Path(tool.within("state")), pathlib.Path(tool.repo), self.options.backups, chunks)
+        box.make()
+        self.say(f"made up {self.options.backups} backups and {chunks} chunks")
+        box.keep_aside(pathlib.Path(tool.within("aside")))
+        actions = [
+            ("gc -n, all needed", lambda: tool.command("gc", "bench", "-n"), False),
+            ("prune -n", lambda: tool.command("prune", "bench", "-n", *RULES), False),
+            ("fsck", tool.fsck, False),
+            ("gc, half of the backups gone", lambda: tool.command("gc", "bench"), True),
+            ("gc, grace not ended", lambda: tool.command("gc", "bench"), False),
+            ("gc --grace 0s", lambda: tool.command("gc", "bench", "--grace=0s"), False),
+            ("gc again", lambda: tool.command("gc", "bench"), False),
         ]
-        for what, arguments, gone in commands:
-            for name in gone:
-                base.execute("DELETE FROM backups WHERE name = ?", (name,))
-                (home / "target" / f"{name}.meta").unlink()
-            base.commit()
-            base.close()
-            log = home / "log"
-            log.write_text("")
-            result = measure.run([str(program), *arguments, "--progress=none"], env, home, str(log), 3600)
-            if not result.ok:
-                print(log.read_text()[-2000:], file=sys.stderr)
-                sys.exit(f"{what}: {result.why()}")
-            last = log.read_text().strip().splitlines()[-1]
-            print(f"{what:32} {result.wall_s:7.1f} s  {result.cpu_s:7.1f} s CPU  {result.rss_kib / 1024:5.1f} MiB  {last}")
-            base = sqlite3.connect(home / "state" / "brackup.db")
+        for run in range(1, self.options.runs + 1):
+            for action, command, is_half_gone in actions:
+                if is_half_gone:
+                    box.forget_half()
+                record = self.record("made up", action, tool, run)
+                # Metafiles without contents are a problem to fsck, and it is to tell that.
+                self.do(tool, record, command, {0, 3} if action == "fsck" else {0})
+            if run < self.options.runs:
+                box.bring_back(pathlib.Path(tool.within("aside")))
+        print(f"### Made up: {self.options.backups} backups, {chunks:,} chunks\n")
+        self.print_table("made up", [action for action, *_ in actions])
+
+    # --- one command
+
+    def record(self, box, action, tool, run):
+        word = "".join(letter if letter.isalnum() else "-" for letter in action)
+        tool.log = self.within("logs", f"{box}-{word}-{tool.name}-{run}.log".replace(" ", "-"))
+        return {"box": box, "action": action, "tool": tool.name, "run": run, "problem": "", "tail": [], "log": tool.log}
+
+    def do(self, tool, record, command, good=frozenset({0})):
+        try:
+            if tool.problem:
+                raise Failed(tool.problem)
+            words = command()
+            before = tools.stored(tool.repo)
+            os.sync()
+            record["load"] = os.getloadavg()[0]
+            result = self.call(tool, words, good)
+            after = tools.stored(tool.repo)
+            record |= {name: getattr(result, name) for name in ("wall_s", "cpu_s", "user_s", "sys_s", "rss_kib", "rss_sum_kib", "processes", "left_behind")}
+            record |= {"added_bytes": sum(after.values()) - sum(before.values()), "added_objects": len(after) - len(before)}
+        except (Failed, upkeep.Absent) as problem:
+            record |= {"problem": str(problem), "tail": getattr(problem, "tail", [])}
+        self.records.append(record)
+        told = record["problem"] or f"{record['wall_s']:.2f} s, {record['cpu_s']:.2f} s CPU, {record['rss_kib'] / 1024:.1f} MiB"
+        self.say(f"{record['box']}: {record['action']} {record['run']} {tool.name}: {told}")
+
+    def call(self, tool, command, good=frozenset({0})):
+        with open(tool.log, "a") as log:
+            log.write(f"$ {' '.join(command)}\n")
+        result = measure.run(command, tool.env(), tool.home, tool.log, self.options.timeout)
+        if result.timed_out or result.status not in good:
+            with open(tool.log, errors="replace") as log:
+                raise Failed(result.why(), [row.rstrip()[:200] for row in log.readlines()[-5:]])
+        return result
+
+    # --- the end
+
+    def print_table(self, box, actions):
+        mine = [record for record in self.records if record["box"] == box]
+        rows, told, large = [], [], []
+        for action in actions:
+            groups = report.group([record for record in mine if record["action"] == action])
+            base = groups.get(tools.BASE, [])
+            for name, runs in groups.items():
+                rows.append([action, name, report.ran(runs), *(report.cell(value, runs, base) for _, value in COLUMNS)])
+                problems = [f"{action}:", "", *report.problems(runs)] if report.problems(runs) else []
+                told += problems
+                peak = report.median(report.good(runs), "rss_kib") / 1024 if report.good(runs) else 0
+                if name == tools.BASE and action != "mount" and peak > RSS_MIB_MAX:
+                    large.append(f"{action} {peak:.1f}")
+        if large:
+            told += [f"More than the {RSS_MIB_MAX} MiB that are promised of a static build: {', '.join(large)}.", ""]
+        columns = ["", "tool", "runs", *(title for title, _ in COLUMNS)]
+        print("\n".join([*report.markdown(columns, rows), "", *told]), flush=True)
+
+    def write_json(self):
+        if self.options.json:
+            with open(self.options.json, "w") as file:
+                json.dump({"arguments": sys.argv[1:], "records": self.records}, file, indent=1)
 
 
-if __name__ == "__main__":
-    main()
+COLUMNS = [
+    ("wall s", report.seconds("wall_s")),
+    ("min–max", report.spread),
+    ("CPU s", report.seconds("cpu_s")),
+    ("peak RSS MiB", report.mib("rss_kib")),
+    ("bytes added", report.whole("added_bytes")),
+    ("objects added", report.whole("added_objects")),
+    (f"wall / {tools.BASE}", report.ratio("wall_s")),
+    (f"CPU / {tools.BASE}", report.ratio("cpu_s")),
+    (f"RSS / {tools.BASE}", report.ratio("rss_kib")),
+]
+
+
+class Failed(Exception):
+    def __init__(self, why, tail=()):
+        super().__init__(why)
+        self.tail = list(tail)
+
+
+def unmount(at):
+    if os.path.ismount(at):
+        subprocess.run(["umount", "-l", at])
