@@ -33,10 +33,24 @@ impl Link {
         }
     }
 
-    /// By name. Of a backup that is being removed there is both: then it is still there.
-    pub(super) fn sort(links: &mut Vec<Self>) {
+    /// By name. Of a backup that is being removed there is both: then it is still there. Gives the tombstones of those.
+    pub(super) fn sort(links: &mut Vec<Self>) -> Vec<Self> {
+        let mut early = Vec::new();
         links.sort_unstable();
-        links.dedup_by(|later, link| later.name == link.name);
+        links.dedup_by(|later, link| {
+            let is_same = later.name == link.name;
+            if is_same && later.is_removed && !link.is_removed {
+                early.push(later.clone());
+            }
+            is_same
+        });
+        early
+    }
+
+    /// The object.
+    pub fn object(&self) -> ObjectName {
+        let name = self.name.clone();
+        if self.is_removed { ObjectName::Tombstone(name) } else { ObjectName::Metafile(name) }
     }
 
     /// The footer, its signature checked, and the digest that the next one names.

@@ -25,6 +25,8 @@ const RUN_BYTES_MAX: usize = RECORD_BYTES * 256;
 pub struct Listing {
     /// Backups and tombstones, sorted by name. Where there are both there is the backup.
     pub links: Vec<Link>,
+    /// Tombstones whose backups are there all the same, sorted by name.
+    pub early: Vec<Link>,
     file: File,
     /// Where runs begin and end in the file, in bytes.
     runs: Vec<(u64, u64)>,
@@ -33,8 +35,8 @@ pub struct Listing {
 impl Listing {
     /// Lists a target. What is sorted lies in a file without a name in `spool`.
     pub fn take(target: &dyn Target, spool: &Path) -> Result<Self, Error> {
-        let mut listing =
-            Self { links: Vec::new(), file: fsutil::unnamed_file(spool).map_err(Error::Spool)?, runs: Vec::new() };
+        let file = fsutil::unnamed_file(spool).map_err(Error::Spool)?;
+        let mut listing = Self { links: Vec::new(), early: Vec::new(), file, runs: Vec::new() };
         let (mut records, mut failed) = (Vec::with_capacity(SORTED_RECORDS), None);
         target.list(&mut |object, length| {
             if failed.is_some() {
@@ -51,7 +53,7 @@ impl Listing {
         })?;
         let spilled = failed.map_or_else(|| listing.spill(&mut records), Err);
         spilled.map_err(Error::Spool)?;
-        Link::sort(&mut listing.links);
+        listing.early = Link::sort(&mut listing.links);
         Ok(listing)
     }
 

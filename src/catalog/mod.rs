@@ -9,6 +9,7 @@ mod contents;
 mod error;
 mod listing;
 mod local;
+mod look;
 #[cfg(feature = "mount")]
 mod random;
 mod transfer;
@@ -20,6 +21,7 @@ pub use contents::{ChunkReader, FileReader, Span, slices};
 pub use error::Error;
 pub use listing::{Chunks, Listing};
 pub use local::LocalMetafile;
+pub use look::{Look, look};
 #[cfg(feature = "mount")]
 pub use random::RandomReader;
 pub use transfer::{Failed, TRANSFER_BYTES, transfer};

@@ -353,6 +353,12 @@ pub(crate) struct VerifyArgs {
     /// Only this backup (with a key), or ROOT:latest; may be repeated
     #[arg(long, value_name = "BACKUP")]
     pub(crate) backup: Vec<String>,
+    /// Read only such a part of the chunks, those that were not looked at for longest, such as 5% (without a key)
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) sample: Option<String>,
+    /// Read only chunks that were not looked at for so long, such as 30d (without a key)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) older_than: Option<String>,
     /// Go on without a good signature
     #[arg(long)]
     pub(crate) accept_unsigned: bool,

@@ -1,19 +1,22 @@
 //! `brackup verify`: without a key, or with one.
 
-use std::io::Write as _;
+use std::io::{self, BufWriter, Stdout, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use brackup::catalog;
+use brackup::date::Utc;
 use brackup::db::Chain;
-use brackup::monitor::{Counter, Monitor as _, Tally};
+use brackup::monitor::{Counter, Tally};
 use brackup::outcome::Outcome;
+use brackup::policy::Grace;
 use brackup::restore::Selection;
-use brackup::verify;
+use brackup::verify::{self, Known, Part, Seen};
 
 use super::memory::expected_identity;
 use super::open::{self, Opened, State};
+use super::values::{self, Percent};
 use crate::cli::{Global, OpenArgs, VerifyArgs};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
@@ -27,14 +30,14 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
     let with_key = !args.no_key && (!args.key.is_empty() || is_in_environment());
     let with_key = with_key && args.chunks().is_none();
     let checked = if let Some(folder) = args.chunks() {
-        chunks(folder, args, &tally, stop)
+        chunks(folder, args, &tally, stop).map(|()| None)
     } else if with_key {
-        with_keys(args, global, &progress, &tally, stop)
+        with_keys(args, global, &progress, &tally, stop).map(|()| None)
     } else {
-        without_key(args, global, &progress, &tally, stop)
+        without_key(args, global, &tally, stop)
     };
     progress.finish();
-    checked?;
+    let seen = checked?;
     let counts = tally.sums();
     let interrupted = stop.load(Ordering::Relaxed);
     if global.json {
@@ -48,9 +51,13 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
             "bytes": counts.of(Counter::FileBytes),
             "problems": counts.problems,
             "notices": counts.notices,
+            "chunks": seen.map(|seen| seen.chunks),
+            "chunks_read": seen.map(|seen| seen.read),
+            "chunks_never_read": seen.map(|seen| seen.never),
+            "oldest_reading": seen.and_then(|seen| seen.oldest).map(time),
             "seconds": began.elapsed().as_secs_f64(),
         });
-        writeln!(std::io::stdout(), "{value}")?;
+        writeln!(io::stdout(), "{value}")?;
     } else if !global.quiet {
         let what = if with_key {
             let files = term::plural(counts.of(Counter::Files), "file", "files");
@@ -65,7 +72,13 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
             term::plural(counts.problems, "problem", "problems")
         };
         let verified = if interrupted { "interrupted, not all was looked at: " } else { "verified: " };
-        writeln!(std::io::stdout(), "{verified}{what}: {verdict}; {:.1} s", began.elapsed().as_secs_f64())?;
+        let mut out = io::stdout();
+        writeln!(out, "{verified}{what}: {verdict}; {:.1} s", began.elapsed().as_secs_f64())?;
+        if let Some(seen) = seen.filter(|seen| seen.read < seen.chunks) {
+            let (read, never) = (term::plural(seen.read, "chunk", "chunks"), seen.never);
+            let oldest = seen.oldest.map_or_else(String::new, |at| format!("; the oldest reading is of {}", time(at)));
+            writeln!(out, "read {read} of {}, {never} were never read{oldest}", seen.chunks)?;
+        }
     }
     Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
 }
@@ -83,14 +96,14 @@ fn chunks(folder: &Path, args: &VerifyArgs, tally: &Tally<'_>, stop: &AtomicBool
 fn without_key(
     args: &VerifyArgs,
     global: &Global,
-    progress: &Progress,
     tally: &Tally<'_>,
     stop: &AtomicBool,
-) -> Result<(), Failure> {
+) -> Result<Option<Seen>, Failure> {
     if !args.backup.is_empty() {
         return Err(Failure::usage("--backup needs a key: without one all objects are looked at")
             .hint("give the secret key file with --key"));
     }
+    let part = part(args)?;
     let target = open::target(args.target.as_deref(), global)?;
     let own = open::own(global)?;
     // Only a box that has backed up to this target knows what must be there.
@@ -100,21 +113,72 @@ fn without_key(
         Some(db) => expected_identity(db, &target)?,
         None => None,
     };
-    if expected.is_none() && !global.quiet {
-        let what = "this box has not backed up to it, or does not remember: whether something is missing is not known";
-        term::say(format_args!("brackup: {}: {what}", term::safe(&target.target.describe())));
+    if expected.is_none() {
+        let what = "this box has not backed up to it, or does not remember";
+        if part != Part::default() {
+            let what = format!("{}: {what}: when what was read there is not known", target.target.describe());
+            return Err(Failure::new(Outcome::Failed, what)
+                .hint("leave out --sample and --older-than: then everything is read"));
+        }
+        if !global.quiet {
+            let place = term::safe(&target.target.describe());
+            term::say(format_args!("brackup: {place}: {what}: whether something is missing is not known"));
+        }
     }
-    let needed = db.as_ref().zip(expected.as_deref());
-    if progress.wants_totals() {
-        target.target.list(&mut |_, length| {
-            progress.count(Counter::ExpectedBytes, length);
-            Ok(())
-        })?;
-    }
-    verify::objects(&*target.target, needed, &open::spool(Some(&own)), tally, stop)?;
-    let remembered = needed.map_or(Ok(Vec::new()), |(db, identity)| db.chains(identity))?;
+    let memory = db.as_ref().zip(expected.as_deref());
+    let options = verify::Options {
+        target: &*target.target,
+        memory,
+        spool: &open::spool(Some(&own)),
+        part,
+        clock: &|| Utc::from_system(SystemTime::now()).to_unix(),
+    };
+    memory.map_or(Ok(()), |(db, _)| db.begin_run())?;
+    let mut out = Told { out: global.json.then(term::out), failed: None };
+    let read = verify::objects(&options, tally, stop, &mut |known| out.tell(known, stop));
+    // What was read was read, whatever came then.
+    let ended = memory.map_or(Ok(()), |(db, _)| db.end_run());
+    out.finish()?;
+    let seen = read?;
+    ended?;
+    let remembered = memory.map_or(Ok(Vec::new()), |(db, identity)| db.chains(identity))?;
     verify::chain(&*target.target, &remembered, tally)?;
-    Ok(())
+    Ok(seen)
+}
+
+fn part(args: &VerifyArgs) -> Result<Part, Failure> {
+    let percent = values::read::<Percent>("--sample", args.sample.as_deref())?.map(|percent| percent.0);
+    let older_than = values::read::<Grace>("--older-than", args.older_than.as_deref())?;
+    Ok(Part { percent, older_than_seconds: older_than.map(Grace::seconds) })
+}
+
+/// With `--json`: a line for each object.
+struct Told {
+    out: Option<BufWriter<Stdout>>,
+    failed: Option<io::Error>,
+}
+
+impl Told {
+    fn tell(&mut self, known: Known<'_>, stop: &AtomicBool) {
+        let Some(out) = self.out.as_mut().filter(|_| self.failed.is_none()) else { return };
+        let value = serde_json::json!({
+            "object": known.name.to_string(), "is_whole": known.check.map(|check| check.is_whole),
+            "at": known.check.map(|check| time(check.at)), "is_new": known.is_new,
+        });
+        if let Err(error) = writeln!(out, "{value}") {
+            // Nobody listens any more.
+            self.failed = Some(error);
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn finish(self) -> Result<(), io::Error> {
+        self.failed.map_or_else(|| self.out.map_or(Ok(()), |mut out| out.flush()), Err)
+    }
+}
+
+fn time(seconds: i64) -> String {
+    Utc::from_unix(seconds).to_string()
 }
 
 /// Everything opens, every file's digest agrees.
@@ -125,6 +189,10 @@ fn with_keys(
     tally: &Tally<'_>,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
+    if part(args)? != Part::default() {
+        return Err(Failure::usage("--sample and --older-than are for chunks, which are read without a key")
+            .hint("--no-key verifies without, although $BRACKUP_KEY is set"));
+    }
     let open = OpenArgs {
         from: args.target.iter().cloned().collect(),
         key: args.key.clone(),

@@ -7,6 +7,7 @@
 mod backups;
 mod blobs;
 mod candidates;
+mod checks;
 mod checksum;
 mod chunks;
 mod copies;
@@ -27,6 +28,7 @@ mod uses;
 pub use backups::{Backup, Chain, ChainHead, Remembered};
 pub use blobs::Blobs;
 pub use candidates::Held;
+pub use checks::{Check, Checks};
 pub use chunks::{Chunks, StoredChunk};
 pub use error::Error;
 pub use hints::recipients_tag;
@@ -130,21 +132,17 @@ impl Db {
             Self { connection, path: path.into(), warning: None, is_inventory: false, calls_left: Cell::new(None) };
         match db.number("PRAGMA user_version")? {
             0 => {
-                let tables = uses::TABLES;
-                db.execute_batch(&format!(
-                    "BEGIN; {SCHEMA} {JOBS} {tables} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                ))?;
+                db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
             }
-            SCHEMA_VERSION => {
-                db.check_after_crash()?;
-                db.execute_batch(JOBS)?;
-                db.execute_batch(uses::TABLES)?;
-            }
+            SCHEMA_VERSION => db.check_after_crash()?,
             other => {
                 let what = format!("{} has schema {other}, made by another version of brackup", path.display());
                 return Err(Error { what, source: None, is_outdated: other < SCHEMA_VERSION, is_inventory: false });
             }
         }
+        db.execute_batch(JOBS)?;
+        db.execute_batch(uses::TABLES)?;
+        db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {}", checks::TABLE))?;
         Ok(db)
     }
 

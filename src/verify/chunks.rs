@@ -6,7 +6,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{BUFFER_BYTES, Error};
+use super::Error;
+use super::objects::BUFFER_BYTES;
 use crate::digest::{Key, Sha1Hasher};
 use crate::fsutil;
 use crate::monitor::{Counter, Phase, Tally};

@@ -3,25 +3,25 @@
 
 mod chain;
 mod chunks;
+mod objects;
+mod part;
 
 pub use chain::{Past, Step, chain, history};
 pub use chunks::chunks;
+pub use objects::{Known, Options, Seen, objects};
+pub use part::Part;
 
 use std::fmt;
-use std::io::Read as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::catalog::{self, ChunkReader, FileReader, OpenBackup, Span, Trust, slices};
-use crate::db::{self, Db};
+use crate::catalog::{self, ChunkReader, FileReader, OpenBackup, Span, slices};
+use crate::db;
 use crate::digest::{Key, Sha1Hasher};
 use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::Identity;
-use crate::target::{self, BackupName, ErrorKind, ObjectName, Target};
-
-const BUFFER_BYTES: usize = 256 * 1024;
+use crate::target::{self, BackupName, ErrorKind, Target};
 
 /// Why a verification as a whole failed. What is wrong with single objects goes to the tally.
 #[derive(Debug)]
@@ -83,151 +83,9 @@ impl From<target::Error> for Error {
     }
 }
 
-/// Reads every object and compares its digest with its name; for metafiles, with their own footer. `needed` is what this box knows
-/// to need, if it has a database: each of those must be there.
-pub fn objects(
-    target: &dyn Target,
-    needed: Option<(&Db, &str)>,
-    spool: &Path,
-    tally: &Tally<'_>,
-    stop: &AtomicBool,
-) -> Result<(), Error> {
-    let mut failed = None;
-    let mut buffer = vec![0; BUFFER_BYTES];
-    target.list(&mut |name, length| {
-        if failed.is_some() || stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        tally.at(Phase::Verify, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
-        let checked = match &name {
-            ObjectName::Chunk(key) => {
-                let whole = chunk(target, &name, *key, length, &mut buffer, tally);
-                whole.and_then(|is_whole| if is_whole { Ok(()) } else { forget(needed, key) })
-            }
-            ObjectName::Metafile(backup) => {
-                tally.count(Counter::StoredBytes, length);
-                metafile(target, backup, length, spool, tally)
-            }
-            ObjectName::Tombstone(backup) => {
-                tally.count(Counter::StoredBytes, length);
-                told(catalog::tombstone(target, backup, length).map(drop), &name, tally)
-            }
-        };
-        if let Err(error) = checked {
-            // What was being read when it was to stop is not known.
-            failed = Some(error).filter(|_| !stop.load(Ordering::Relaxed));
-        }
-        tally.count(Counter::Chunks, 1);
-        Ok(())
-    })?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    match needed {
-        Some((db, identity)) if !stop.load(Ordering::Relaxed) => missing(target, db, identity, tally),
-        _ => Ok(()),
-    }
-}
-
-/// Whether nothing is known to be wrong with it.
-fn chunk(
-    target: &dyn Target,
-    name: &ObjectName,
-    key: Key,
-    length: u64,
-    buffer: &mut [u8],
-    tally: &Tally<'_>,
-) -> Result<bool, Error> {
-    let mut sha1 = Sha1Hasher::default();
-    let mut source = match target.get(name, 0, length) {
-        Ok(source) => source,
-        Err(error) if is_of_the_way(&error) => return Err(error.into()),
-        // This one can't be read; others may be. Who may not read it does not know what it is.
-        Err(error) => {
-            tally.problem(name.to_string(), one_line(&error));
-            return Ok(error.kind == ErrorKind::Denied);
-        }
-    };
-    loop {
-        match source.read(buffer) {
-            Ok(0) => break,
-            Ok(got) => {
-                sha1.update(&buffer[..got]);
-                tally.count(Counter::StoredBytes, got as u64);
-            }
-            Err(error) => {
-                // Damage in one object is told; that nothing comes any more says nothing of what is there.
-                let error = target::Error::io("can't be read", error);
-                if is_of_the_way(&error) {
-                    return Err(error.into());
-                }
-                tally.problem(name.to_string(), one_line(&error));
-                return Ok(error.kind == ErrorKind::Denied);
-            }
-        }
-    }
-    let is_whole = sha1.finish() == key;
-    if !is_whole {
-        tally.problem(name.to_string(), "is damaged: its SHA-1 is not its name");
-    }
-    Ok(is_whole)
-}
-
-/// Without a key a metafile's signature and digest can be checked, whoever signed it.
-fn metafile(
-    target: &dyn Target,
-    backup: &BackupName,
-    length: u64,
-    spool: &Path,
-    tally: &Tally<'_>,
-) -> Result<(), Error> {
-    let opened = OpenBackup::open(target, backup, length, &Trust::default(), spool);
-    told(opened.map(drop), &ObjectName::Metafile(backup.clone()), tally)
-}
-
-/// What is wrong with an object is told; that it can't be looked at ends it.
-fn told(checked: Result<(), catalog::Error>, name: &ObjectName, tally: &Tally<'_>) -> Result<(), Error> {
-    match checked {
-        Ok(()) => Ok(()),
-        Err(error @ catalog::Error::Object { .. }) => {
-            tally.problem(name.to_string(), error.to_string());
-            Ok(())
-        }
-        Err(catalog::Error::Target(error)) if !is_of_the_way(&error) => {
-            tally.problem(name.to_string(), one_line(&error));
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Whether it says nothing of what was to be read.
 fn is_of_the_way(error: &target::Error) -> bool {
     matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped)
-}
-
-fn missing(target: &dyn Target, db: &Db, identity: &str, tally: &Tally<'_>) -> Result<(), Error> {
-    let mut failed = None;
-    db.each_needed(identity, |key, bytes| {
-        let name = ObjectName::Chunk(key);
-        match target.stat(&name) {
-            Ok(Some(length)) if length == bytes => return Ok(()),
-            Ok(Some(length)) => tally.problem(name.to_string(), format!("has {length} bytes and not {bytes}")),
-            Ok(None) => tally.problem(name.to_string(), "is missing, and backups of this box need it"),
-            Err(error) if error.kind == ErrorKind::Unreachable => return Err(error.into()),
-            Err(error) => {
-                failed = failed.take().or(Some(error));
-                return Ok(());
-            }
-        }
-        Ok::<_, Error>(db.forget_chunk(identity, &key)?)
-    })?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
-}
-
-/// Only this box's memory is changed: the next backup stores anew what is not whole here.
-fn forget(needed: Option<(&Db, &str)>, key: &Key) -> Result<(), Error> {
-    needed.map_or(Ok(()), |(db, identity)| Ok(db.forget_chunk(identity, key)?))
 }
 
 /// Opens one backup and reads every file of it.

@@ -197,8 +197,11 @@ fn json_of_runs() {
     let restored = opened(&test_box, &["restore", &second, "--to", "back", "--json"]).is(0).json();
     has_keys(&restored, &[&counts[..], &["backup", "to", "dry_run", "selected", "other_entries", "notices"]].concat());
     assert_eq!((&restored["files"], &restored["backup"]), (&4.into(), &second.as_str().into()));
-    let verified = test_box.brackup(["verify", "store", "--json"]).is(0).json();
-    has_keys(&verified, &[&counts[..], &["with_key", "objects", "stored_bytes", "notices"]].concat());
+    let verified = test_box.brackup(["verify", "store", "--json"]).is(0).json_lines();
+    let (sum, objects) = verified.split_last().unwrap();
+    let of_chunks = ["chunks", "chunks_read", "chunks_never_read", "oldest_reading"];
+    has_keys(sum, &[&counts[..], &of_chunks, &["with_key", "objects", "stored_bytes", "notices"]].concat());
+    objects.iter().for_each(|object| has_keys(object, &["object", "is_whole", "is_new", "at"]));
     let key = test_box.path("secret.key");
     let verified = test_box.brackup(["verify", "store", "--json", "--key", key.to_str().unwrap()]).is(0).json();
     assert_eq!(

@@ -119,6 +119,8 @@ mod s3;
 mod s3_answers;
 #[cfg(feature = "s3")]
 mod s3_policy;
+/// A part of everything is read each night.
+mod sampling;
 /// Jobs that run by themselves.
 mod serve;
 /// What packages make a service of.

@@ -237,7 +237,12 @@ impl Nas {
         let identity = db.target_identity(self.target_name)?;
         let known = identity.as_deref().map(|identity| (&db, identity));
         target.identify(identity.as_deref())?;
-        verify::objects(target, known, &self.state, &tally, &self.stop)?;
+        let part = verify::Part::default();
+        let options = verify::Options { target, memory: known, spool: &self.state, part, clock: &|| 1_800_000_000 };
+        db.begin_run()?;
+        let verified = verify::objects(&options, &tally, &self.stop, &mut |_| {});
+        db.end_run()?;
+        verified?;
         let chains = identity.as_deref().map_or(Ok(Vec::new()), |identity| db.chains(identity))?;
         verify::chain(target, &chains, &tally)?;
         Ok(quiet.problems().into_iter().filter(|problem| problem.severity == Severity::Problem).collect())
