@@ -144,6 +144,13 @@ impl Db {
         self.execute("DELETE FROM presence WHERE target = ?1 AND chunk = ?2", params![target_identity, number(chunk)])
     }
 
+    /// A target has a chunk that it was once given: it has been read since, and is whole.
+    pub fn believe(&self, target_identity: &str, chunk: ChunkNo) -> Result<(), Error> {
+        self.unmark(target_identity, chunk)?;
+        let sql = "INSERT OR IGNORE INTO presence(target, chunk) VALUES(?1, ?2)";
+        self.execute(sql, params![target_identity, number(chunk)])
+    }
+
     /// A chunk is not whole at a target: what lies in it is to be stored again.
     pub fn forget_chunk(&self, target_identity: &str, key: &Key) -> Result<(), Error> {
         let sql = "DELETE FROM presence WHERE target = ?1 AND chunk IN (SELECT id FROM chunks WHERE key = ?2)";

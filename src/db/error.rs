@@ -28,6 +28,17 @@ impl Error {
         Self::new("can't use the local database", source)
     }
 
+    /// The file itself is damaged.
+    pub(super) fn damaged(how: impl Into<String>) -> Self {
+        let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        Self::new("the local database is damaged", rusqlite::Error::SqliteFailure(error, Some(how.into())))
+    }
+
+    pub(super) fn other_version(path: &Path, found: i64, own: i64) -> Self {
+        let what = format!("{} has schema {found}, made by another version of brackup", path.display());
+        Self { what, source: None, is_outdated: found < own, is_inventory: false }
+    }
+
     pub(super) fn io(what: impl Into<String>, error: std::io::Error) -> Self {
         Self::new(what, rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
     }

@@ -33,7 +33,8 @@ impl Db {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.execute_batch("PRAGMA cache_size = -384; PRAGMA mmap_size = 0;").map_err(failed)?;
-        let db = Self { connection, path: path.into(), warning: None, is_inventory: true, calls_left: Cell::new(None) };
+        let (of, calls_left) = (path.into(), Cell::new(None));
+        let db = Self { connection, path: of, warning: None, is_inventory: true, calls_left, notes_damage: false };
         let identity = match db.number("PRAGMA user_version")? {
             SCHEMA_VERSION => db.target_identity(TARGET)?,
             _ => None,

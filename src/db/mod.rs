@@ -4,6 +4,7 @@
 //! much: everything that names a chunk counts only while the chunk's own row says `stored` (I2), and that row is
 //! written after the put returned.
 
+mod as_it_is;
 mod backups;
 mod blobs;
 mod candidates;
@@ -16,6 +17,7 @@ mod hints;
 mod import;
 mod inventory;
 mod jobs;
+mod lacking;
 mod links;
 mod puts;
 #[cfg(feature = "rebuild")]
@@ -34,6 +36,7 @@ pub use error::Error;
 pub use hints::recipients_tag;
 pub use import::{Imported, NewBackup};
 pub use jobs::{JobEnd, JobRun};
+pub use lacking::Lacking;
 pub use links::{FirstLink, Links};
 pub use puts::Puts;
 #[cfg(feature = "rebuild")]
@@ -87,6 +90,8 @@ pub struct Db {
     is_inventory: bool,
     /// Calls that still work; nothing: all of them.
     calls_left: Cell<Option<u64>>,
+    /// Whether damage that is met makes the next run start anew.
+    notes_damage: bool,
 }
 
 impl Db {
@@ -119,7 +124,7 @@ impl Db {
         Ok(db)
     }
 
-    fn try_open(path: &Path) -> Result<Self, Error> {
+    fn connect(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::new(format!("can't open {}", path.display()), error);
         let connection = Connection::open(path).map_err(failed)?;
         // Few pages in memory, no shared memory, temporary things on disk: a box has 32 MB. TRUNCATE and not WAL: a run mostly appends,
@@ -128,17 +133,18 @@ impl Db {
              PRAGMA cache_size = -384; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
-        let db =
-            Self { connection, path: path.into(), warning: None, is_inventory: false, calls_left: Cell::new(None) };
+        let (path, calls_left) = (path.into(), Cell::new(None));
+        Ok(Self { connection, path, warning: None, is_inventory: false, calls_left, notes_damage: true })
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Error> {
+        let db = Self::connect(path)?;
         match db.number("PRAGMA user_version")? {
             0 => {
                 db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
             }
             SCHEMA_VERSION => db.check_after_crash()?,
-            other => {
-                let what = format!("{} has schema {other}, made by another version of brackup", path.display());
-                return Err(Error { what, source: None, is_outdated: other < SCHEMA_VERSION, is_inventory: false });
-            }
+            other => return Err(Error::other_version(path, other, SCHEMA_VERSION)),
         }
         db.execute_batch(JOBS)?;
         db.execute_batch(uses::TABLES)?;
@@ -148,19 +154,13 @@ impl Db {
 
     /// A run that did not end by itself may have been a power cut: then the file is looked through.
     fn check_after_crash(&self) -> Result<(), Error> {
-        if self.number("SELECT count(*) FROM running")? == 0 {
-            return Ok(());
-        }
+        if self.number("SELECT count(*) FROM running")? == 0 { Ok(()) } else { self.quick_check() }
+    }
+
+    fn quick_check(&self) -> Result<(), Error> {
         let verdict = self.prepare("PRAGMA quick_check(1)")?.row([], |row| row.get::<_, String>(0))?;
         let verdict = verdict.unwrap_or_default();
-        if verdict != "ok" {
-            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-            return Err(Error::new(
-                "the local database is damaged",
-                rusqlite::Error::SqliteFailure(error, Some(verdict)),
-            ));
-        }
-        Ok(())
+        if verdict == "ok" { Ok(()) } else { Err(Error::damaged(verdict)) }
     }
 
     /// What opening it had to do, if anything.
@@ -274,7 +274,7 @@ impl Db {
             return Error::inventory(&self.path, Some(error));
         }
         let error = Error::query(error);
-        if error.is_corruption() {
+        if error.is_corruption() && self.notes_damage {
             // If that fails too, the next run looks through the file, because this one did not end.
             let _ = std::fs::write(damaged_mark(&self.path), b"");
         }
