@@ -11,6 +11,7 @@ pub mod date;
 pub mod db;
 pub mod digest;
 pub mod entry;
+pub mod fsck;
 pub mod fsutil;
 pub mod gc;
 pub mod limits;

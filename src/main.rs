@@ -87,6 +87,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         #[cfg(feature = "original")]
         Some(Command::Fetch(args)) => cmd::fetch::run(&args, global, stop),
         Some(Command::Find(args)) => cmd::browse::find(&args, global),
+        Some(Command::Fsck(args)) => cmd::fsck::run(&args, global, stop),
         Some(Command::Gc(args)) => cmd::gc::run(&args, global, stop),
         Some(Command::History(args)) => cmd::history::run(&args, global),
         Some(Command::Host(HostCommand::Add { name, path })) => cmd::host::add(&name, path, global),
@@ -129,6 +130,7 @@ impl Cli {
                 Command::Backup(_)
                 | Command::Bench(_)
                 | Command::Copy(_)
+                | Command::Fsck(_)
                 | Command::Gc(_)
                 | Command::Prune(_)
                 | Command::Quickstart(_)

@@ -24,7 +24,7 @@ pub use local::LocalMetafile;
 pub use look::{Look, look};
 #[cfg(feature = "mount")]
 pub use random::RandomReader;
-pub use transfer::{Failed, TRANSFER_BYTES, transfer};
+pub use transfer::{Failed, TRANSFER_BYTES, bring, transfer};
 
 use std::collections::BTreeSet;
 

@@ -30,6 +30,18 @@ pub fn transfer(
     buffer: &mut [u8],
     tally: &Tally<'_>,
 ) -> Result<(), Failed> {
+    to.put(name, bring(from, to, name, length, buffer, tally)?).map_err(Failed::Here)
+}
+
+/// An object as another target has it, staged to be stored: whole, and what its name or its signature says.
+pub fn bring(
+    from: &dyn Target,
+    to: &dyn Target,
+    name: &ObjectName,
+    length: u64,
+    buffer: &mut [u8],
+    tally: &Tally<'_>,
+) -> Result<Finished, Failed> {
     let finished = match name {
         ObjectName::Chunk(key) => {
             let finished = fetch(from, to.stage().map_err(Failed::Here)?, name, (0, length), buffer, tally)?.finish();
@@ -53,8 +65,7 @@ pub fn transfer(
         // Shorter than it was listed: it is being written there, or was cut.
         if finished.length() == length { Ok(finished) } else { Err(Fault::Damaged) }
     });
-    let damaged = |fault| Failed::There(Error::Object { name: name.to_string(), fault });
-    to.put(name, finished.map_err(damaged)?).map_err(Failed::Here)
+    finished.map_err(|fault| Failed::There(Error::Object { name: name.to_string(), fault }))
 }
 
 /// Bytes of an object, so many from there, into a stage.

@@ -16,7 +16,7 @@ pub(crate) use backup::{BackupArgs, Beside};
 pub(crate) use years::FetchArgs;
 #[cfg(feature = "rebuild")]
 pub(crate) use years::RebuildArgs;
-pub(crate) use years::{CopyArgs, GcArgs, HistoryArgs, ImportArgs, KeepArgs, PinArgs, PruneArgs};
+pub(crate) use years::{CopyArgs, FsckArgs, GcArgs, HistoryArgs, ImportArgs, KeepArgs, PinArgs, PruneArgs};
 
 /// Encrypted, over-the-net, multi-versioned backup.
 ///
@@ -95,6 +95,8 @@ pub(crate) enum Command {
     Fetch(FetchArgs),
     /// Find a file in all backups
     Find(FindArgs),
+    /// Hold what this box remembers against what is at a target, say what does not agree, and mend it with --repair
+    Fsck(FsckArgs),
     /// Delete the chunks that no backup needs any more
     Gc(GcArgs),
     /// Show the chain of signatures of a source's backups, with what was removed and what is missing

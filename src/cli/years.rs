@@ -38,6 +38,27 @@ pub(crate) struct CopyArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
+    pub(crate) target: Option<String>,
+    /// Read every chunk too
+    #[arg(long)]
+    pub(crate) read: bool,
+    /// Mend what can be mended; what is damaged is moved to the quarantine in spool_dir
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Fetch good objects from this target (with --repair)
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) from_target: Option<String>,
+    /// Go on although N of the chunks that this box has stored are not there (with --repair)
+    #[arg(long, value_name = "N")]
+    pub(crate) force: Option<String>,
+    /// Forget backups that are gone without a tombstone; what they alone needed is garbage then (with --repair)
+    #[arg(long)]
+    pub(crate) forget_missing_backups: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct GcArgs {
     /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
     pub(crate) target: Option<String>,

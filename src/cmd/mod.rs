@@ -10,6 +10,7 @@ pub(crate) mod copy;
 mod du;
 #[cfg(feature = "original")]
 pub(crate) mod fetch;
+pub(crate) mod fsck;
 pub(crate) mod gc;
 pub(crate) mod history;
 pub(crate) mod host;

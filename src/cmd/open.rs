@@ -241,7 +241,7 @@ fn spool_of(own: Option<&BoxOptions>) -> PathBuf {
 
 /// The state of this box, locked: nobody else uses it while this is held.
 pub(crate) struct State {
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// Whether there was a database when it was locked.
     pub(crate) was_used: bool,
     _lock: Lock,

@@ -24,8 +24,8 @@ pub struct Held {
 }
 
 impl Db {
-    /// Calls back with each chunk that this box has stored at a target, and with those of which it believes that no target has them any more,
-    /// sorted by key.
+    /// Calls back with each chunk that this box has stored at a target, or that its backups there need, and with those of which it believes that
+    /// no target has them any more, sorted by key.
     pub fn each_held<E: From<Error>>(
         &self,
         target_identity: &str,
@@ -36,7 +36,8 @@ impl Db {
                    LEFT JOIN presence ON presence.target = ?1 AND presence.chunk = id
                    LEFT JOIN candidates ON candidates.target = ?1 AND candidates.chunk = id LEFT JOIN refs ON refs.chunk = id
                    WHERE key IS NOT NULL AND (presence.chunk IS NOT NULL OR NOT EXISTS (
-                     SELECT 1 FROM presence WHERE target IN (SELECT identity FROM targets) AND chunk = id)) ORDER BY key, id";
+                     SELECT 1 FROM presence WHERE target IN (SELECT identity FROM targets) AND chunk = id) OR EXISTS (
+                     SELECT 1 FROM refs JOIN chains ON chains.id = chain WHERE chunk = chunks.id AND target = ?1)) ORDER BY key, id";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows([target_identity])?;
         let read = |row: &rusqlite::Row<'_>| {

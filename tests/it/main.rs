@@ -58,6 +58,10 @@ mod drive_program;
 mod drive_rclone;
 /// Disks that are full or gone, keys that are wrong, runs that meet.
 mod failures;
+/// What is remembered, what is needed and what is there are held against each other.
+mod fsck;
+/// What of it is mended.
+mod fsck_repair;
 /// Chunks that nothing needs, and only those, go.
 mod garbage;
 /// Trees that proptest makes.

@@ -64,6 +64,8 @@ pub(crate) use service::Service;
 pub(crate) use sshd::{Sshd, free_port, known, new_key, quick, target_at};
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
+pub(crate) use years::May;
+
 #[cfg(feature = "s3")]
 pub(crate) use weed::{ACCESS_KEY, SECRET_KEY, Weed};
 

@@ -7,6 +7,7 @@ use brackup::catalog;
 use brackup::date::Utc;
 use brackup::db::Db;
 use brackup::digest::Key;
+use brackup::fsck;
 use brackup::gc;
 use brackup::monitor::{Problem, Quiet, Tally};
 use brackup::policy::Policy;
@@ -118,5 +119,59 @@ impl Nas {
         db.each_needed(&identity, each).unwrap();
         let by_metafiles: BTreeSet<_> = there.iter().flat_map(|name| self.chunks_of(name)).collect();
         assert_eq!(needed, by_metafiles);
+    }
+}
+
+/// What a look may do.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct May<'a> {
+    pub(crate) repair: bool,
+    pub(crate) read: bool,
+    pub(crate) from: Option<&'a dyn Target>,
+    pub(crate) force: Option<u64>,
+    pub(crate) forget: bool,
+}
+
+impl Nas {
+    /// Where damaged objects are kept.
+    pub(crate) fn quarantine(&self) -> std::path::PathBuf {
+        self.state.join("quarantine")
+    }
+
+    /// Holds what is remembered against a target; what was told, and what was found.
+    pub(crate) fn try_fsck(
+        &self,
+        target: &dyn Target,
+        may: May<'_>,
+    ) -> Result<(Vec<Problem>, fsck::Report), fsck::Error> {
+        let (quiet, db) = (Quiet::default(), Db::open_as_it_is(&self.state)?);
+        let identity = target.identify(db.target_identity("disk")?.as_deref())?;
+        if let Some(calls) = self.db_calls {
+            db.fail_after(calls);
+        }
+        let quarantine = self.quarantine();
+        let options = fsck::Options {
+            target,
+            memory: Some((&db, &identity)),
+            signer: Some(self.box_key().unwrap().public()),
+            spool: &self.state,
+            read: may.read,
+            clock: &|| 1_800_000_000,
+            mending: may.repair.then_some(fsck::Mending {
+                quarantine: &quarantine,
+                from: may.from,
+                force: may.force,
+                forget_missing_backups: may.forget,
+            }),
+        };
+        if may.repair {
+            db.begin_run()?;
+        }
+        let mut report = fsck::Report::default();
+        let looked = fsck::run(&options, &mut report, &Tally::new(&quiet), &self.stop);
+        let ended = if may.repair { db.end_run() } else { Ok(()) };
+        looked?;
+        ended?;
+        Ok((quiet.problems(), report))
     }
 }
