@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use crate::term::Failure;
-use ways::{ANYWAY, COMMON, HELP, METAFILE, OPENING, PATH, WAYS, Way};
+use ways::{ANYWAY, COMMON, HELP, METAFILE, PATH, WAYS, Way};
 
 /// What the command line comes to.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) enum Words {
 pub(crate) fn words(given: impl Iterator<Item = OsString>) -> Result<Words, Failure> {
     let mut given = given.peekable();
     let called = given.peek().map(|called| hyphens(Path::new(called).file_name().unwrap_or_default()));
-    let Some(&(program, help)) = HELP.iter().find(|(program, _)| called.as_deref() == Some(program)) else {
+    let Some(&(program, _, help)) = HELP.iter().find(|(program, ..)| called.as_deref() == Some(program)) else {
         return Ok(Words::Today(given.collect()));
     };
     let parsed = Given::parse(program, given.skip(1))?;
@@ -126,8 +126,12 @@ impl Given {
             self.is_complete(program, metafiles.len(), paths.len())?;
         }
         for ((what, put), operand) in way.operands.iter().zip(&self.operands) {
-            let operand = if *what == METAFILE { metafile(operand) } else { operand.clone() };
-            if put.is_empty() { paths.push(operand) } else { today.push(joined(put, &operand)) }
+            if way.today == ["mount"] && *what == "TARGET" && Path::new(operand).is_file() {
+                let what =
+                    format!("{} is a file; today all backups of a target are mounted", operand.to_string_lossy());
+                return Err(wrong(program, what));
+            }
+            if put.is_empty() { paths.push(operand.clone()) } else { today.push(joined(put, operand)) }
         }
         today.push("--".into());
         today.extend(metafiles.into_iter().chain(paths));
@@ -177,8 +181,7 @@ impl Given {
 
 impl Way {
     fn option(&self, name: &str) -> Option<(&'static str, &'static str)> {
-        let opening = if matches!(self.program, "brackup-restore" | "brackup-mount") { OPENING } else { &[] };
-        let all = self.options.iter().chain(opening).chain(COMMON);
+        let all = self.options.iter().chain(COMMON);
         all.copied().find(|(option, _)| option.trim_end_matches('=') == name)
     }
 }
@@ -188,14 +191,7 @@ fn ways(program: &'static str) -> impl Iterator<Item = &'static Way> {
 }
 
 fn wrong(program: &str, what: impl std::fmt::Display) -> Failure {
-    let usage = match program {
-        "brackup-restore" => "brackup-restore --from=METAFILE --to=DIR --all, or --just=PATH",
-        "brackup-target" => {
-            "brackup-target TARGET list_backups, get_backup NAME, get_backups, delete_backup NAME, prune or gc"
-        }
-        "brackup-verify-chunks" => "brackup-verify-chunks [DIR]",
-        _ => "brackup-mount METAFILE MOUNTPOINT",
-    };
+    let usage = HELP.iter().find(|(name, ..)| *name == program).map_or(program, |(_, usage, _)| usage);
     Failure::usage(format!("{program}: {what}")).hint(format!("{usage}; `{program} --help` has the options"))
 }
 

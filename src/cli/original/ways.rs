@@ -33,9 +33,6 @@ pub(super) const PATH: &str = "PATH";
 pub(super) const ANYWAY: &str = "";
 const CANNOT_DELETE: &str = "!nothing that is damaged is deleted: the next backup of the box that made it stores it anew once `brackup verify` there has found it";
 
-pub(super) const OPENING: &[(&str, &str)] =
-    &[("accept-unsigned", "--accept-unsigned"), ("key=", "--key="), ("target=", "--from=")];
-
 pub(super) const WAYS: &[Way] = &[
     Way {
         program: "brackup-restore",
@@ -43,15 +40,18 @@ pub(super) const WAYS: &[Way] = &[
         today: &["restore"],
         operands: &[],
         options: &[
+            ("accept-unsigned", "--accept-unsigned"),
             ("all", ANYWAY),
             ("conflict=", "--conflict="),
             ("dry-run", "--dry-run"),
             ("from=", METAFILE),
             ("just=", PATH),
+            ("key=", "--key="),
             ("n", "--dry-run"),
             ("numeric-ids", "--numeric-ids"),
             ("on-error=", "--on-error="),
             ("onerror=", "--on-error="),
+            ("target=", "--from="),
             ("to=", "--to="),
         ],
     },
@@ -110,20 +110,27 @@ pub(super) const WAYS: &[Way] = &[
         operands: &[("DIR", "--chunks=")],
         options: &[("delete", CANNOT_DELETE), ("l=", CANNOT_DELETE), ("limit=", CANNOT_DELETE)],
     },
+    #[cfg(feature = "mount")]
     Way {
         program: "brackup-mount",
         command: "",
         today: &["mount"],
-        operands: &[(METAFILE, ""), ("MOUNTPOINT", "")],
-        options: &[],
+        operands: &[("TARGET", ""), ("MOUNTPOINT", "")],
+        options: &[("accept-unsigned", "--accept-unsigned"), ("key=", "--key=")],
     },
 ];
 
-pub(super) const HELP: &[(&str, &str)] = &[
-    ("brackup-restore", RESTORE),
-    ("brackup-target", TARGET),
-    ("brackup-verify-chunks", VERIFY_CHUNKS),
-    ("brackup-mount", MOUNT),
+/// Each program, in a line, and what it answers to `--help`. Packages link the names that stand here.
+pub(super) const HELP: &[(&str, &str, &str)] = &[
+    ("brackup-restore", "brackup-restore --from=METAFILE --to=DIR --all, or --just=PATH", RESTORE),
+    (
+        "brackup-target",
+        "brackup-target TARGET list_backups, get_backup NAME, get_backups, delete_backup NAME, prune or gc",
+        TARGET,
+    ),
+    ("brackup-verify-chunks", "brackup-verify-chunks [DIR]", VERIFY_CHUNKS),
+    #[cfg(feature = "mount")]
+    ("brackup-mount", "brackup-mount TARGET MOUNTPOINT", MOUNT),
 ];
 
 const RESTORE: &str = "\
@@ -169,12 +176,14 @@ Compares the SHA-1 of each chunk below DIR, or below this folder, with its name.
 Today it is `brackup verify --chunks`.
 ";
 
+#[cfg(feature = "mount")]
 const MOUNT: &str = "\
-brackup-mount METAFILE MOUNTPOINT
+brackup-mount TARGET MOUNTPOINT
 
-  --target=TARGET      where the chunks are [default: the only target of the configuration]
+Shows all backups of a target, each in a folder ROOT/NAME. The original showed that of one metafile.
+
   --key=FILE           secret key file [default: $BRACKUP_KEY]
-  --accept-unsigned, --config=FILE, -v, -q   as of `brackup mount`
+  --accept-unsigned, --config=FILE, -v, -q, --json, --progress=HOW   as of `brackup mount`
 
 Today it is `brackup mount`.
 ";

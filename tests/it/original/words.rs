@@ -27,7 +27,14 @@ fn wrong_words_name_the_right_ones() {
         ("brackup-target store list_backups -x", "there is no -x", "--help"),
         ("brackup-verify-chunks one two", "two is one word too many", "brackup-verify-chunks [DIR]"),
         ("brackup-verify-chunks --delete", "--delete is no more", ""),
-        ("brackup-mount tree:latest", "MOUNTPOINT is missing", "METAFILE MOUNTPOINT"),
+        #[cfg(feature = "mount")]
+        ("brackup-mount store", "MOUNTPOINT is missing", "TARGET MOUNTPOINT"),
+        #[cfg(feature = "mount")]
+        (
+            "brackup-mount tree/letter.txt mnt",
+            "letter.txt is a file; today all backups of a target",
+            "TARGET MOUNTPOINT",
+        ),
     ] {
         is_an_error(run(&test_box, line), 2, error, hint);
     }
@@ -40,6 +47,7 @@ fn programs_tell_what_they_take() {
         ("brackup-restore", "--conflict=RULE"),
         ("brackup-target", "delete_backup NAME"),
         ("brackup-verify-chunks", "brackup-verify-chunks [DIR]"),
+        #[cfg(feature = "mount")]
         ("brackup-mount", "MOUNTPOINT"),
     ] {
         for help in ["--help", "-h"] {
