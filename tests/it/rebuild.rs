@@ -4,6 +4,8 @@
 use std::fs;
 use std::process::Output;
 
+use brackup::db::Db;
+
 use crate::support::{Lost, Program, Tree, code, json, noise, set_mtime, settle, stderr};
 
 #[test]
@@ -36,6 +38,9 @@ fn with_an_inventory_nothing_is_stored_twice_and_everything_can_be_collected() {
     lost.lose();
     lost.gc_refuses("does not remember to have stored anything");
     let inventory = lost.rebuilt("inventory.db");
+    // It has backed up elsewhere since: its chunks have other numbers than those of the inventory.
+    let elsewhere = format!("--to=filesystem:{}", lost.file("elsewhere").display());
+    assert_eq!(code(&lost.program.run(&["--from=tree", &elsewhere])), Some(0));
     let imported = lost.imported(&inventory);
     assert_eq!((&imported["backups"], &imported["chunks"]), (&3.into(), &chunks.into()), "{imported}");
     let next = lost.back_up();
@@ -164,7 +169,13 @@ fn a_damaged_inventory_is_refused_and_nothing_changes() {
         );
         assert!(!lost.program.home().join("state").exists());
     }
-    // One that is whole, of a box's own database: not what is imported.
+    // What is whole, and no inventory, says nothing of this box's database.
+    fs::write(&damaged, noise(4, 8192)).unwrap();
+    Db::seal_inventory(&damaged).unwrap();
+    let output = lost.import(&damaged, &[]);
+    assert!(stderr(&output).contains("is damaged, or no inventory"), "{}", stderr(&output));
+    assert!(!lost.file("brackup.db.is-damaged").exists());
+    // Neither is a box's own database.
     lost.imported(&inventory);
     let own = lost.program.home().join("state/brackup.db");
     let before = fs::read(&own).unwrap();
