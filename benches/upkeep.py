@@ -18,11 +18,6 @@ class Absent(Exception):
 
 
 class Brackup(tools.Brackup):
-    def write_config(self, source=""):
-        super().write_config(source)
-        with open(self.within("config"), "a", encoding="utf-8") as file:
-            file.write(f"[TARGET:second]\ntype = Filesystem\npath = {self.within('second')}\n")
-
     def command(self, word, *words):
         if subprocess.run([self.exe, word, "--help"], env=self.env(), capture_output=True).returncode:
             raise Absent("not in this build")
@@ -34,11 +29,11 @@ class Brackup(tools.Brackup):
     def fsck(self):
         return self.command("fsck", "bench")
 
-    def make_second(self):
+    def make(self, second):
         return None
 
-    def copy(self):
-        return self.command("copy", "--from-target", "bench", "--to-target", "second")
+    def copy(self, second):
+        return self.command("copy", "--from-target", "bench", "--to-target", f"filesystem:{second}")
 
     def prune(self, keep):
         return self.command("prune", "bench", f"--keep-last={keep}")
@@ -65,14 +60,11 @@ class Restic(tools.Restic):
     def fsck(self):
         return self.command("check")
 
-    def make_second(self):
-        return [*self.second("init"), "--copy-chunker-params", "--from-repo", self.repo]
+    def make(self, second):
+        return self.command("init", "--repo", second, "--copy-chunker-params", "--from-repo", self.repo)
 
-    def copy(self):
-        return [*self.second("copy"), "--from-repo", self.repo]
-
-    def second(self, word):
-        return [*self.command(word), "--repo", self.within("second")]
+    def copy(self, second):
+        return self.command("copy", "--repo", second, "--from-repo", self.repo)
 
     def env(self):
         return super().env() | {"RESTIC_FROM_PASSWORD": tools.PASSWORD}
@@ -102,7 +94,7 @@ class Borg(tools.Borg):
     def fsck(self):
         return [self.exe, "check"]
 
-    def copy(self):
+    def copy(self, second):
         raise Absent("no such command")
 
     def prune(self, keep):

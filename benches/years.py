@@ -137,14 +137,15 @@ class Years:
         record = self.record("nights", action, tool, run)
         path = tree.unchanging()
         kept = max(1, self.options.nights // 2)
+        second = tool.within(f"second-{run}")  # a box remembers targets: one that is not there any more is an error
         commands = {"find": lambda: tool.find(os.path.basename(path)), "mount": lambda: self.mounted(tool, tree, path),
-                    "fsck": tool.fsck, "copy": lambda: self.copied(tool), "prune": lambda: tool.prune(kept), "gc": tool.gc}
+                    "fsck": tool.fsck, "copy": lambda: self.copied(tool, second), "prune": lambda: tool.prune(kept), "gc": tool.gc}
         self.do(tool, record, commands[action])
         if not record["problem"]:
-            record["problem"] = self.check(tool, action, tree, path)
+            record["problem"] = self.check(tool, action, tree, path, second)
         if action in REMOVING and record["problem"] not in ("", *report.SKIPPED):
             tool.problem = "not run, as the step before failed"
-        self.trash.throw(tool.within("second"))
+        self.trash.throw(second)
         if action == "mount":
             unmount(self.within("mount"))
 
@@ -155,13 +156,13 @@ class Years:
         places = ":".join(tool.places(tree.path, path))
         return ["/bin/sh", upkeep.MOUNT_ONE, at, tool.within("read"), places, *command]
 
-    def copied(self, tool):
-        command = tool.copy()
-        if make := tool.make_second():
+    def copied(self, tool, second):
+        command = tool.copy(second)
+        if make := tool.make(second):
             self.call(tool, make)
         return command
 
-    def check(self, tool, action, tree, path):
+    def check(self, tool, action, tree, path, second):
         """Whether the action did what it is there for; what it did not."""
         if action == "find":
             with open(tool.log, errors="replace") as log:
@@ -169,7 +170,7 @@ class Years:
             return "" if found >= self.options.nights else f"found in {found} of {self.options.nights} backups"
         if action == "mount" and not filecmp.cmp(tool.within("read"), os.path.join(tree.path, path), shallow=False):
             return "what was read is not what was backed up"
-        if action == "copy" and not tools.stored(tool.within("second")):
+        if action == "copy" and not tools.stored(second):
             return "nothing was copied"
         return ""
 
