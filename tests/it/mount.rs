@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::BufRead as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
+use crate::cli::has_keys;
 use crate::random::{SEGMENT, fill_with_files, text};
 use crate::support::servers::is_there;
 use crate::support::{Mount, Program, Service, Snapshot, Tree, code, noise, set_mtime, settle, stderr, when_root};
@@ -27,16 +29,20 @@ pub(crate) struct Mounted {
 
 impl Mounted {
     pub(crate) fn new(program: &Program) -> Self {
-        Self::by(program, |arguments| program.command(arguments))
+        Self::by(program, |arguments| program.command(arguments), |service| drop(service.says("mounted at")))
     }
 
-    /// Started by another command.
-    pub(crate) fn by(program: &Program, command: impl FnOnce(&[&str]) -> Command) -> Self {
+    /// Started by another command, and waited for otherwise.
+    pub(crate) fn by(
+        program: &Program,
+        command: impl FnOnce(&[&str]) -> Command,
+        until: impl FnOnce(&mut Service),
+    ) -> Self {
         let at = program.home().join("mounted");
         fs::create_dir_all(&at).unwrap();
         let arguments = ["mount", "disk", at.to_str().unwrap(), "--key", program.key.to_str().unwrap()];
         let mut service = Service::start(command(&arguments));
-        service.says("mounted at");
+        until(&mut service);
         Self { service: Some(service), at }
     }
 
@@ -290,6 +296,30 @@ fn nothing_can_be_written_and_nothing_is_left() {
     assert!(names(&at).is_empty());
     let after: Vec<_> = names(program.home()).into_iter().filter(|name| name != "keys").collect();
     assert_eq!(after, before.into_iter().filter(|name| name != "keys").collect::<Vec<_>>());
+}
+
+#[test]
+fn a_program_is_told_when_it_is_mounted() {
+    if !can_mount() {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a", b"a");
+    let program = Program::new(&tree.root);
+    assert_eq!(code(&program.backup()), Some(0));
+    let mut line = String::new();
+    let mounted = Mounted::by(
+        &program,
+        |arguments| program.command(&[arguments, &["--json", "-v"]].concat()),
+        |service| {
+            service.stdout().read_line(&mut line).unwrap();
+        },
+    );
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    has_keys(&told, &["at", "backups", "command"]);
+    assert_eq!(told["backups"], 1);
+    assert_eq!(fs::read(mounted.backup("latest").join("a")).unwrap(), b"a");
+    assert_eq!(mounted.end().0, Some(0));
 }
 
 #[test]

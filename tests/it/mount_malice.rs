@@ -103,17 +103,21 @@ fn what_becomes_very_large_takes_no_memory() {
     );
     forge(&nas, metafile(&[file]).as_bytes());
     let program = program_of(&nas, &tree);
-    let mounted = Mounted::by(&program, |arguments| {
-        let command = program.command(arguments);
-        let mut limited = Command::new("sh");
-        limited
-            .args(["-c", "ulimit -d 131072 && exec \"$@\"", "sh"])
-            .arg(command.get_program())
-            .args(command.get_args());
-        limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        limited.stderr(std::process::Stdio::piped());
-        limited
-    });
+    let mounted = Mounted::by(
+        &program,
+        |arguments| {
+            let command = program.command(arguments);
+            let mut limited = Command::new("sh");
+            limited
+                .args(["-c", "ulimit -d 131072 && exec \"$@\"", "sh"])
+                .arg(command.get_program())
+                .args(command.get_args());
+            limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            limited.stderr(std::process::Stdio::piped());
+            limited
+        },
+        |service| drop(service.says("mounted at")),
+    );
     let file = File::open(mounted.backup("latest").join("bomb")).unwrap();
     let mut bytes = [1; 10];
     file.read_exact_at(&mut bytes, (1 << 30) - 10).unwrap();

@@ -11,6 +11,7 @@ use brackup::restore;
 use brackup::seal::{Identity, SecretFile};
 use serde_json::Value;
 
+use crate::cli::has_keys;
 use crate::support::{Nas, Program, Tree, code, noise, set_mtime, stderr};
 
 fn test(program: &Program, arguments: &[&str]) -> Output {
@@ -60,6 +61,8 @@ fn what_has_not_changed_is_the_same() {
     let output = test(&program, &[]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     says(&output, &[("backups", 1), ("files", 3), ("same", 3), ("changed", 0), ("gone", 0), ("problems", 0)]);
+    let counts = ["backups", "files", "bytes", "same", "differ", "changed", "gone", "left_out", "problems", "notices"];
+    has_keys(&json(&output), &[&counts[..], &["command", "interrupted", "seconds"]].concat());
     let output = test(&program, &["--files", "2", "--source", "tree"]);
     says(&output, &[("files", 2), ("same", 2)]);
     let words = program.run(&["restore-test", "--key", program.key.to_str().unwrap()]);

@@ -1,7 +1,7 @@
 //! `brackup serve` under way, and what it logs.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdout, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -40,6 +40,11 @@ impl Service {
                 return line;
             }
         }
+    }
+
+    /// What it prints as data.
+    pub(crate) fn stdout(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.child.stdout.take().unwrap())
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
