@@ -120,6 +120,24 @@ fn chunks_that_are_gone_cut_or_damaged_are_named_and_so_are_the_backups_that_nee
 }
 
 #[test]
+fn an_error_is_never_taken_for_not_there() {
+    let (nas, _tree, made) = two_nights();
+    fs::remove_file(of_both(&nas, &made)).unwrap();
+    let (target, baseline) = (nas.target(), found(&look(&nas)));
+    let through = Fault::over(&target, 0, How::Never);
+    look_at(&nas, &through, May::default());
+    let mut unsaid = 0;
+    for at in 1..=through.calls() {
+        let fault = Fault::over(&target, at, How::Once(std::io::ErrorKind::PermissionDenied));
+        let Ok((told, report)) = nas.try_fsck(&fault, May::default()) else { continue };
+        assert!(found(&report).iter().all(|found| baseline.contains(found)), "call {at}: {report:?}");
+        // The one question whether it is there was not answered.
+        unsaid += usize::from(!told.is_empty() && found(&report).is_empty());
+    }
+    assert_eq!(unsaid, 1);
+}
+
+#[test]
 fn metafiles_that_are_gone_damaged_or_forgotten_are_named() {
     let (nas, _tree, made) = two_nights();
     let meta = |nas: &Nas, name: &str| nas.folder.join(format!("{name}.meta"));

@@ -8,7 +8,7 @@ use brackup::monitor::Quiet;
 use brackup::target::{Filesystem, Target};
 
 use crate::fsck::{all_bytes, flip, found, look, of_both, pending, two_nights};
-use crate::support::{Fault, How, May, Nas, Program, Recording, Tree, code, noise, settle, stderr};
+use crate::support::{Between, Fault, How, May, Nas, Program, Recording, Tree, code, noise, settle, stderr};
 
 const REPAIR: May<'static> = May { repair: true, read: false, from: None, force: None, forget: false };
 
@@ -202,6 +202,27 @@ fn what_turns_out_to_be_whole_is_counted_on_again() {
     assert_eq!(recording.chunk_bytes(), 0);
 }
 
+/// A cable that was loose: the bytes were good all the time.
+#[test]
+fn what_can_be_read_after_all_is_left() {
+    let (nas, _tree, made) = two_nights();
+    let both = of_both(&nas, &made);
+    let good = fs::read(&both).unwrap();
+    flip(&both);
+    nas.verify().unwrap();
+    let run = |at: usize| {
+        let copy = nas.copy();
+        let (target, place) = (copy.target(), copy.folder.join(name(&both)));
+        let put_back = || fs::write(&place, &good).unwrap();
+        let between = Between::over(&target, at, &put_back);
+        copy.try_fsck(&between, REPAIR).unwrap();
+        (between.calls(), place.exists())
+    };
+    let (calls, _) = run(usize::MAX);
+    // But for the deletion itself, before which nobody can look.
+    assert_eq!((1..=calls).filter(|at| !run(*at).1).count(), 1);
+}
+
 #[test]
 fn a_target_that_lets_nothing_be_deleted_and_a_quarantine_that_takes_nothing_lose_nothing() {
     let (nas, tree, made) = two_nights();
@@ -292,13 +313,15 @@ fn the_program_repairs_from_another_target() {
     let chunk = chunks.filter(|path| path.extension().is_some_and(|end| end == "chunk")).max().unwrap();
     let bytes = fs::read(&chunk).unwrap();
     let damaged = flip(&chunk);
-    let repaired = program.run(&["fsck", "disk", "--read", "--repair", "--from-target", &twin]);
+    // From then on it is not believed to be there, but at the twin.
+    assert_eq!(code(&program.run(&["verify", "disk"])), Some(3));
+    let repaired = program.run(&["fsck", "disk", "--repair", "--from-target", &twin]);
     assert_eq!(code(&repaired), Some(0), "{}", stderr(&repaired));
     let told = String::from_utf8(repaired.stdout).unwrap();
     assert!(told.contains("damaged-chunk: 1, 1 mended: ") && !told.contains("to do:"), "{told}");
+    assert!(!told.contains("nothing is known here"), "it is this box's: {told}");
     assert_eq!(fs::read(&chunk).unwrap(), bytes);
-    let found = fs::read_dir(program.home()).unwrap().count();
-    assert!(found > 0 && find(program.home(), ".damaged").is_some_and(|path| fs::read(path).unwrap() == damaged));
+    assert!(find(program.home(), ".damaged").is_some_and(|path| fs::read(path).unwrap() == damaged));
     assert_eq!(code(&program.run(&["verify", "disk"])), Some(0));
 }
 
