@@ -5,7 +5,6 @@ An action is a command; Absent if the program has none.
 """
 
 import os
-import re
 import subprocess
 
 import tools
@@ -44,13 +43,11 @@ class Brackup(tools.Brackup):
         return ["/bin/sh", "-c", '"$@" && exec "$@"', "sh", *gc]
 
     def mount(self, at):
-        return self.command("mount", "bench", at)
+        return self.command("mount", "bench", at, "--key", self.within("secret.key"))
 
     def places(self, tree, path):
         """Below the mount point, of a file in the newest backup."""
-        listed = subprocess.run([self.exe, "list", "bench", "--config", self.within("config")], env=self.env(), capture_output=True, text=True)
-        newest = sorted(re.findall(r"^bench-\d+", listed.stdout, re.M))[-1]
-        return [f"{newest}/{path}", f"bench/{newest}/{path}", f"bench/{newest.removeprefix('bench-')}/{path}"]
+        return [f"bench/latest/{path}"]
 
 
 class Restic(tools.Restic):
