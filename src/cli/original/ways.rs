@@ -110,6 +110,13 @@ pub(super) const WAYS: &[Way] = &[
         operands: &[("DIR", "--chunks=")],
         options: &[("delete", CANNOT_DELETE), ("l=", CANNOT_DELETE), ("limit=", CANNOT_DELETE)],
     },
+    Way {
+        program: "brackup-verify-inventory",
+        command: "",
+        today: &["fsck"],
+        operands: &[("TARGET", "")],
+        options: &[("delete", "--repair")],
+    },
     #[cfg(feature = "mount")]
     Way {
         program: "brackup-mount",
@@ -129,6 +136,7 @@ pub(super) const HELP: &[(&str, &str, &str)] = &[
         TARGET,
     ),
     ("brackup-verify-chunks", "brackup-verify-chunks [DIR]", VERIFY_CHUNKS),
+    ("brackup-verify-inventory", "brackup-verify-inventory TARGET", VERIFY_INVENTORY),
     #[cfg(feature = "mount")]
     ("brackup-mount", "brackup-mount TARGET MOUNTPOINT", MOUNT),
 ];
@@ -174,6 +182,17 @@ Compares the SHA-1 of each chunk below DIR, or below this folder, with its name.
   -v, -q, --json, --progress=HOW   as of `brackup`
 
 Today it is `brackup verify --chunks`.
+";
+
+const VERIFY_INVENTORY: &str = "\
+brackup-verify-inventory TARGET [--delete]
+
+Holds what this box remembers against what is there, and says what does not agree.
+
+  --delete             forget what is not there, and mend what can be mended
+  --config=FILE, -v, -q, --json, --progress=HOW   as of `brackup fsck`
+
+Today it is `brackup fsck`.
 ";
 
 #[cfg(feature = "mount")]

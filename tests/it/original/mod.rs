@@ -23,7 +23,9 @@ fn with_programs() -> TestBox {
     fs::write(tree.join("photos/one.jpg"), "one").unwrap();
     fs::write(tree.join("photos/2006/two.jpg"), noise(7, 3000)).unwrap();
     fs::create_dir(test_box.path("bin")).unwrap();
-    for program in ["brackup-restore", "brackup-target", "brackup-verify-chunks", "brackup-mount"] {
+    for program in
+        ["brackup-restore", "brackup-target", "brackup-verify-chunks", "brackup-verify-inventory", "brackup-mount"]
+    {
         symlink(env!("CARGO_BIN_EXE_brackup"), test_box.path("bin").join(program)).unwrap();
     }
     test_box

@@ -27,6 +27,7 @@ fn wrong_words_name_the_right_ones() {
         ("brackup-target store list_backups -x", "there is no -x", "--help"),
         ("brackup-verify-chunks one two", "two is one word too many", "brackup-verify-chunks [DIR]"),
         ("brackup-verify-chunks --delete", "--delete is no more", ""),
+        ("brackup-verify-inventory store --repair", "there is no --repair", "--help"),
         #[cfg(feature = "mount")]
         ("brackup-mount store", "MOUNTPOINT is missing", "TARGET MOUNTPOINT"),
         #[cfg(feature = "mount")]
@@ -47,6 +48,7 @@ fn programs_tell_what_they_take() {
         ("brackup-restore", "--conflict=RULE"),
         ("brackup-target", "delete_backup NAME"),
         ("brackup-verify-chunks", "brackup-verify-chunks [DIR]"),
+        ("brackup-verify-inventory", "--delete"),
         #[cfg(feature = "mount")]
         ("brackup-mount", "MOUNTPOINT"),
     ] {
@@ -60,6 +62,21 @@ fn programs_tell_what_they_take() {
     // Another name is no other program.
     symlink(env!("CARGO_BIN_EXE_brackup"), test_box.path("bin/brackup-armv7")).unwrap();
     assert!(run(&test_box, "brackup-armv7 list store").is(0).err.contains("no backups at"));
+}
+
+#[test]
+fn the_inventory_is_held_against_what_is_there() {
+    let test_box = with_programs();
+    test_box.backup();
+    run(&test_box, "brackup-verify-inventory store").is(0);
+    let store = test_box.path("store");
+    let chunk = names(&store).into_iter().find(|name| name.ends_with(".chunk")).unwrap();
+    fs::remove_file(store.join(&chunk)).unwrap();
+    let told = run(&test_box, "brackup-verify-inventory store").is(3);
+    assert!(told.out.contains("missing-chunk") || told.err.contains(&chunk), "{}{}", told.out, told.err);
+    run(&test_box, "brackup-verify-inventory store --delete");
+    test_box.backup();
+    assert!(names(&store).iter().any(|name| name.ends_with(".chunk")), "what lay in it is stored anew");
 }
 
 #[test]
