@@ -5,7 +5,7 @@ use crate::catalog::{self, Link};
 use crate::db::Db;
 use crate::monitor::Tally;
 use crate::seal::BoxPublic;
-use crate::target::{ObjectName, Target};
+use crate::target::{ErrorKind, ObjectName, Target};
 
 /// Says so if backups of the root are there, nothing of it is remembered, and all of it is to be stored once more. A first backup finds none,
 /// and one as any other does not look.
@@ -21,7 +21,7 @@ pub(super) fn tell(
         return Ok(());
     }
     let (mut backups, mut newest, mut chunks, mut bytes) = (0_u64, None, 0_u64, 0_u64);
-    target.list(&mut |name, length| {
+    let listed = target.list(&mut |name, length| {
         match name {
             ObjectName::Chunk(_) => (chunks, bytes) = (chunks + 1, bytes + length),
             ObjectName::Metafile(name) if name.root() == options.root => {
@@ -31,13 +31,21 @@ pub(super) fn tell(
             _ => {}
         }
         Ok(())
-    })?;
+    });
+    match listed {
+        // A dry run makes no target: there is none yet.
+        Err(error) if options.dry_run && error.kind == ErrorKind::Unreachable => return Ok(()),
+        listed => listed?,
+    }
     let Some((name, length)) = newest else { return Ok(()) };
     let link = Link { name, is_removed: false, length };
     // One that can't be read says nothing of how much it needs, and stops nobody.
     let footer = link.footer(target).map(|(footer, _)| footer);
-    if let Err(catalog::Error::Target(error)) = footer {
-        return Err(error.into());
+    match footer {
+        Err(catalog::Error::Target(error)) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) => {
+            return Err(error.into());
+        }
+        _ => {}
     }
     let needs = footer.as_ref().map_or(chunks, |footer| footer.chunks.min(chunks));
     let about = (bytes / chunks.max(1)).saturating_mul(needs).div_ceil(1 << 20);

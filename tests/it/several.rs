@@ -68,7 +68,8 @@ impl Box {
             assert_eq!(code(&restored), Some(0), "{target}: {}", stderr(&restored));
             self.tree.snapshot().assert_same(&to.snapshot());
             let verified = self.program.run(&["verify", target, "--json"]);
-            let told: Value = serde_json::from_slice(&verified.stdout).unwrap();
+            let last = verified.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap();
+            let told: Value = serde_json::from_slice(last).unwrap();
             assert_eq!(
                 (&told["problems"], &told["notices"]),
                 (&0.into(), &0.into()),
