@@ -1,6 +1,7 @@
 //! Brackup: encrypted, over-the-net, multi-versioned backup as an appliance component.
 
 pub mod backup;
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod blob;
 pub mod catalog;

@@ -77,6 +77,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
     match cli.command {
         None => cmd::backup::run(&cli.backup, global, stop),
         Some(Command::Backup(args)) => cmd::backup::run(&args, global, stop),
+        #[cfg(feature = "bench")]
         Some(Command::Bench(args)) => cmd::bench::run(&args, global, stop),
         Some(Command::Cat(args)) => cmd::browse::cat(&args, global),
         #[cfg(feature = "manual")]
@@ -106,6 +107,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         #[cfg(feature = "rebuild")]
         Some(Command::Rebuild(args)) => cmd::rebuild::run(&args, global, stop),
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
+        #[cfg(feature = "restore-test")]
         Some(Command::RestoreTest(args)) => cmd::restore_test::run(&args, global, stop),
         Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
         Some(Command::Target(TargetCommand::Check { target })) => cmd::target::check(target.as_deref(), global),
@@ -120,22 +122,24 @@ impl Cli {
     fn is_stoppable(&self) -> bool {
         match &self.command {
             None => true,
+            #[cfg(feature = "bench")]
+            Some(Command::Bench(_)) => true,
             #[cfg(feature = "original")]
             Some(Command::Fetch(_)) => true,
             #[cfg(feature = "mount")]
             Some(Command::Mount(_)) => true,
             #[cfg(feature = "rebuild")]
             Some(Command::Rebuild(_)) => true,
+            #[cfg(feature = "restore-test")]
+            Some(Command::RestoreTest(_)) => true,
             Some(
                 Command::Backup(_)
-                | Command::Bench(_)
                 | Command::Copy(_)
                 | Command::Fsck(_)
                 | Command::Gc(_)
                 | Command::Prune(_)
                 | Command::Quickstart(_)
                 | Command::Restore(_)
-                | Command::RestoreTest(_)
                 | Command::Serve(_)
                 | Command::Target(_)
                 | Command::Verify(_),

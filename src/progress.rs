@@ -1,6 +1,8 @@
 //! Progress and problems as they come: a bar on a terminal, lines elsewhere, JSON lines on request.
 
-use std::io::{IsTerminal as _, Write as _};
+#[cfg(feature = "desk")]
+use std::io::IsTerminal as _;
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use brackup::relpath::RelPath;
 use brackup::restore::Selection;
 use brackup::seal::Identity;
 use brackup::thread;
+#[cfg(feature = "desk")]
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::{Global, ProgressKind};
@@ -34,6 +37,7 @@ pub(crate) struct Progress {
 }
 
 enum Kind {
+    #[cfg(feature = "desk")]
     Bar(ProgressBar),
     Json,
     Lines,
@@ -54,6 +58,7 @@ impl Progress {
             ProgressKind::Json => Kind::Json,
             ProgressKind::None => Kind::None,
             ProgressKind::Auto if global.quiet => Kind::None,
+            #[cfg(feature = "desk")]
             ProgressKind::Auto if std::io::stderr().is_terminal() => Kind::Bar(bar()),
             ProgressKind::Auto => Kind::Lines,
         };
@@ -65,7 +70,12 @@ impl Progress {
 
     /// Whether it pays to find out beforehand how much there is: somebody waits. Not so every night, from cron.
     pub(crate) fn wants_totals(&self) -> bool {
-        matches!(self.kind, Kind::Bar(_) | Kind::Json)
+        match self.kind {
+            #[cfg(feature = "desk")]
+            Kind::Bar(_) => true,
+            Kind::Json => true,
+            Kind::Lines | Kind::None => false,
+        }
     }
 
     /// Does something with a backup while a thread of its own reads through it and finds out how much that will be.
@@ -108,6 +118,7 @@ impl Progress {
 
     /// Takes the bar away: what follows is the result.
     pub(crate) fn finish(&self) {
+        #[cfg(feature = "desk")]
         if let Kind::Bar(bar) = &self.kind {
             bar.finish_and_clear();
         }
@@ -128,6 +139,7 @@ impl Progress {
         drop(state);
         let done = Done::of(&counts);
         match &self.kind {
+            #[cfg(feature = "desk")]
             Kind::Bar(bar) => {
                 bar.set_length(counts.of(Counter::ExpectedBytes).max(done.bytes));
                 bar.set_position(done.bytes);
@@ -178,10 +190,15 @@ impl Monitor for Progress {
         let say = || {
             term::say(format_args!("brackup: {word}: {}: {}", term::safe(&problem.subject), term::safe(&problem.what)));
         };
-        if let Kind::Bar(bar) = &self.kind { bar.suspend(say) } else { say() }
+        match &self.kind {
+            #[cfg(feature = "desk")]
+            Kind::Bar(bar) => bar.suspend(say),
+            _ => say(),
+        }
     }
 }
 
+#[cfg(feature = "desk")]
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     let template =

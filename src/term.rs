@@ -133,6 +133,7 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// A length of time in words, as exactly as an estimate is.
+#[cfg(feature = "bench")]
 pub(crate) fn about(seconds: f64) -> String {
     match seconds {
         s if s < 100.0 => format!("{:.0} s", s.max(1.0)),
@@ -157,6 +158,7 @@ mod tests {
         assert_eq!(safe("naïve"), "naïve");
     }
 
+    #[cfg(feature = "bench")]
     #[test]
     fn times_in_words() {
         let about = [0.04, 9.6, 99.0, 720.0, 7200.0, 400_000.0].map(about);

@@ -74,6 +74,7 @@ pub(crate) enum Command {
     /// Make a backup (the same as without the word)
     Backup(BackupArgs),
     /// Measure how fast this box is, and estimate what a first backup takes
+    #[cfg(feature = "bench")]
     Bench(BenchArgs),
     /// Print one file of a backup
     Cat(CatArgs),
@@ -136,6 +137,7 @@ pub(crate) enum Command {
     /// Restore a backup, or parts of it
     Restore(RestoreArgs),
     /// Restore some files of the newest backups, and compare them with those on the disk; nothing is left of them
+    #[cfg(feature = "restore-test")]
     RestoreTest(RestoreTestArgs),
     /// Run the jobs of the configuration every day, and let other hosts store here, in the foreground
     Serve(ServeArgs),
@@ -204,6 +206,7 @@ pub(crate) struct OpenArgs {
     pub(crate) accept_unsigned: bool,
 }
 
+#[cfg(feature = "bench")]
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// The [SOURCE:x] to walk and to read some files of; nothing of it is changed
@@ -322,6 +325,7 @@ pub(crate) struct RestoreArgs {
     pub(crate) open: OpenArgs,
 }
 
+#[cfg(feature = "restore-test")]
 #[derive(Debug, Args)]
 pub(crate) struct RestoreTestArgs {
     /// Only of this source [default: of each that has backups there]

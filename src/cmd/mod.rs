@@ -2,6 +2,7 @@
 
 mod ask;
 pub(crate) mod backup;
+#[cfg(feature = "bench")]
 pub(crate) mod bench;
 mod beside;
 pub(crate) mod browse;
@@ -32,6 +33,7 @@ pub(crate) mod quickstart;
 #[cfg(feature = "rebuild")]
 pub(crate) mod rebuild;
 pub(crate) mod restore;
+#[cfg(feature = "restore-test")]
 pub(crate) mod restore_test;
 pub(crate) mod serve;
 mod several;

@@ -12,6 +12,7 @@ mod beginning;
 /// A target that is not as it was.
 mod belief;
 /// How fast this box is.
+#[cfg(feature = "bench")]
 mod bench;
 /// Another box as a target.
 #[cfg(all(feature = "brackup", feature = "web"))]
@@ -110,6 +111,7 @@ mod recall;
 /// Disks that drop out and come back.
 mod removable;
 /// Some files of the newest backups, restored for a test.
+#[cfg(feature = "restore-test")]
 mod restore_test;
 /// Which backups stay, and how others go.
 mod retention;

@@ -1,7 +1,7 @@
 //! `brackup serve` under way, and what it logs.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command};
+use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ impl Service {
     }
 
     /// What it prints as data.
-    pub(crate) fn stdout(&mut self) -> BufReader<ChildStdout> {
+    #[cfg(feature = "mount")]
+    pub(crate) fn stdout(&mut self) -> BufReader<std::process::ChildStdout> {
         BufReader::new(self.child.stdout.take().unwrap())
     }
 
