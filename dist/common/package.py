@@ -81,8 +81,9 @@ def program(triple):
 
 
 def original(program_bytes):
-    """The names that a program answers to: it carries them. A link of another name would lead to a program that does not know it."""
-    return [name for name in ORIGINAL if name.encode() in program_bytes]
+    """The names that a program answers to: it carries the help for each, which begins with it. A link of another name would lead to a program that does not know it."""
+    # With the blank: brackup-target.id is in every program.
+    return [name for name in ORIGINAL if f"{name} ".encode() in program_bytes]
 
 
 def manual(triple):

@@ -56,7 +56,7 @@ class Deb(Packages):
 
     def test_names_of_the_original(self):
         """Those that the program knows, and each has a manual page."""
-        path, = self.build("deb", AMD64, AMD64, more=b"brackup-restore\0brackup-target\0")
+        path, = self.build("deb", AMD64, AMD64, more=b"brackup-restore --from\0brackup-target TARGET\0brackup-mount.id\0")
         data = members(ar(path.read_bytes())["data.tar.xz"])
         self.assert_whole(data)
         links = {name: member.linkname for name, member in data.items() if member.issym()}

@@ -87,7 +87,7 @@ class Synology(Packages):
         self.assertIn("\nstate_dir = /var/packages/brackup/var\n", configuration)
 
     def test_names_of_the_original(self):
-        path, = self.build("spk", AARCH64, AARCH64, more=b"brackup-target")
+        path, = self.build("spk", AARCH64, AARCH64, more=b"brackup-target TARGET\0brackup-restore.id\0")
         inside = members(members(path.read_bytes())["package.tgz"].data)
         self.assert_whole(inside)
         links = {name: member.linkname for name, member in inside.items() if member.issym()}
@@ -137,7 +137,7 @@ class Qdk(Packages):
         self.assertRegex(told, r"^[0-9.]{1,10}\n$")
         self.assertEqual(list(out.glob("shared/brackup-*")), [])
         # QDK puts the program of the box's CPU there.
-        (out / "shared/brackup").write_bytes(b"\x7fELF\0brackup-target\0")
+        (out / "shared/brackup").write_bytes(b"\x7fELF\0brackup-target TARGET\0brackup-restore.id\0")
         subprocess.run(["sh", "-ec", ". ./package_routines; SYS_QPKG_DIR=$PWD/shared pkg_post_install"], cwd=out, check=True)
         links = {path.name: os.readlink(path) for path in out.glob("shared/brackup-*")}
         self.assertEqual(links, {"brackup-target": "brackup"})

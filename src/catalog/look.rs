@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use crate::digest::{Key, Sha1Hasher};
+use crate::digest::{Key, Sha1, Sha1Hasher};
 use crate::monitor::one_line;
 use crate::target::{Error, ErrorKind, ObjectName, Target};
 
@@ -11,8 +11,8 @@ use crate::target::{Error, ErrorKind, ObjectName, Target};
 pub enum Look {
     /// It is what its name says.
     Whole,
-    /// It is not, or can't be read: in words.
-    Damaged(String),
+    /// It is not, or can't be read: in words, and the SHA-1 that it has if it could be read to its end.
+    Damaged(String, Option<Sha1>),
     /// It is surely not there any more: in words.
     Gone(String),
     /// It may not be read, so nothing is known of it: in words.
@@ -44,8 +44,9 @@ pub fn look(
             Err(error) => return judge(Error::io("can't be read", error)),
         }
     }
-    let is_whole = sha1.finish() == *key;
-    Ok(if is_whole { Look::Whole } else { Look::Damaged("is damaged: its SHA-1 is not its name".into()) })
+    let found = sha1.finish();
+    let damaged = || Look::Damaged("is damaged: its SHA-1 is not its name".into(), Some(found));
+    Ok(if found == *key { Look::Whole } else { damaged() })
 }
 
 fn judge(error: Error) -> Result<Look, Error> {
@@ -54,6 +55,6 @@ fn judge(error: Error) -> Result<Look, Error> {
         ErrorKind::Unreachable | ErrorKind::Stopped => Err(error),
         ErrorKind::NotFound => Ok(Look::Gone(what)),
         ErrorKind::Denied => Ok(Look::Unknown(what)),
-        _ => Ok(Look::Damaged(what)),
+        _ => Ok(Look::Damaged(what, None)),
     }
 }

@@ -22,7 +22,7 @@ use crate::term::{self, Failure};
 pub(crate) fn run(args: &BackupArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
     match args.beside() {
         Some(beside) if beside.list_sources || beside.list_targets => return config::names(beside, global),
-        Some(beside) if beside.du_stats => return du::run(args, global),
+        Some(beside) if beside.du_stats => return du::run(args, global, stop),
         _ => {}
     }
     let copies = Copies::asked(args)?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use brackup::entry::Kind;
 use brackup::fsutil;
@@ -16,7 +17,7 @@ use crate::progress::Progress;
 use crate::term::{self, Failure};
 
 /// Walks a source as a backup does, without what that would leave out, and reads nothing.
-pub(crate) fn run(args: &BackupArgs, global: &Global) -> Result<Outcome, Failure> {
+pub(crate) fn run(args: &BackupArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let Some(from) = &args.from else {
         return Err(Failure::usage("the sizes of which source?").hint("name it: `brackup --from=SOURCE --du-stats`"));
     };
@@ -40,6 +41,10 @@ pub(crate) fn run(args: &BackupArgs, global: &Global) -> Result<Outcome, Failure
         let failed = |error: brackup::source::Error| Failure::of(Outcome::Failed, &error, None);
         let mut walk = Walk::open(&source.path, options).map_err(failed)?;
         while let Some(met) = walk.next(&tally).map_err(failed)? {
+            if stop.load(Ordering::Relaxed) {
+                progress.finish();
+                return Ok(Outcome::Interrupted);
+            }
             sizes.leave(|above| !met.path.is_within(above.as_bytes()))?;
             match met.stat.kind {
                 Kind::Directory => sizes.above.push((met.path, 0)),

@@ -27,6 +27,12 @@ pub(crate) fn run(args: &FsckArgs, global: &Global, stop: &AtomicBool) -> Result
         return Err(Failure::usage("--from-target, --force and --forget-missing-backups say how to repair")
             .hint("give --repair too; without it nothing is changed"));
     }
+    if args.from_target.is_some() && args.forget_missing_backups {
+        return Err(Failure::usage(
+            "--from-target brings missing backups back, and --forget-missing-backups gives them up",
+        )
+        .hint("give --from-target first, and forget what it does not bring in another run"));
+    }
     let target = open::target(args.target.as_deref(), global)?;
     let own = open::own(global)?;
     let state = if open::has_database(&own) { Some(State::lock(&own)?) } else { None };
@@ -69,13 +75,14 @@ pub(crate) fn run(args: &FsckArgs, global: &Global, stop: &AtomicBool) -> Result
     // What was mended is mended, whatever came then.
     let ended = writes.map_or(Ok(()), |(db, _)| db.end_run());
     progress.finish();
-    let is_interrupted = match looked {
-        Err(Error::Stopped) => true,
-        looked => looked.map(|()| false)?,
-    };
-    ended?;
+    let is_interrupted = matches!(looked, Err(Error::Stopped));
     let problems = tally.sums().problems;
-    say(&report, args.repair, is_interrupted, problems, global)?;
+    // Also if it ended early: what was mended is to be known.
+    say(&report, args.repair, looked.is_err(), problems, global)?;
+    if !is_interrupted {
+        looked?;
+    }
+    ended?;
     let outcome = Outcome::of_problems(report.findings.left().max(problems));
     Ok(if is_interrupted { Outcome::Interrupted } else { outcome })
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use brackup::blob::Amount;
-use brackup::config::{Config, TargetOptions};
+use brackup::config::{Config, Padding, TargetOptions};
 use brackup::date::Utc;
 use brackup::gc::{self, Compaction, Error, Options, Report};
 use brackup::monitor::{Quiet, Tally};
@@ -76,7 +76,9 @@ fn compaction(
         || config.is_some_and(|config| config.sources.iter().any(|source| !source.policy.is_empty()));
     let under = under.or(said.under).or_else(|| are_pruned.then_some(policy::Compaction::UNDER))?;
     let max_bytes = max.or(said.max_bytes).unwrap_or(policy::Compaction::MAX_BYTES);
-    Some(Compaction { under_percent: under.percent(), max_bytes })
+    let pads_to_chunk =
+        config.is_some_and(|config| config.sources.iter().any(|source| source.padding == Padding::Chunk));
+    Some(Compaction { under_percent: under.percent(), max_bytes, pads_to_chunk })
 }
 
 /// Finds out what would be deleted, and asks.

@@ -21,17 +21,10 @@ pub(crate) fn run(args: &MountArgs, global: &Global, stop: &AtomicBool) -> Resul
     let opened = Opened::new(&open, global)?;
     let target = &*opened.target.target;
     let backups: Vec<_> = catalog::backups(target)?.into_iter().map(|(name, _)| name).collect();
-    let Some(newest) = backups.last() else {
+    if backups.is_empty() {
         return Err(Failure::new(Outcome::Failed, format!("there is no backup at {}", target.describe())));
-    };
-    // A key that opens nothing is said before anything is mounted. What is wrong with that one backup is said when it is entered.
-    let tried = opened.backup(&newest.to_string(), None);
-    let tried = tried.and_then(|backup| Ok(backup.documents(&opened.identities).map(drop)?));
-    if let Err(failure) = tried
-        && failure.outcome != Outcome::Failed
-    {
-        return Err(failure);
     }
+    opens_any(&opened, &backups)?;
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
     let opening = |name: &BackupName| {
@@ -57,10 +50,33 @@ pub(crate) fn run(args: &MountArgs, global: &Global, stop: &AtomicBool) -> Resul
     Ok(Outcome::Done)
 }
 
+/// A key that opens nothing is said before anything is mounted: it is tried with the newest backup of each source. What is wrong with one of
+/// them is said when it is entered.
+fn opens_any(opened: &Opened, backups: &[BackupName]) -> Result<(), Failure> {
+    let mut shut = None;
+    for (at, name) in backups.iter().enumerate() {
+        if backups.get(at + 1).is_some_and(|next| next.root() == name.root()) {
+            continue;
+        }
+        let tried = opened.backup(&name.to_string(), None);
+        match tried.and_then(|backup| Ok(backup.documents(&opened.identities).map(drop)?)) {
+            Err(failure) if failure.outcome == Outcome::WrongKey => {
+                shut.get_or_insert(failure);
+            }
+            Err(failure) if failure.outcome != Outcome::Failed => return Err(failure),
+            _ => return Ok(()),
+        }
+    }
+    shut.map_or(Ok(()), Err)
+}
+
 impl From<mount::Error> for Failure {
     fn from(error: mount::Error) -> Self {
+        use std::io::ErrorKind::{DirectoryNotEmpty, NotADirectory};
         let outcome = match &error {
-            mount::Error::Mount(_, error) if error.kind() == std::io::ErrorKind::NotADirectory => Outcome::Usage,
+            mount::Error::Mount(_, error) if matches!(error.kind(), NotADirectory | DirectoryNotEmpty) => {
+                Outcome::Usage
+            }
             _ => Outcome::Failed,
         };
         Self { outcome, message: one_line(&error), hint: error.hint().map(str::to_owned) }

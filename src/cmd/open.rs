@@ -175,14 +175,19 @@ impl Opened {
             let mut here = LocalMetafile::open(Path::new(text))?;
             return self.judged(&here.name.clone(), &mut |trust, spool| here.backup(trust, spool));
         }
-        let mut failed = None;
+        let (mut failed, mut found) = (None, Vec::new());
         for place in [&self.target].into_iter().chain(&self.others) {
-            match self.backup_at(place, text, as_of) {
+            match catalog::find(&*place.target, text, as_of) {
+                Ok((name, length)) => found.push((name, length, place)),
+                Err(error) => failed = failed.or_else(|| self.passed_by(place, error.into())),
+            }
+        }
+        // The newest that any has, of those that are meant.
+        let newest = found.iter().map(|(name, ..)| name.clone()).max();
+        for (name, length, place) in found.into_iter().filter(|(name, ..)| Some(name) == newest.as_ref()) {
+            match self.named(place, &name, length) {
                 Err(failure) if matches!(failure.outcome, Outcome::Failed | Outcome::NoSuchTarget) => {
-                    if !self.others.is_empty() {
-                        term::warning(&format!("{}: {}", place.name, failure.message));
-                    }
-                    failed = failed.or(Some(failure));
+                    failed = failed.or_else(|| self.passed_by(place, failure));
                 }
                 opened => return opened,
             }
@@ -190,9 +195,12 @@ impl Opened {
         Err(failed.unwrap_or_else(|| Failure::new(Outcome::Failed, "there is no target to read from")))
     }
 
-    fn backup_at(&self, place: &NamedTarget, text: &str, as_of: Option<Utc>) -> Result<OpenBackup, Failure> {
-        let (name, length) = catalog::find(&*place.target, text, as_of)?;
-        self.named(place, &name, length)
+    /// Says why a place is of no use, if there are others; and why none was.
+    fn passed_by(&self, place: &NamedTarget, failure: Failure) -> Option<Failure> {
+        if !self.others.is_empty() {
+            term::warning(&format!("{}: {}", place.name, failure.message));
+        }
+        Some(failure)
     }
 
     /// Opens one that was listed there.

@@ -24,7 +24,7 @@ use crate::term::{self, Failure};
 
 const FILES: u64 = 20;
 /// Their paths are in memory.
-const FILES_MAX: u64 = 10_000;
+const FILES_MAX: u64 = 1_000;
 
 /// Of each [`Since`], and what did not fit into the spool.
 #[derive(Default)]
@@ -44,6 +44,9 @@ struct Testing<'a> {
     stop: &'a AtomicBool,
     files: u64,
     sums: Sums,
+    /// Backups that could be opened; and the first that no key fits.
+    opens: u64,
+    shut: Option<Failure>,
 }
 
 /// Tests whether what is stored can be restored.
@@ -52,6 +55,10 @@ pub(crate) fn run(args: &RestoreTestArgs, global: &Global, stop: &AtomicBool) ->
     let files = values::read::<Number>("--files", args.files.as_deref())?.map_or(FILES, |files| files.0);
     if !(1..=FILES_MAX).contains(&files) {
         return Err(Failure::usage(format!("--files is {files}, expected a number from 1 to {FILES_MAX}")));
+    }
+    if args.open.from.len() > 1 {
+        return Err(Failure::usage("--from names several targets")
+            .hint("a test is of one: what is told of it would be another's"));
     }
     let opened = Opened::new(&args.open, global)?;
     let target = &*opened.target.target;
@@ -72,10 +79,14 @@ pub(crate) fn run(args: &RestoreTestArgs, global: &Global, stop: &AtomicBool) ->
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
     let sums = Sums::default();
-    let mut testing = Testing { opened: &opened, progress: &progress, tally: &tally, stop, files, sums };
+    let mut testing =
+        Testing { opened: &opened, progress: &progress, tally: &tally, stop, files, sums, opens: 0, shut: None };
     let tested = newest.iter().try_for_each(|name| testing.one(&name.to_string()));
     progress.finish();
     tested?;
+    if let Some(failure) = testing.shut.filter(|_| testing.opens == 0) {
+        return Err(failure);
+    }
     let sums = testing.sums;
     result(&sums, &tally, global, stop, began)?;
     let interrupted = stop.load(Ordering::Relaxed);
@@ -83,7 +94,7 @@ pub(crate) fn run(args: &RestoreTestArgs, global: &Global, stop: &AtomicBool) ->
 }
 
 impl Testing<'_> {
-    /// What is wrong with one backup does not hide the others; a key that opens nothing is the person's error.
+    /// What is wrong with one backup does not hide the others, nor that it is another box's; a key that opens none is the person's error.
     fn one(&mut self, name: &str) -> Result<(), Failure> {
         if self.stop.load(Ordering::Relaxed) {
             return Ok(());
@@ -91,8 +102,11 @@ impl Testing<'_> {
         self.sums.backups += 1;
         match self.opened.backup(name, None).and_then(|backup| self.test(&backup)) {
             Err(_) if self.stop.load(Ordering::Relaxed) => Ok(()),
-            Err(failure) if failure.outcome == Outcome::Failed => {
-                self.tally.problem(name, failure.message);
+            Err(failure) if matches!(failure.outcome, Outcome::Failed | Outcome::WrongKey) => {
+                self.tally.problem(name, failure.message.clone());
+                if failure.outcome == Outcome::WrongKey {
+                    self.shut.get_or_insert(failure);
+                }
                 Ok(())
             }
             tested => tested,
@@ -102,9 +116,17 @@ impl Testing<'_> {
     fn test(&mut self, backup: &OpenBackup) -> Result<(), Failure> {
         let identities = &self.opened.identities;
         let mut drawn = restore::draw(backup, identities, self.files as usize, self.stop)?;
+        self.opens += 1;
         let folder = Folder::make(&open::spool(self.opened.own.as_ref()))?;
+        let left_out = self.sums.left_out;
         self.leave_out(&mut drawn, &folder, &backup.name.to_string())?;
         if drawn.is_empty() {
+            if self.sums.left_out > left_out {
+                self.tally.problem(
+                    backup.name.to_string(),
+                    "nothing of it was tested: no file that was drawn fits into the spool",
+                );
+            }
             return Ok(());
         }
         let selection = restore::selection(&drawn);
@@ -160,7 +182,9 @@ impl Testing<'_> {
         let path = std::ffi::OsStr::from_bytes(drawn.path.as_bytes());
         // What could not be restored was told.
         let Ok(mut restored) = File::open(folder.0.join(path)) else { return };
-        match drawn.compare(&mut restored, &root.join(path)) {
+        match drawn.compare(&mut restored, &root.join(path), self.stop) {
+            // Not compared to its end.
+            Ok(_) if self.stop.load(Ordering::Relaxed) => {}
             Ok(Since::Same) => self.sums.same += 1,
             Ok(Since::Changed) => self.sums.changed += 1,
             Ok(Since::Gone) => self.sums.gone += 1,
@@ -184,8 +208,26 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make(spool: &Path) -> Result<Self, Failure> {
+        Self::sweep(spool);
         let made = fsutil::temporary_directory(spool, "restore-test").map(Self);
         made.map_err(|error| Self(spool.into()).failed(&error))
+    }
+
+    /// Folders of tests that were killed hold files in clear. What can't be removed now is tried again by the next.
+    fn sweep(spool: &Path) {
+        use nix::sys::signal::kill;
+        use std::os::unix::fs::MetadataExt as _;
+        for entry in fs::read_dir(spool).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let of = name.to_str().and_then(|name| name.strip_prefix(".restore-test-")?.strip_suffix(".partial"));
+            let process = of.and_then(|of| of.split_once('-')?.0.parse().ok());
+            let is_ours =
+                || entry.metadata().is_ok_and(|stat| stat.is_dir() && stat.uid() == nix::unistd::geteuid().as_raw());
+            let is_dead = |process| kill(nix::unistd::Pid::from_raw(process), None) == Err(nix::errno::Errno::ESRCH);
+            if process.is_some_and(|process| process > 0 && is_ours() && is_dead(process)) {
+                drop(Self(entry.path()));
+            }
+        }
     }
 
     fn failed(&self, error: &io::Error) -> Failure {

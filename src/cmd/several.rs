@@ -111,10 +111,13 @@ impl Several<'_> {
         // Those that have backups first, of these folders first, since the others read from it.
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by_key(|at| (members[*at].head.is_none(), members[*at].target.folder.is_none(), *at));
-        let known_under = order.first().and_then(|at| members[*at].identity.clone());
+        let known_under = self.known_under(members, &order)?;
         let lead = self.lead(members, &order, known_under.as_deref())?;
         let Some(newest) = members[lead].backup().cloned() else { return Ok(()) };
-        for at in 0..members.len() {
+        // A folder is quick: it does not wait for a line that is slow.
+        let mut behind: Vec<usize> = (0..members.len()).collect();
+        behind.sort_by_key(|at| members[*at].target.folder.is_none());
+        for at in behind {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
@@ -124,6 +127,14 @@ impl Several<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The target under which something is known of the source: one of these if there is, in this order, else one that was backed up to before.
+    fn known_under(&self, members: &[Member<'_>], order: &[usize]) -> Result<Option<String>, Failure> {
+        let under = self.state.database()?.known_under(self.root)?;
+        let identities = || order.iter().filter_map(|at| members[*at].identity.clone());
+        let known = identities().find(|identity| under.contains(identity));
+        Ok(known.or_else(|| under.into_iter().next()).or_else(|| identities().next()))
     }
 
     /// What is remembered of each, and which of them are there.
@@ -175,7 +186,7 @@ impl Several<'_> {
         let is_missed = |name: &BackupName| name.root() == self.root && *name > since;
         let caught = self.state.database().and_then(|db| {
             let identity = from.identity.as_deref().unwrap_or_default();
-            if !db.remembers_link(identity, head)? {
+            if !db.remembers_link(identity, head)? && !was_there(from.target, head)? {
                 // They do not go the same way.
                 return Ok(());
             }
@@ -223,13 +234,21 @@ impl Several<'_> {
     ) -> Result<bool, Failure> {
         let target = &*lead.target.target;
         let Some(identity) = db.target_identity(&lead.target.remembered_as())? else { return Ok(false) };
-        if db.remembers_link(&identity, head)? {
+        if db.remembers_link(&identity, head)? || was_there(lead.target, head)? {
             return Ok(true);
         }
         let length = target.stat(&ObjectName::Metafile(newest.clone()))?.unwrap_or(0);
         let (footer, _) = catalog::footer(target, newest, length)?;
         Ok(footer.previous == head.footer)
     }
+}
+
+/// Whether a tombstone says that this link was at a target, and was pruned there.
+fn was_there(target: &NamedTarget, head: &ChainHead) -> Result<bool, Failure> {
+    let Some(name) = BackupName::parse(&head.backup) else { return Ok(false) };
+    let target = &*target.target;
+    let Some(length) = target.stat(&ObjectName::Tombstone(name.clone()))? else { return Ok(false) };
+    Ok(catalog::tombstone(target, &name, length).is_ok_and(|stone| stone.footer_digest == head.footer))
 }
 
 impl Member<'_> {

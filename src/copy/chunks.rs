@@ -87,12 +87,20 @@ impl Both<'_> {
         Ok(taking.lost)
     }
 
+    /// Whether this box has read it there and remembers that it was not whole.
+    fn is_damaged_here(&self, key: &Key) -> Result<bool, Error> {
+        self.options.memory.map_or(Ok(false), |Memory { db, to, .. }| Ok(db.was_damaged(to, key)?))
+    }
+
     fn each_wanted(&self, mut each: impl FnMut(Wanted, Standing) -> Result<(), Error>) -> Result<(), Error> {
         let (mut there, mut here) = (Cursor::over(self.there)?, Cursor::over(self.here)?);
         let takes_unknown = matches!(self.options.which, Which::All);
         let mut tell = |key: Key, bytes, chunk, found: Option<u64>| {
             here.skip_to(&key)?;
             let standing = match (here.at(&key), found) {
+                (Some(length), _) if length == bytes && self.is_damaged_here(&key)? => Standing::Nowhere(
+                    "is damaged there, as a verification found; `brackup fsck --repair --from-target` brings a good one",
+                ),
                 (Some(length), _) if length == bytes => Standing::Here,
                 (Some(_), _) => Standing::Nowhere("is there with another length; `brackup fsck` tells more"),
                 (None, Some(length)) if length == bytes => Standing::There,

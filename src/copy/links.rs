@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::chunks::{Lost, is_of_the_way};
 use super::{Error, Memory, Options, Report, Which};
 use crate::catalog::{self, Failed, Link, TRANSFER_BYTES, transfer};
-use crate::db::Remembered;
+use crate::db::{Chain, Remembered};
 use crate::monitor::{Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::target::{ErrorKind, ObjectName};
@@ -29,6 +29,7 @@ pub(super) fn plan(
     tally: &Tally<'_>,
 ) -> Result<Vec<Planned>, Error> {
     let mut remembered = remembered(options)?;
+    let chains = options.memory.map_or(Ok(Vec::new()), |Memory { db, from, .. }| db.chains(from))?;
     let mut planned = Vec::new();
     for link in there {
         let name = &link.name;
@@ -50,6 +51,11 @@ pub(super) fn plan(
                 continue;
             }
         }
+        if here.is_none() && remembered.is_none() && is_forgotten(options, link, &chains)? && !options.force {
+            let what = "is not copied: this box signed it and does not know what it needs, see `brackup rebuild`; --force copies it all the same";
+            tally.problem(name.to_string(), what);
+            continue;
+        }
         match here {
             Some(here) if here.is_removed => report.removed_there += 1,
             Some(here) if here.length != link.length => {
@@ -62,6 +68,20 @@ pub(super) fn plan(
         }
     }
     Ok(planned)
+}
+
+/// Whether a metafile of which nothing is remembered is one that this box has signed: then chunks that it needs may be among those that are
+/// known here, and that nothing else needs.
+fn is_forgotten(options: &Options<'_>, link: &Link, chains: &[Chain]) -> Result<bool, Error> {
+    if chains.is_empty() {
+        return Ok(false);
+    }
+    match link.footer(options.from) {
+        Ok((footer, _)) => Ok(chains.iter().any(|chain| chain.signer == footer.signer.to_string())),
+        Err(error) if is_of_the_way(&error) => Err(error.into()),
+        // Not to be copied anyway, which is told then.
+        Err(_) => Ok(false),
+    }
 }
 
 /// What this box knows of the backups where they come from, by name.

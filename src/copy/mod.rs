@@ -82,16 +82,18 @@ pub struct Report {
 
 /// Copies what the other target does not have.
 pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Result<Report, Error> {
-    if let Some(Memory { db, to, .. }) = options.memory
+    if let Some(Memory { db, from, to }) = options.memory
         && !options.dry_run
     {
+        catalog::settle::<Error>(options.from, db, from)?;
         catalog::settle::<Error>(options.to, db, to)?;
     }
-    // Metafiles and chunks are of one listing: whatever a metafile in it needs was stored before, and is in it or gone.
+    // The metafiles first, in a listing that has ended before the one of the chunks begins: whatever they need was stored before.
+    let (links, _) = catalog::links(options.from)?;
     let there = Listing::take(options.from, options.spool)?;
     let here = Listing::take(options.to, options.spool)?;
     let mut report = Report::default();
-    let planned = links::plan(options, &there.links, &here.links, &mut report, tally)?;
+    let planned = links::plan(options, &links, &here.links, &mut report, tally)?;
     let wanted = Present::of(planned.iter().filter_map(|planned| planned.remembered.as_ref()));
     let both = chunks::Both { options, wanted: &wanted, there: &there, here: &here };
     both.survey(&mut report)?;

@@ -166,6 +166,12 @@ impl Db {
         self.execute("DELETE FROM backups WHERE id = ?1", [backup.id])
     }
 
+    /// The same, and as if there had never been one of its number.
+    pub fn forget_all_of(&self, backup: &Remembered) -> Result<(), Error> {
+        self.forget_backup(backup)?;
+        self.make_room(backup.chain, signed(backup.link.sequence)).map(drop)
+    }
+
     /// The backups of a target that count.
     pub fn present(&self, target_identity: &str) -> Result<Present, Error> {
         let sql = "SELECT chain, sequence FROM backups JOIN chains ON chains.id = chain WHERE target = ?1
@@ -177,21 +183,6 @@ impl Db {
             sequences.entry(chain).or_default().push(sequence);
         }
         Ok(Present(sequences))
-    }
-
-    /// The number of a chain, which need not have been there.
-    pub(super) fn chain(&self, target_identity: &str, root: &str, signer: &str) -> Result<i64, Error> {
-        let sql = "INSERT OR IGNORE INTO chains(target, root, signer) VALUES(?1, ?2, ?3)";
-        self.execute(sql, [target_identity, root, signer])?;
-        let sql = "SELECT id FROM chains WHERE target = ?1 AND root = ?2 AND signer = ?3";
-        let chain = self.prepare(sql)?.row([target_identity, root, signer], |row| row.get(0))?;
-        chain.ok_or_else(|| self.failed(rusqlite::Error::QueryReturnedNoRows))
-    }
-
-    /// The backup of this number in a chain, pending ones too.
-    pub(super) fn remembered_as(&self, chain: i64, sequence: i64) -> Result<Option<Remembered>, Error> {
-        let sql = format!("{SELECT} WHERE chain = ?1 AND sequence = ?2");
-        Ok(self.all_remembered(&sql, params![chain, sequence])?.pop())
     }
 
     /// What a backup needed when it was made.
@@ -212,7 +203,11 @@ impl Db {
         Ok(before.flatten().unwrap_or(0))
     }
 
-    fn all_remembered(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<Vec<Remembered>, Error> {
+    pub(super) fn all_remembered(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<Remembered>, Error> {
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows(parameters)?;
         let mut backups = Vec::new();
@@ -231,7 +226,8 @@ impl Db {
     }
 }
 
-const SELECT: &str = "SELECT backups.id, chain, sequence, name, footer, created, bytes, chunks, sum, checksum
+pub(super) const SELECT: &str =
+    "SELECT backups.id, chain, sequence, name, footer, created, bytes, chunks, sum, checksum
                       FROM backups JOIN chains ON chains.id = chain";
 
 /// As it lies in the table.
@@ -346,6 +342,19 @@ mod tests {
         nas.back_up("a", 4, &[1, 4]).stored().unwrap();
         nas.db.check_refs("t").unwrap();
         assert_eq!(nas.needed(), [1, 3, 4]);
+    }
+
+    #[test]
+    fn a_number_that_is_given_again_begins_anew() {
+        let nas = Box::new();
+        nas.store(4);
+        nas.back_up("a", 1, &[1, 2]).stored().unwrap();
+        nas.back_up("a", 2, &[1, 3]).stored().unwrap();
+        let all = nas.db.remembered("t", "a", "box").unwrap();
+        nas.db.forget_all_of(&all[1]).unwrap();
+        nas.back_up("a", 2, &[2, 4]).stored().unwrap();
+        nas.db.check_refs("t").unwrap();
+        assert_eq!(nas.needed(), [1, 2, 4]);
     }
 
     #[test]

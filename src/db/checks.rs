@@ -122,6 +122,14 @@ impl<'db> Checks<'db> {
     }
 }
 
+impl Db {
+    /// Whether the last reading of a chunk at a target showed that it was not whole.
+    pub fn was_damaged(&self, target_identity: &str, key: &Key) -> Result<bool, Error> {
+        let sql = "SELECT 1 FROM checks WHERE target = ?1 AND key = ?2 AND is_whole = 0";
+        Ok(self.prepare(sql)?.row(params![target_identity, &key.0[..]], |_| Ok(()))?.is_some())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::backups::{row_checksum, signed};
+use super::backups::{SELECT, row_checksum, signed};
 use super::chunks::{ChunkRow, StoredChunk, number};
 use super::refs::Present;
 use super::{ChainHead, Db, Error, Remembered};
@@ -131,5 +131,20 @@ impl Db {
             .prepare(sql)?
             .row([chain, sequence], |row| Ok(Neighbours { before: row.get(0)?, after: row.get(1)? }))?;
         near.ok_or_else(|| self.rotten())
+    }
+
+    /// The number of a chain, which need not have been there.
+    pub(super) fn chain(&self, target_identity: &str, root: &str, signer: &str) -> Result<i64, Error> {
+        let sql = "INSERT OR IGNORE INTO chains(target, root, signer) VALUES(?1, ?2, ?3)";
+        self.execute(sql, [target_identity, root, signer])?;
+        let sql = "SELECT id FROM chains WHERE target = ?1 AND root = ?2 AND signer = ?3";
+        let chain = self.prepare(sql)?.row([target_identity, root, signer], |row| row.get(0))?;
+        chain.ok_or_else(|| self.failed(rusqlite::Error::QueryReturnedNoRows))
+    }
+
+    /// The backup of this number in a chain, pending ones too.
+    pub(super) fn remembered_as(&self, chain: i64, sequence: i64) -> Result<Option<Remembered>, Error> {
+        let sql = format!("{SELECT} WHERE chain = ?1 AND sequence = ?2");
+        Ok(self.all_remembered(&sql, params![chain, sequence])?.pop())
     }
 }

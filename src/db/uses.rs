@@ -16,6 +16,8 @@ const COUNTED: &str = "CREATE TEMP TABLE IF NOT EXISTS counted(chunk INTEGER PRI
 const RECENT: usize = 1024;
 /// Chunks that are retired in one night at most.
 const RETIRED_MAX: usize = 4096;
+/// Of what is smaller the seal itself is most, and it would be retired again and again.
+const SEALED_BYTES_MIN: i64 = 16 * 1024;
 
 /// Counts what one backup uses.
 #[derive(Debug)]
@@ -75,6 +77,14 @@ impl Db {
         Ok(self.prepare(sql)?.row(params![target_identity, root, signer, sequence], |_| Ok(()))?.is_some())
     }
 
+    /// Bytes of retired chunks that the newest backups still use: what the next ones are to store anew.
+    pub fn retired_and_used(&self, target_identity: &str) -> Result<u64, Error> {
+        let sql = "SELECT ifnull(sum(uses.bytes), 0) FROM retired JOIN uses ON uses.chunk = retired.chunk JOIN chains ON chains.id = chain
+                   WHERE retired.target = ?1 AND chains.target = ?1";
+        let bytes = self.prepare(sql)?.row([target_identity], |row| row.get::<_, i64>(0))?;
+        Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
+    }
+
     /// Chunks of which the newest backups together use less than a share, though something, and how many bytes: the least used first. `present` ones
     /// only, and none that is retired.
     pub fn little_used(&self, target_identity: &str, percent: u8) -> Result<Vec<(StoredChunk, u64)>, Error> {
@@ -82,11 +92,11 @@ impl Db {
                      SELECT chunk, sum(uses.bytes) AS used FROM uses JOIN chains ON chains.id = chain
                      WHERE chains.target = ?1 AND chunk > 0 GROUP BY chunk) AS newest
                    JOIN chunks ON id = newest.chunk JOIN presence ON presence.target = ?1 AND presence.chunk = id
-                   WHERE key IS NOT NULL AND used * 100 < chunks.bytes * ?2
+                   WHERE key IS NOT NULL AND used * 100 < chunks.bytes * ?2 AND chunks.bytes >= ?4
                      AND NOT EXISTS (SELECT 1 FROM retired WHERE retired.target = ?1 AND retired.chunk = id)
                    ORDER BY used * 1000 / chunks.bytes, id LIMIT ?3";
         let mut statement = self.prepare(sql)?;
-        let mut rows = statement.rows(params![target_identity, percent, RETIRED_MAX as i64])?;
+        let mut rows = statement.rows(params![target_identity, percent, RETIRED_MAX as i64, SEALED_BYTES_MIN])?;
         let mut little = Vec::new();
         let read = |row: &rusqlite::Row<'_>| Ok((ChunkRow::read(row)?, row.get::<_, i64>(4)?));
         while let Some((row, used)) = rows.next(read)? {

@@ -93,9 +93,11 @@ impl Fsck<'_> {
     fn missing(&mut self, db: &Db, name: &BackupName, backup: &Remembered) -> Result<(), Error> {
         let is_incomplete = self.report.incomplete.iter().any(|(incomplete, _)| *incomplete == backup.link.backup);
         // No backup is listed before what it needs is there (I1).
-        let mut is_mended = !is_incomplete && self.bring(name, false, |_, digest| *digest == backup.link.footer)?;
+        let is_known = !is_incomplete && !self.has_unsaid;
+        let mut is_mended = is_known && self.bring(name, false, |_, digest| *digest == backup.link.footer)?;
         if !is_mended && self.mending.is_some_and(|mending| mending.forget_missing_backups) {
-            db.forget_backup(backup)?;
+            // Its number may be given again.
+            db.forget_all_of(backup)?;
             is_mended = true;
         }
         self.found(Kind::MissingBackup, name, is_mended);
@@ -135,14 +137,25 @@ impl Fsck<'_> {
                     self.found(Kind::ForgottenBackup, &link.name, false);
                 }
                 // It never was one, or nothing of it is left: a power cut just when it got its name.
-                if let Some(mending) = self.mending.filter(|_| !is_mended && fault == Fault::NotBrackup) {
-                    is_mended = self.put_aside(&link.object(), mending.quarantine)?;
+                let is_nothing = fault == Fault::NotBrackup && self.has_no_footer(link)?;
+                if let Some(mending) = self.mending.filter(|_| !is_mended && is_nothing) {
+                    is_mended = self.put_aside(&link.object(), None, mending.quarantine)?;
                 }
                 self.found(Kind::DamagedMetafile, &link.name, is_mended);
             }
             Opened::Unsaid => {}
         }
         Ok(())
+    }
+
+    /// Whether not even its end says whose it is: gc counts on what a good one says.
+    fn has_no_footer(&self, link: &Link) -> Result<bool, Error> {
+        match link.footer(self.options.target) {
+            Ok(_) => Ok(false),
+            Err(catalog::Error::Target(error)) if is_of_the_way(&error) => Err(error.into()),
+            Err(catalog::Error::Target(error)) => Ok(link.length == 0 && error.kind != ErrorKind::Denied),
+            Err(_) => Ok(true),
+        }
     }
 
     /// Reads a metafile to its end.
@@ -188,7 +201,7 @@ impl Fsck<'_> {
             return Ok(false);
         }
         let Some(good) = self.good(&object)? else { return Ok(false) };
-        if is_there && !self.put_aside(&object, mending.quarantine)? {
+        if is_there && !self.put_aside(&object, None, mending.quarantine)? {
             return Ok(false);
         }
         self.options.target.put(&object, good)?;

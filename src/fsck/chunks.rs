@@ -4,7 +4,7 @@ use super::mend::is_of_the_way;
 use super::{Error, Fsck, Kind};
 use crate::catalog::{self, Listing, Look};
 use crate::db::{Check, Checks, Db, Held, Lacking};
-use crate::digest::Key;
+use crate::digest::{Key, Sha1};
 use crate::monitor::{Counter, Phase, one_line};
 use crate::relpath::RelPath;
 use crate::target::{Finished, ObjectName};
@@ -22,7 +22,8 @@ enum State {
     Missing,
     /// Of another length.
     Odd,
-    Damaged,
+    /// With the SHA-1 that it has, if it could be read to its end.
+    Damaged(Option<Sha1>),
     /// Whole, or nothing says otherwise.
     Fine,
     /// Nothing can be said of it.
@@ -87,7 +88,11 @@ impl Fsck<'_> {
         }
         let name = ObjectName::Chunk(held.stored.key);
         let (kind, is_there) = match state {
-            State::Unsaid => return Ok(()),
+            State::Unsaid => {
+                // Nobody brings a metafile that may lack it (I1).
+                self.has_unsaid |= held.is_needed;
+                return Ok(());
+            }
             State::Fine => {
                 if is_doubted {
                     self.found(Kind::DoubtedChunk, name, self.mending.is_some());
@@ -97,9 +102,10 @@ impl Fsck<'_> {
             }
             State::Missing => (Kind::MissingChunk, false),
             State::Odd => (Kind::OddChunk, true),
-            State::Damaged => (Kind::DamagedChunk, true),
+            State::Damaged(_) => (Kind::DamagedChunk, true),
         };
-        let (is_mended, is_replaced) = self.mend(held, is_there, beside)?;
+        let seen = if let State::Damaged(seen) = state { seen } else { None };
+        let (is_mended, is_replaced) = self.mend(held, is_there, seen, beside)?;
         if held.is_needed && !is_replaced {
             beside.lacking.add(held.stored.chunk)?;
         }
@@ -134,7 +140,7 @@ impl Fsck<'_> {
         let looked = catalog::look(self.options.target, key, length, &mut self.buffer, &mut count)?;
         let state = match looked {
             Look::Whole => State::Fine,
-            Look::Damaged(_) => State::Damaged,
+            Look::Damaged(_, seen) => State::Damaged(seen),
             Look::Gone(_) => return Ok(State::Missing),
             Look::Unknown(what) => {
                 self.tally.problem(name.to_string(), what);
@@ -148,14 +154,22 @@ impl Fsck<'_> {
     }
 
     /// What can be done about a chunk that is missing or not whole: whether nothing wrong is left, and whether a good one is there.
-    fn mend(&mut self, held: &Held, is_there: bool, beside: &mut Beside<'_>) -> Result<(bool, bool), Error> {
+    fn mend(
+        &mut self,
+        held: &Held,
+        is_there: bool,
+        seen: Option<Sha1>,
+        beside: &mut Beside<'_>,
+    ) -> Result<(bool, bool), Error> {
         let Some(mending) = self.mending else { return Ok((false, false)) };
+        // On a disk that dropped out nothing can be read, and nothing may be stored in its place.
+        self.options.target.identify(Some(beside.identity))?;
         let name = ObjectName::Chunk(held.stored.key);
         // Out of the database first: whatever comes then, no backup is built on it.
         beside.db.forget_presence(beside.identity, held.stored.chunk)?;
         beside.db.commit()?;
         let good = if held.is_needed { self.good(&name)? } else { None };
-        if is_there && !self.put_aside(&name, mending.quarantine)? {
+        if is_there && !self.put_aside(&name, seen, mending.quarantine)? {
             return Ok((false, false));
         }
         let Some(good) = good else { return Ok((is_there || held.is_believed, false)) };
@@ -187,13 +201,13 @@ impl Fsck<'_> {
         if !self.options.read && check.is_none_or(|check| check.is_whole) {
             return Ok(());
         }
-        let State::Damaged = self.look(key, length, &mut beside.checks)? else { return Ok(()) };
+        let State::Damaged(seen) = self.look(key, length, &mut beside.checks)? else { return Ok(()) };
         let name = ObjectName::Chunk(*key);
         // Whose it is nobody knows: it goes only where a good one comes in its place.
         let mut is_mended = false;
         if let Some(mending) = self.mending
             && let Some(good) = self.good(&name)?
-            && self.put_aside(&name, mending.quarantine)?
+            && self.put_aside(&name, seen, mending.quarantine)?
         {
             self.store(&name, good, beside)?;
             is_mended = true;

@@ -19,7 +19,13 @@ struct Kept {
 
 impl Fsck<'_> {
     /// Moves an object that is not what its name says to quarantine, so that the name is free. False, and that is told, if it stays.
-    pub(super) fn put_aside(&mut self, name: &ObjectName, quarantine: &Path) -> Result<bool, Error> {
+    /// `seen` is what reading it showed before: unless that is seen again nobody knows what lies there.
+    pub(super) fn put_aside(
+        &mut self,
+        name: &ObjectName,
+        seen: Option<Sha1>,
+        quarantine: &Path,
+    ) -> Result<bool, Error> {
         let subject = name.to_string();
         let kept = match self.keep(name, quarantine) {
             Ok(kept) => kept,
@@ -31,9 +37,13 @@ impl Fsck<'_> {
         };
         // It was read once more: should that have gone well, nothing is wrong with it.
         let is_good = matches!(name, ObjectName::Chunk(key) if *key == kept.sha1);
-        let deleted = if is_good { Ok(()) } else { self.options.target.delete(name) };
+        let is_unsteady = seen.is_some_and(|seen| seen != kept.sha1);
+        let deleted = if is_good || is_unsteady { Ok(()) } else { self.options.target.delete(name) };
         let left = match deleted {
-            Ok(()) if !is_good => return Ok(true),
+            Ok(()) if !is_good && !is_unsteady => return Ok(true),
+            Ok(()) if is_unsteady && !is_good => {
+                "reads differently each time, so it is left: is it the memory, the controller, the cable?".into()
+            }
             Ok(()) => "can be read now, and is what its name says: it is left".into(),
             Err(error) => {
                 if is_of_the_way(&error) {

@@ -82,13 +82,15 @@ struct Fsck<'a> {
     tally: &'a Tally<'a>,
     stop: &'a AtomicBool,
     buffer: Vec<u8>,
+    /// Of a chunk that a backup needs it could not be said whether it is there.
+    has_unsaid: bool,
 }
 
 /// Looks, and mends if it may. `report` has what was found, also where it ends early.
 pub fn run(options: &Options<'_>, report: &mut Report, tally: &Tally<'_>, stop: &AtomicBool) -> Result<(), Error> {
     let listing = Listing::take(options.target, options.spool)?;
     let buffer = vec![0; catalog::TRANSFER_BYTES];
-    let mut fsck = Fsck { options, mending: options.mending, report, tally, stop, buffer };
+    let mut fsck = Fsck { options, mending: options.mending, report, tally, stop, buffer, has_unsaid: false };
     if let Some((db, identity)) = options.memory {
         fsck.memory(db, identity, &listing)?;
     } else {

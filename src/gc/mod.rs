@@ -55,6 +55,8 @@ pub struct Compaction {
     pub under_percent: u8,
     /// What the next backups store anew for it may be so much.
     pub max_bytes: u64,
+    /// A chunk is padded to its full size, whatever is in it: what is stored anew takes one at least.
+    pub pads_to_chunk: bool,
 }
 
 /// What was found, and what was done.
@@ -173,7 +175,7 @@ fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, repor
 /// Retires chunks of which the newest backups use little, the least used first.
 fn compact(options: &Options<'_>, chains: &[Chain], report: &mut Report, tally: &Tally<'_>) -> Result<(), Error> {
     let Options { target, db, identity, .. } = *options;
-    let Some(Compaction { under_percent, max_bytes }) =
+    let Some(Compaction { under_percent, max_bytes, pads_to_chunk }) =
         options.compaction.filter(|compaction| compaction.under_percent > 0)
     else {
         return Ok(());
@@ -185,8 +187,14 @@ fn compact(options: &Options<'_>, chains: &[Chain], report: &mut Report, tally: 
             return Ok(());
         }
     }
-    for (chunk, used) in db.little_used(identity, under_percent)? {
-        if report.again_bytes + used > max_bytes {
+    let little = db.little_used(identity, under_percent)?;
+    // One in the place of one gains nothing, and would go on for ever.
+    if pads_to_chunk && little.len() < 2 {
+        return Ok(());
+    }
+    let waiting = db.retired_and_used(identity)?;
+    for (chunk, used) in little {
+        if waiting + report.again_bytes + used > max_bytes {
             continue;
         }
         report.again_bytes += used;

@@ -31,7 +31,9 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Catalog(error) => error.hint(),
-            Self::Mount(_, error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Self::Mount(_, error)
+                if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::DirectoryNotEmpty) =>
+            {
                 Some("name an empty directory that is there")
             }
             Self::Mount(..) => Some(

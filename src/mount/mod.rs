@@ -25,6 +25,7 @@ use crate::catalog::OpenBackup;
 use crate::monitor::Tally;
 use crate::seal::Identity;
 use crate::target::{BackupName, Target};
+use crate::thread;
 
 use front::Front;
 use tree::Tree;
@@ -64,6 +65,10 @@ pub fn run(
     if !at.is_dir() {
         return Err(failed(std::io::ErrorKind::NotADirectory.into()));
     }
+    // The target, or the spool, may lie below it: who answers would wait for himself.
+    if std::fs::read_dir(&at).map_err(failed)?.next().is_some() {
+        return Err(failed(std::io::ErrorKind::DirectoryNotEmpty.into()));
+    }
     let (sender, requests) = mpsc::channel();
     let mut config = Config::default();
     config.mount_options = vec![MountOption::RO, MountOption::FSName("brackup".into())];
@@ -83,7 +88,12 @@ pub fn run(
     }
     // Whoever asks from now on is answered with an error at once.
     drop(requests);
-    if session.umount_and_join().is_err() {
+    let (tell, told) = mpsc::channel();
+    let ending = move || drop(tell.send(session.umount_and_join()));
+    thread::named("unmount").spawn(ending).map_err(failed)?;
+    // A user's own is detached by a program of the system although somebody is in it, and the join waits until he has left: whoever
+    // asked for the end has it now, and the kernel forgets the rest with this process.
+    if let Ok(Err(_)) = told.recv_timeout(Duration::from_secs(1)) {
         // Somebody is in it: out of sight now, and gone when he leaves.
         nix::mount::umount2(&at, nix::mount::MntFlags::MNT_DETACH)
             .map_err(|errno| Error::Unmount(options.at.into(), errno.into()))?;

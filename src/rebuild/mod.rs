@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::blob::{ChunkNo, Item};
-use crate::catalog::{self, Documents, Link, Listing, OpenBackup};
+use crate::catalog::{self, Documents, Link, Listing, OpenBackup, Verdict};
 use crate::date::Utc;
 use crate::db::{Backup, ChainHead, Db, Rebuilding, StatCache, recipients_tag};
 use crate::digest::Key;
@@ -20,7 +20,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::{Footer, Identity, sealed_length};
-use crate::target::Target;
+use crate::target::{ErrorKind, Target};
 
 /// A backup to be read, as its footer says.
 #[derive(Clone, Debug)]
@@ -55,11 +55,21 @@ pub fn plan(target: &dyn Target, tally: &Tally<'_>) -> Result<Vec<Planned>, Erro
     for link in links.into_iter().filter(|link| !link.is_removed) {
         match link.footer(target) {
             Ok((footer, digest)) => planned.push(Planned { link, footer, digest, is_newest: false }),
-            Err(catalog::Error::Target(error)) => return Err(error.into()),
+            Err(catalog::Error::Target(error)) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) => {
+                return Err(error.into());
+            }
             Err(error) => tally.problem(link.name.to_string(), format!("{}: it is left out", one_line(&error))),
         }
     }
     let chain = |planned: &Planned| (planned.footer.root.clone(), planned.footer.signer.to_string());
+    // Numbers that nothing here counts with.
+    planned.retain(|planned| {
+        let is_number = i64::try_from(planned.footer.sequence).is_ok_and(|sequence| sequence < i64::MAX);
+        if !is_number {
+            tally.problem(planned.link.name.to_string(), "has a number that can't be: it is left out");
+        }
+        is_number
+    });
     planned.sort_by_cached_key(|planned| (chain(planned), planned.footer.sequence));
     planned.dedup_by(|later, one| {
         let is_twice = chain(later) == chain(one) && later.footer.sequence == one.footer.sequence;
@@ -119,6 +129,11 @@ impl<'a> Rebuild<'a> {
         tally: &Tally<'_>,
         stop: &AtomicBool,
     ) -> Result<(), Error> {
+        // It was fetched once more since: what is written down is what this signature is for.
+        let is_planned = matches!(&opened.verdict, Verdict::Trusted(footer) | Verdict::FirstSeen(footer) if *footer == planned.footer);
+        if !is_planned {
+            return Err(catalog::Error::Contents("it has another signature than it had just now").into());
+        }
         let (footer, mut documents) = (&planned.footer, opened.documents(self.identities)?);
         let signer = footer.signer.to_string();
         let mut backup = Backup::create(self.db, self.identity, &footer.root, &signer, footer.sequence)?;

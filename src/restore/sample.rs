@@ -90,8 +90,8 @@ impl Drawn {
         Self { size: stat.size, mtime: stat.mtime, is_its_own, path: found.path }
     }
 
-    /// Compares what was restored with what is there.
-    pub fn compare(&self, restored: &mut File, there: &Path) -> io::Result<Since> {
+    /// Compares what was restored with what is there, as far as it comes until it is stopped.
+    pub fn compare(&self, restored: &mut File, there: &Path, stop: &AtomicBool) -> io::Result<Since> {
         match fs::symlink_metadata(there) {
             Ok(stat) if stat.is_file() && self.is_as_it_was(&stat) => {}
             Ok(_) => return Ok(Since::Changed),
@@ -112,7 +112,7 @@ impl Drawn {
                 // Somebody may be writing to it.
                 return Ok(if self.is_as_it_was(&file.metadata()?) { Since::Differs } else { Since::Changed });
             }
-            if here.is_empty() {
+            if here.is_empty() || stop.load(Ordering::Relaxed) {
                 return Ok(Since::Same);
             }
         }

@@ -137,7 +137,7 @@ fn note(
 ) -> Result<Option<Check>, Error> {
     let what = match looked {
         Look::Whole => None,
-        Look::Damaged(what) | Look::Gone(what) => Some(what),
+        Look::Damaged(what, _) | Look::Gone(what) => Some(what),
         // Who may not read it does not know what it is.
         Look::Unknown(what) => {
             tally.problem(ObjectName::Chunk(*key).to_string(), what);
@@ -145,6 +145,10 @@ fn note(
         }
     };
     let check = Check { at: (options.clock)(), is_whole: what.is_none() };
+    if let Some((_, identity)) = options.memory.filter(|_| what.is_some()) {
+        // Of a disk that dropped out nothing can be read, and nothing follows from that.
+        options.target.identify(Some(identity))?;
+    }
     if let Some(what) = what {
         tally.problem(ObjectName::Chunk(*key).to_string(), what);
         if let Some((db, identity)) = options.memory {

@@ -71,6 +71,10 @@ impl Plan {
 
     /// Nothing: it was looked at not long ago.
     fn age_of(&self, check: Option<Check>) -> Option<usize> {
+        // What was damaged is looked at, and told, until it is not there any more.
+        if check.is_some_and(|check| !check.is_whole) {
+            return Some(AGES - 1);
+        }
         let Some(at) = check.and_then(|check| check.looked_at(self.now)) else { return Some(AGES - 1) };
         let age = self.now - at;
         let is_meant = self.part.older_than_seconds.is_none_or(|seconds| age >= seconds);

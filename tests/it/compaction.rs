@@ -10,7 +10,7 @@ use crate::support::{Mount, Nas, Program, Tree, code, noise, settle, stderr, whe
 
 const FILE_BYTES: usize = 100_000;
 
-const UNDER_30: Compaction = Compaction { under_percent: 30, max_bytes: 100 << 20 };
+const UNDER_30: Compaction = Compaction { under_percent: 30, max_bytes: 100 << 20, pads_to_chunk: false };
 
 fn write(tree: &Tree, name: &str, seed: u64) {
     tree.file(name, noise(seed, FILE_BYTES));
@@ -61,6 +61,26 @@ fn a_chunk_of_which_little_is_used_goes_with_the_last_backup_that_needs_it() {
     assert!(!old[0].exists() && nas.files(".chunk").len() == 1);
     tree.snapshot().assert_same(&nas.restore(&fourth.name()).snapshot());
     assert_eq!((nas.verify().unwrap(), nas.verify_with_key().unwrap()), (vec![], vec![]));
+}
+
+#[test]
+fn another_name_of_a_retired_file_is_no_other_file() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    (0..9).for_each(|number| write(&tree, &format!("file {number}"), number));
+    fs::hard_link(tree.root.join("file 1"), tree.root.join("file 1 again")).unwrap();
+    settle();
+    nas.backup(&tree);
+    (2..9).for_each(|number| fs::remove_file(tree.root.join(format!("file {number}"))).unwrap());
+    settle();
+    nas.backup(&tree);
+    assert_eq!(compact(&nas, UNDER_30).retired.chunks, 0, "both names count");
+    assert_eq!(compact(&nas, Compaction { under_percent: 50, ..UNDER_30 }).retired.chunks, 1);
+    // Behind the links in the walk.
+    write(&tree, "letter", 20);
+    settle();
+    let done = nas.backup(&tree);
+    assert_eq!(done.told, []);
+    tree.snapshot().assert_same(&nas.restore(&done.name()).snapshot());
 }
 
 #[test]

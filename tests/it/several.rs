@@ -61,12 +61,8 @@ impl Box {
 
     /// The newest of each restores, no chain has a gap or a fork, and nothing lacks.
     fn is_well(&self) {
+        self.restores();
         for target in ["disk", "second"] {
-            let to = Tree::absent();
-            let (key, root) = (self.program.key.to_str().unwrap(), to.root.to_str().unwrap());
-            let restored = self.program.run(&["restore", "tree:latest", "--from", target, "--key", key, "--to", root]);
-            assert_eq!(code(&restored), Some(0), "{target}: {}", stderr(&restored));
-            self.tree.snapshot().assert_same(&to.snapshot());
             let verified = self.program.run(&["verify", target, "--json"]);
             let last = verified.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap();
             let told: Value = serde_json::from_slice(last).unwrap();
@@ -79,6 +75,16 @@ impl Box {
             let collected = self.program.run(&["gc", target, "-n", "--grace=0s", "--json"]);
             let told: Value = serde_json::from_slice(&collected.stdout).unwrap();
             assert_eq!(told["missing"]["chunks"], 0, "{told}");
+        }
+    }
+
+    fn restores(&self) {
+        for target in ["disk", "second"] {
+            let to = Tree::absent();
+            let (key, root) = (self.program.key.to_str().unwrap(), to.root.to_str().unwrap());
+            let restored = self.program.run(&["restore", "tree:latest", "--from", target, "--key", key, "--to", root]);
+            assert_eq!(code(&restored), Some(0), "{target}: {}", stderr(&restored));
+            self.tree.snapshot().assert_same(&to.snapshot());
         }
     }
 }
@@ -154,6 +160,42 @@ fn another_target_leads_while_the_first_is_away_and_nothing_is_read_anew() {
     assert_eq!((exit, &*talk), (Some(0), ""), "{told}");
     assert_eq!(told["targets"][0]["stored"]["read_bytes"], 300_000, "{told}");
     both.are_the_same();
+    both.is_well();
+}
+
+#[test]
+fn a_target_that_joins_late_costs_no_second_copy() {
+    let both = Box::new();
+    assert_eq!(code(&both.program.run(&["--from=tree", "--to=second"])), Some(0));
+    both.night(2);
+    let (told, exit, talk) = both.back_up();
+    assert_eq!((exit, &*talk), (Some(0), ""), "{told}");
+    both.night(3);
+    let (told, exit, _) = both.back_up();
+    let stored = &told["targets"][0]["stored"];
+    assert_eq!(
+        (exit, &stored["read_bytes"], &stored["chunks_stored"]),
+        (Some(0), &300_000.into(), &1.into()),
+        "{told}"
+    );
+    // What was there before it joined is no backup of it: a note says so.
+    both.restores();
+}
+
+#[test]
+fn a_target_that_was_away_while_its_newest_was_pruned_gets_what_it_missed() {
+    let both = Box::new();
+    both.back_up();
+    let (mounts, away) = (both.second.parent().unwrap(), both.program.home().join("away"));
+    fs::rename(mounts, &away).unwrap();
+    both.night(2);
+    both.back_up();
+    assert_eq!(code(&both.program.run(&["prune", "disk", "--keep-last=1"])), Some(0));
+    fs::rename(&away, mounts).unwrap();
+    both.night(3);
+    let (told, exit, talk) = both.back_up();
+    assert_eq!((exit, &*talk), (Some(0), ""), "{told}");
+    assert!(told["targets"][1]["stored"].is_null() && told["targets"][1]["copied"]["chunks"] == 2, "{told}");
     both.is_well();
 }
 

@@ -79,10 +79,11 @@ define BRACKUP_INSTALL_CONFIGURATION
 endef
 BRACKUP_POST_INSTALL_TARGET_HOOKS += BRACKUP_INSTALL_CONFIGURATION
 
-# A prebuilt program may have the words of the original: it carries their names.
+# A prebuilt program may have the words of the original: it carries the help for each, which begins with
+# its name and a blank (brackup-target.id is in every program).
 define BRACKUP_INSTALL_LINKS
 	for name in mount restore target verify-chunks verify-inventory; do \
-		if grep -q "brackup-$$name" $(TARGET_DIR)/usr/bin/brackup; then \
+		if grep -q "brackup-$$name " $(TARGET_DIR)/usr/bin/brackup; then \
 			ln -sf brackup $(TARGET_DIR)/usr/bin/brackup-$$name; \
 		fi; \
 	done

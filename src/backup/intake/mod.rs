@@ -102,6 +102,8 @@ impl<'a> Intake<'a> {
     pub(super) fn entry(&mut self, met: &mut Met) -> Result<(), Error> {
         self.tally.at(Phase::Backup, &met.path);
         met.path.sort_key(&mut self.sort_key);
+        // Of this entry alone: one that is another name of what was read takes none.
+        self.retired = None;
         self.identity.clear();
         push_identity(&met.stat, &mut self.identity);
         let is_file = met.stat.kind == Kind::File;
