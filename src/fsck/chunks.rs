@@ -169,6 +169,10 @@ impl Fsck<'_> {
         beside.db.forget_presence(beside.identity, held.stored.chunk)?;
         beside.db.commit()?;
         let good = if held.is_needed { self.good(&name)? } else { None };
+        // Segments of it that are whole still restore: without a better one it goes when no backup needs it any more.
+        if is_there && good.is_none() && held.is_needed {
+            return Ok((false, false));
+        }
         if is_there && !self.put_aside(&name, seen, mending.quarantine)? {
             return Ok((false, false));
         }

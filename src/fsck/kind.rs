@@ -80,10 +80,10 @@ impl Kind {
                 "--repair forgets them, and the next backup stores anew what lay in them; --from-target fetches those that backups need"
             }
             Self::OddChunk => {
-                "--repair moves them to quarantine, and the next backup stores anew what lay in them; --from-target fetches good ones"
+                "--repair has the next backup store anew what lay in them; --from-target fetches good ones, and moves these to quarantine; without it they stay while backups need what is whole in them"
             }
             Self::DamagedChunk => {
-                "--repair moves them to quarantine, and the next backup stores anew what lay in them; --from-target fetches good ones"
+                "--repair has the next backup store anew what lay in them; --from-target fetches good ones, and moves these to quarantine; without it they stay while backups need what is whole in them"
             }
             Self::DoubtedChunk => "--repair reads them, and counts on those that are whole",
             Self::IncompleteBackup => {

@@ -53,24 +53,17 @@ fn what_is_gone_is_forgotten_and_stored_anew() {
 }
 
 #[test]
-fn what_is_damaged_is_kept_aside_and_stored_anew() {
+fn what_is_damaged_is_stored_anew_and_stays_for_what_is_whole_in_it() {
     let (nas, tree, made) = two_nights();
     let both = of_both(&nas, &made);
-    let bytes = flip(&both);
+    flip(&both);
     assert_eq!(nas.verify().unwrap().len(), 1);
     let short = nas.files(".chunk").into_iter().find(|path| *path != both).unwrap();
     fs::write(&short, "short").unwrap();
     let (_, report) = nas.try_fsck(&nas.target(), REPAIR).unwrap();
-    let mended = [(Kind::OddChunk, 1, 1), (Kind::DamagedChunk, 1, 1), (Kind::IncompleteBackup, 2, 0)];
-    assert_eq!(found(&report), mended);
-    assert!(!both.exists() && !short.exists());
-    let aside = |path: &Path| name(path).replace(".chunk", ".damaged");
-    let mut expected = vec![(aside(&both), bytes), (aside(&short), b"short".to_vec())];
-    expected.sort();
-    assert_eq!(kept(&nas), expected);
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(nas.quarantine()), mode(nas.quarantine().join(aside(&both)))), (0o700, 0o600));
+    let left = [(Kind::OddChunk, 1, 0), (Kind::DamagedChunk, 1, 0), (Kind::IncompleteBackup, 2, 0)];
+    assert_eq!(found(&report), left);
+    assert!(both.exists() && short.exists() && kept(&nas).is_empty());
     next_is_whole(&nas, &tree);
 }
 
@@ -104,7 +97,12 @@ fn another_target_gives_back_every_byte() {
         ]
     );
     assert!(objects() == before, "byte for byte");
-    assert_eq!(kept(&nas).len(), 3);
+    let kept = kept(&nas);
+    assert_eq!(kept.len(), 3);
+    assert!(kept.contains(&(name(&chunks[3]).replace(".chunk", ".damaged"), b"short".to_vec())));
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(nas.quarantine()), mode(nas.quarantine().join(&kept[0].0))), (0o700, 0o600));
     assert_eq!((found(&look(&nas)), nas.verify().unwrap(), nas.verify_with_key().unwrap()), (vec![], vec![], vec![]));
     nas.assert_all_remembered();
     // What came back is counted on.
@@ -208,6 +206,8 @@ fn what_can_be_read_after_all_is_left() {
     let (nas, _tree, made) = two_nights();
     let both = of_both(&nas, &made);
     let good = fs::read(&both).unwrap();
+    let aside = tempfile::tempdir().unwrap();
+    let other = twin(&nas, &aside.path().join("other"));
     flip(&both);
     nas.verify().unwrap();
     let run = |at: usize| {
@@ -215,22 +215,28 @@ fn what_can_be_read_after_all_is_left() {
         let (target, place) = (copy.target(), copy.folder.join(name(&both)));
         let put_back = || fs::write(&place, &good).unwrap();
         let between = Between::over(&target, at, &put_back);
-        copy.try_fsck(&between, REPAIR).unwrap();
-        (between.calls(), place.exists())
+        copy.try_fsck(&between, May { from: Some(&other), ..REPAIR }).unwrap();
+        assert!(fs::read(&place).unwrap() == good, "at {at}");
+        (between.calls(), kept(&copy).is_empty())
     };
-    let (calls, _) = run(usize::MAX);
-    // But for the deletion itself, before which nobody can look.
-    assert_eq!((1..=calls).filter(|at| !run(*at).1).count(), 1);
+    let (calls, is_left) = run(usize::MAX);
+    assert!(!is_left);
+    // But for the deletion itself, before which nobody can look, and what is behind it.
+    let left: Vec<_> = (1..=calls).filter(|at| run(*at).1).collect();
+    let second_look = left.last().copied().unwrap();
+    assert!(left.len() == second_look && second_look >= 4, "{left:?} of {calls}");
 }
 
 #[test]
 fn a_target_that_lets_nothing_be_deleted_and_a_quarantine_that_takes_nothing_lose_nothing() {
     let (nas, tree, made) = two_nights();
     let both = of_both(&nas, &made);
+    let aside = tempfile::tempdir().unwrap();
+    let other = twin(&nas, &aside.path().join("other"));
     let bytes = flip(&both);
     let full = nas.copy();
     let is_left = |nas: &Nas, target: &dyn Target, words: &str| {
-        let (told, report) = nas.try_fsck(target, May { read: true, ..REPAIR }).unwrap();
+        let (told, report) = nas.try_fsck(target, May { read: true, from: Some(&other), ..REPAIR }).unwrap();
         assert_eq!(report.findings.of(Kind::DamagedChunk).mended, 0);
         let subject = name(&both);
         let is_told = told.iter().any(|problem| problem.subject == subject && problem.what.contains(words));
