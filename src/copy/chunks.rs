@@ -117,7 +117,12 @@ impl Both<'_> {
                     }
                 }
                 let found = there.at(&stored.key);
-                if is_wanted { tell(stored.key, stored.bytes, Some(stored.chunk), found) } else { Ok(()) }
+                // Of one that came with an inventory the length may not be known.
+                let bytes = if stored.bytes == 0 { found.unwrap_or(0) } else { stored.bytes };
+                if bytes != stored.bytes && is_wanted && !self.options.dry_run {
+                    db.measured(&stored, bytes)?;
+                }
+                if is_wanted { tell(stored.key, bytes, Some(stored.chunk), found) } else { Ok(()) }
             })?;
         }
         while let Some((key, bytes)) = there.rest()? {

@@ -151,6 +151,11 @@ impl Db {
         self.execute(sql, params![target_identity, number(chunk)])
     }
 
+    /// The sealed length of a chunk, of which an inventory did not know it.
+    pub fn measured(&self, stored: &StoredChunk, sealed_bytes: u64) -> Result<(), Error> {
+        self.size_chunk(number(stored.chunk), &stored.key, i64::try_from(sealed_bytes).unwrap_or(i64::MAX))
+    }
+
     /// A chunk is not whole at a target: what lies in it is to be stored again.
     pub fn forget_chunk(&self, target_identity: &str, key: &Key) -> Result<(), Error> {
         let sql = "DELETE FROM presence WHERE target = ?1 AND chunk IN (SELECT id FROM chunks WHERE key = ?2)";
@@ -171,7 +176,7 @@ pub struct StoredChunk {
     pub chunk: ChunkNo,
     /// Its name.
     pub key: Key,
-    /// Its sealed length.
+    /// Its sealed length; 0 if it came with an inventory that did not know it.
     pub bytes: u64,
 }
 

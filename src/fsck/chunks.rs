@@ -84,7 +84,8 @@ impl Fsck<'_> {
         let mut state = self.presence(held, listed)?;
         let reads = self.options.read || check.is_some_and(|check| !check.is_whole);
         if matches!(state, State::Fine) && (reads || is_doubted && self.mending.is_some()) {
-            state = self.look(&held.stored.key, held.stored.bytes, &mut beside.checks)?;
+            let length = if held.stored.bytes == 0 { self.measure(held, listed, beside)? } else { held.stored.bytes };
+            state = self.look(&held.stored.key, length, &mut beside.checks)?;
         }
         let name = ObjectName::Chunk(held.stored.key);
         let (kind, is_there) = match state {
@@ -115,13 +116,13 @@ impl Fsck<'_> {
 
     /// Whether it is there as it was stored. A listing may be older than what is there; an answer about one object is not.
     fn presence(&self, held: &Held, listed: Option<u64>) -> Result<State, Error> {
-        if listed == Some(held.stored.bytes) {
+        if listed == Some(held.stored.bytes) || held.stored.bytes == 0 && listed.is_some() {
             return Ok(State::Fine);
         }
         let name = ObjectName::Chunk(held.stored.key);
         match self.options.target.stat(&name) {
             Ok(None) => Ok(State::Missing),
-            Ok(Some(length)) if length == held.stored.bytes => Ok(State::Fine),
+            Ok(Some(length)) if length == held.stored.bytes || held.stored.bytes == 0 => Ok(State::Fine),
             Ok(Some(_)) => Ok(State::Odd),
             Err(error) if is_of_the_way(&error) => Err(error.into()),
             Err(error) => {
@@ -129,6 +130,16 @@ impl Fsck<'_> {
                 Ok(State::Unsaid)
             }
         }
+    }
+
+    /// The length that it has, which an inventory did not know; written down if anything may be.
+    fn measure(&self, held: &Held, listed: Option<u64>, beside: &Beside<'_>) -> Result<u64, Error> {
+        let length = match listed {
+            Some(length) => length,
+            None => self.options.target.stat(&ObjectName::Chunk(held.stored.key))?.unwrap_or(0),
+        };
+        self.mending.map_or(Ok(()), |_| beside.db.measured(&held.stored, length))?;
+        Ok(length)
     }
 
     fn look(&mut self, key: &Key, length: u64, checks: &mut Checks<'_>) -> Result<State, Error> {
@@ -177,6 +188,7 @@ impl Fsck<'_> {
             return Ok((false, false));
         }
         let Some(good) = good else { return Ok((is_there || held.is_believed, false)) };
+        beside.db.measured(&held.stored, good.length())?;
         self.store(&name, good, beside)?;
         self.believe(held, beside)?;
         Ok((true, true))
