@@ -264,6 +264,45 @@ fn what_was_removed_there_is_not_brought_back() {
 }
 
 #[test]
+fn what_was_found_damaged_there_does_not_count_as_there() {
+    let (mut nas, tree, _, second) = three_nights();
+    let first = nas.folder.clone();
+    copy_all(&nas, &second);
+    let victim = second.join(nas.chunks_of(&nas.backups().last().unwrap().to_string()).into_iter().next().unwrap());
+    let mut bytes = fs::read(&victim).unwrap();
+    bytes[70_000] ^= 1;
+    fs::write(&victim, bytes).unwrap();
+    turn(&mut nas, "second", &second);
+    assert_eq!(nas.verify().unwrap().len(), 1);
+    turn(&mut nas, "disk", &first);
+    tree.file("changing", noise(15, 200_000));
+    settle();
+    let newest = nas.backup(&tree).name();
+    let needs_it = nas.chunks_of(&newest).contains(victim.file_name().unwrap().to_str().unwrap());
+    let (told, report) = try_copy(&nas, &nas.target(), &Filesystem::at(&second), Which::All, false);
+    assert!(told.iter().any(|problem| problem.what.contains("is damaged there")), "{told:?}");
+    assert_eq!(report.unwrap().backups.len(), usize::from(!needs_it));
+}
+
+#[test]
+fn a_backup_that_this_box_signed_and_has_forgotten_is_not_copied() {
+    let (nas, tree, made, second) = three_nights();
+    // As after a crash that the database did not survive, and with chunks that are known all the same.
+    let db = rusqlite::Connection::open(nas.state.join("brackup.db")).unwrap();
+    db.execute("DELETE FROM backups WHERE name = ?1", [&made[1]]).unwrap();
+    drop(db);
+    let (told, report) = try_copy(&nas, &nas.target(), &Filesystem::at(&second), Which::All, false);
+    assert!(
+        told.len() == 1 && told[0].subject == made[1] && told[0].what.contains("does not know what it needs"),
+        "{told:?}"
+    );
+    assert_eq!(report.unwrap().backups.len(), 2);
+    let there = at(&nas, &second);
+    assert_eq!(there.verify_with_key().unwrap(), []);
+    tree.snapshot().assert_same(&there.restore(&made[2]).snapshot());
+}
+
+#[test]
 fn a_box_that_knows_nothing_copies_all_and_only_all() {
     let tree = Tree::new();
     tree.file("file", noise(5, 3_000_000));
