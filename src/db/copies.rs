@@ -147,4 +147,16 @@ impl Db {
         let sql = format!("{SELECT} WHERE chain = ?1 AND sequence = ?2");
         Ok(self.all_remembered(&sql, params![chain, sequence])?.pop())
     }
+
+    /// The ids of targets under which something is cached of a source.
+    pub fn known_under(&self, name: &str) -> Result<Vec<String>, Error> {
+        let sql = "SELECT target FROM sources WHERE name = ?1 AND target IN (SELECT identity FROM targets)
+                   AND EXISTS (SELECT 1 FROM files WHERE source = sources.id) ORDER BY id DESC";
+        let mut statement = self.prepare(sql)?;
+        let (mut rows, mut under) = (statement.rows([name])?, Vec::new());
+        while let Some(identity) = rows.next(|row| row.get(0))? {
+            under.push(identity);
+        }
+        Ok(under)
+    }
 }

@@ -224,17 +224,6 @@ impl Db {
         }
     }
 
-    /// The ids of targets under which something is cached of a source.
-    pub fn known_under(&self, name: &str) -> Result<Vec<String>, Error> {
-        let sql = "SELECT target FROM sources WHERE name = ?1 AND EXISTS (SELECT 1 FROM files WHERE source = sources.id) ORDER BY id DESC";
-        let mut statement = self.prepare(sql)?;
-        let (mut rows, mut under) = (statement.rows([name])?, Vec::new());
-        while let Some(identity) = rows.next(|row| row.get(0))? {
-            under.push(identity);
-        }
-        Ok(under)
-    }
-
     /// The identity that a target of this name had when it was last used.
     pub fn target_identity(&self, name: &str) -> Result<Option<String>, Error> {
         let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?));
