@@ -209,6 +209,24 @@ fn backups_are_copied_by_name_in_any_order() {
 }
 
 #[test]
+fn a_backup_between_two_that_need_what_it_does_not() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    let night = |seed| {
+        tree.file("changing", noise(seed, 1_500_000));
+        settle();
+        nas.backup(&tree).name()
+    };
+    let made: Vec<_> = [10, 11, 10].into_iter().map(night).collect();
+    let second = nas.folder.with_file_name("second");
+    for chosen in [0, 2, 1] {
+        let is_meant = |name: &BackupName| name.to_string() == made[chosen];
+        let (told, report) = try_copy(&nas, &nas.target(), &Filesystem::at(&second), Which::Own(&is_meant), false);
+        assert_eq!((told, report.unwrap().backups.len()), (vec![], 1));
+        is_well(&nas, &second);
+    }
+}
+
+#[test]
 fn what_is_damaged_is_not_copied_nor_is_what_needs_it() {
     let (nas, _tree, made, second) = three_nights();
     let only_first: Vec<_> = nas.chunks_of(&made[0]).difference(&nas.chunks_of(&made[2])).cloned().collect();
