@@ -66,10 +66,11 @@ class Box:
         self.target = home / "target"
         home.mkdir()
         self.env = {"HOME": str(home), "PATH": os.environ["PATH"], "TMPDIR": str(home)}
+        self.env |= {"BRACKUP_STATE_DIR": f"{home}/state", "BRACKUP_KEY_DIR": f"{home}/keys"}
         told = self.run("keygen", "--out", home / "secret.key")
         public = re.search(r"^public key: (\S+)", told, re.M)[1]
         (home / ".brackup.conf").write_text(
-            f"[BOX]\nstate_dir = {home}/state\nkey_dir = {home}/keys\n[TARGET:disk]\ntype = Filesystem\npath = {self.target}\n"
+            f"[TARGET:disk]\ntype = Filesystem\npath = {self.target}\n"
             f"[SOURCE:tree]\npath = {tree.path}\nrecipient = {public}\nchunk_size = 4MB\n"
         )
 
@@ -107,7 +108,6 @@ def main():
                 mib = [value / 2**20 for value in (tree.bytes(), plain.there(), compacting.there(), plain.stored, compacting.stored)]
                 print("{:5}  {:8.1f}  {:22.1f}  {:6.1f}  {:22.1f}  {:6.1f}".format(night, *mib), flush=True)
             tree.night()
-            # Times of files are told apart by whole seconds on some file systems; what is too fresh is read once more, which costs nothing here.
         # Whatever was retired: it restores.
         for box in (plain, compacting):
             to = box.home / "restored"
