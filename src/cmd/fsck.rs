@@ -78,7 +78,9 @@ pub(crate) fn run(args: &FsckArgs, global: &Global, stop: &AtomicBool) -> Result
     let is_interrupted = matches!(looked, Err(Error::Stopped));
     let problems = tally.sums().problems;
     // Also if it ended early: what was mended is to be known.
-    say(&report, args.repair, looked.is_err(), problems, global)?;
+    if is_interrupted || looked.is_ok() || report.chunks > 0 {
+        say(&report, args.repair, looked.is_err(), problems, global)?;
+    }
     if !is_interrupted {
         looked?;
     }

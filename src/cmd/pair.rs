@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use brackup::backup::{self, Options, Padding, Report};
 use brackup::config::{self, BoxOptions, Cipher, Compress, SourceOptions};
+use brackup::db::Db;
 use brackup::entry::Kind;
 use brackup::fsutil::identity;
 use brackup::monitor::{Counter, Monitor, Quiet, Tally};
 use brackup::outcome::Outcome;
-use brackup::seal::{Keyring, Recipient, Suite};
+use brackup::seal::{BoxKey, Keyring, Recipient, Suite};
 use brackup::source::Walk;
 use brackup::target::{DryRun, Target};
 use brackup::thread;
@@ -82,6 +83,8 @@ impl<'a> Pair<'a> {
                 box_key.public()
             ));
         }
+        let elsewhere = self.known_elsewhere(&db, &box_key)?;
+        let known_under = known_under.or(elsewhere.as_deref());
         let ignores = |path: &[u8], is_directory: bool| source.ignore.ignores(path, is_directory);
         let own_folders = [own.state_dir.clone(), own.spool_dir.clone()];
         let excluded: Vec<_> =
@@ -133,6 +136,17 @@ impl<'a> Pair<'a> {
             log::info!("the target's id can't be written to {}: {error}", self.known.path().display());
         }
         Ok(Done { report, elapsed: began.elapsed() })
+    }
+
+    /// At a target that has got its backups as copies the source is known under the one that they were made at.
+    fn known_elsewhere(&self, db: &Db, box_key: &BoxKey) -> Result<Option<String>, Failure> {
+        let Some(identity) = db.target_identity(&self.target.remembered_as())? else { return Ok(None) };
+        let root = &self.source.name;
+        let under = db.known_under(root)?;
+        if under.contains(&identity) || db.chain_head(&identity, root, &box_key.public().to_string())?.is_none() {
+            return Ok(None);
+        }
+        Ok(under.into_iter().next())
     }
 
     /// To be asked before anything is made for a run: with nothing remembered, a target that is known must be there. Else the disk that

@@ -134,7 +134,9 @@ impl Several<'_> {
         let under = self.state.database()?.known_under(self.root)?;
         let identities = || order.iter().filter_map(|at| members[*at].identity.clone());
         let known = identities().find(|identity| under.contains(identity));
-        Ok(known.or_else(|| under.into_iter().next()).or_else(|| identities().next()))
+        // Where nothing of it is, what is known under another target is of no use, and a backup to it alone would know nothing.
+        let has_any = members.iter().any(|member| member.head.is_some());
+        Ok(known.or_else(|| under.into_iter().next().filter(|_| has_any)))
     }
 
     /// What is remembered of each, and which of them are there.

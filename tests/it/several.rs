@@ -183,6 +183,21 @@ fn a_target_that_joins_late_costs_no_second_copy() {
 }
 
 #[test]
+fn a_backup_to_one_of_several_alone_reads_nothing_anew() {
+    let both = Box::new();
+    // As quickstart does, to somewhere else first.
+    let aside = format!("--to=filesystem:{}", both.program.home().join("aside").display());
+    assert_eq!(code(&both.program.run(&["--from=tree", &aside])), Some(0));
+    both.back_up();
+    both.back_up();
+    for to in ["disk", "second"] {
+        let output = both.program.run(&["--from=tree", "--to", to, "--json"]);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&told["read_bytes"], &told["chunks_stored"]), (&0.into(), &0.into()), "{to}: {told}");
+    }
+}
+
+#[test]
 fn a_target_that_was_away_while_its_newest_was_pruned_gets_what_it_missed() {
     let both = Box::new();
     both.back_up();
