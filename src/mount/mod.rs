@@ -1,7 +1,7 @@
 //! Backups as a file system to look into, read-only: `SOURCE/BACKUP/…`, and `SOURCE/latest`, a link to the newest.
 //!
-//! The kernel's questions come on a thread of their own ([`front`]) and are answered one after the other on the one that called [`run`]
-//! ([`tree`]). When a backup is entered its metafile is read once, to an index in a file without a name ([`index`]): what stays in memory
+//! The kernel's questions come on a thread of their own (`front`) and are answered one after the other on the one that called [`run`]
+//! (`tree`). When a backup is entered its metafile is read once, to an index in a file without a name (`index`): what stays in memory
 //! is sixteen bytes an entry. Contents are fetched when they are read, by segments. What can't be read is an error of that file or that
 //! range (EIO), and told; nothing else stops for it.
 
