@@ -142,11 +142,12 @@ impl<'a> Pair<'a> {
     fn known_elsewhere(&self, db: &Db, box_key: &BoxKey) -> Result<Option<String>, Failure> {
         let Some(identity) = db.target_identity(&self.target.remembered_as())? else { return Ok(None) };
         let root = &self.source.name;
-        let under = db.known_under(root)?;
-        if under.contains(&identity) || db.chain_head(&identity, root, &box_key.public().to_string())?.is_none() {
-            return Ok(None);
+        let head = db.chain_head(&identity, root, &box_key.public().to_string())?;
+        let is_known_here = db.known_under(root)?.contains(&identity);
+        match head.filter(|_| !is_known_here) {
+            Some(head) => Ok(db.known_with(root, &head)?),
+            None => Ok(None),
         }
-        Ok(under.into_iter().next())
     }
 
     /// To be asked before anything is made for a run: with nothing remembered, a target that is known must be there. Else the disk that

@@ -129,14 +129,22 @@ impl Several<'_> {
         Ok(())
     }
 
-    /// The target under which something is known of the source: one of these if there is, in this order, else one that was backed up to before.
+    /// The target under which something is known of the source: one of these if there is, in this order, else one that has
+    /// their backups too.
     fn known_under(&self, members: &[Member<'_>], order: &[usize]) -> Result<Option<String>, Failure> {
-        let under = self.state.database()?.known_under(self.root)?;
-        let identities = || order.iter().filter_map(|at| members[*at].identity.clone());
-        let known = identities().find(|identity| under.contains(identity));
-        // Where nothing of it is, what is known under another target is of no use, and a backup to it alone would know nothing.
-        let has_any = members.iter().any(|member| member.head.is_some());
-        Ok(known.or_else(|| under.into_iter().next().filter(|_| has_any)))
+        let db = self.state.database()?;
+        let under = db.known_under(self.root)?;
+        let known =
+            order.iter().filter_map(|at| members[*at].identity.clone()).find(|identity| under.contains(identity));
+        if known.is_some() {
+            return Ok(known);
+        }
+        for head in order.iter().filter_map(|at| members[*at].head.as_ref()) {
+            if let Some(identity) = db.known_with(self.root, head)? {
+                return Ok(Some(identity));
+            }
+        }
+        Ok(None)
     }
 
     /// What is remembered of each, and which of them are there.

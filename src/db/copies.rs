@@ -148,6 +148,17 @@ impl Db {
         Ok(self.all_remembered(&sql, params![chain, sequence])?.pop())
     }
 
+    /// The id of a target under which something is cached of a source, and which has this link of a chain too: what is known there is of the same
+    /// chunks.
+    pub fn known_with(&self, name: &str, head: &ChainHead) -> Result<Option<String>, Error> {
+        for identity in self.known_under(name)? {
+            if self.remembers_link(&identity, head)? {
+                return Ok(Some(identity));
+            }
+        }
+        Ok(None)
+    }
+
     /// The ids of targets under which something is cached of a source.
     pub fn known_under(&self, name: &str) -> Result<Vec<String>, Error> {
         let sql = "SELECT target FROM sources WHERE name = ?1 AND target IN (SELECT identity FROM targets)
