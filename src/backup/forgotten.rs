@@ -42,7 +42,7 @@ pub(super) fn tell(
     // One that can't be read says nothing of how much it needs, and stops nobody.
     let footer = link.footer(target).map(|(footer, _)| footer);
     match footer {
-        Err(catalog::Error::Target(error)) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) => {
+        Err(catalog::Error::Target(error)) if error.is_of_the_way() => {
             return Err(error.into());
         }
         _ => {}

@@ -52,7 +52,7 @@ pub fn look(
 fn judge(error: Error) -> Result<Look, Error> {
     let what = one_line(&error);
     match error.kind {
-        ErrorKind::Unreachable | ErrorKind::Stopped => Err(error),
+        _ if error.is_of_the_way() => Err(error),
         ErrorKind::NotFound => Ok(Look::Gone(what)),
         ErrorKind::Denied => Ok(Look::Unknown(what)),
         _ => Ok(Look::Damaged(what, None)),

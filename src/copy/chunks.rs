@@ -10,7 +10,7 @@ use crate::db::Present;
 use crate::digest::Key;
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
-use crate::target::{ErrorKind, ObjectName};
+use crate::target::ObjectName;
 
 /// How often what was copied is made known to the next run, should this one be cut off.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
@@ -190,7 +190,7 @@ impl Taking<'_> {
 pub(super) fn is_of_the_way(error: &catalog::Error) -> bool {
     match error {
         catalog::Error::Spool(_) => true,
-        catalog::Error::Target(error) => matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped),
+        catalog::Error::Target(error) => error.is_of_the_way(),
         _ => false,
     }
 }

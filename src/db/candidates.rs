@@ -6,7 +6,7 @@
 use rusqlite::params;
 
 use super::chunks::{ChunkRow, StoredChunk, number};
-use super::refs::Present;
+use super::refs::{Present, range};
 use super::{Db, Error};
 use crate::blob::ChunkNo;
 
@@ -41,17 +41,13 @@ impl Db {
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows([target_identity])?;
         let read = |row: &rusqlite::Row<'_>| {
-            let range = (row.get::<_, Option<i64>>(5)?, row.get::<_, Option<i64>>(6)?, row.get::<_, Option<i64>>(7)?);
-            Ok((ChunkRow::read(row)?, row.get(4)?, range, row.get::<_, Option<i64>>(8)?.is_some()))
+            Ok((ChunkRow::read(row)?, row.get(4)?, range(row, 5)?, row.get::<_, Option<i64>>(8)?.is_some()))
         };
         // A chunk comes once for each of its ranges.
         let mut held: Option<Held> = None;
         while let Some((row, since, range, is_believed)) = rows.next(read)? {
             let stored = self.sound_chunk(&row)?;
-            let is_needed = match range {
-                (Some(chain), Some(first), Some(last)) => present.has_any(chain, first, last),
-                _ => false,
-            };
+            let is_needed = present.has_any_of(range);
             match &mut held {
                 Some(held) if held.stored == stored => held.is_needed |= is_needed,
                 _ => {

@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::backups::{SELECT, row_checksum, signed};
 use super::chunks::{ChunkRow, StoredChunk, number};
-use super::refs::Present;
+use super::refs::{Present, range};
 use super::{ChainHead, Db, Error, Remembered};
 use crate::blob::ChunkNo;
 use crate::digest::Key;
@@ -27,18 +27,12 @@ impl Db {
                    LEFT JOIN refs ON refs.chunk = id WHERE key IS NOT NULL ORDER BY key, id";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.rows([])?;
-        let read = |row: &rusqlite::Row<'_>| {
-            let range = (row.get::<_, Option<i64>>(4)?, row.get::<_, Option<i64>>(5)?, row.get::<_, Option<i64>>(6)?);
-            Ok((ChunkRow::read(row)?, range))
-        };
+        let read = |row: &rusqlite::Row<'_>| Ok((ChunkRow::read(row)?, range(row, 4)?));
         // A chunk comes once for each of its ranges.
         let mut known: Option<(StoredChunk, bool)> = None;
         while let Some((row, range)) = rows.next(read)? {
             let stored = self.sound_chunk(&row)?;
-            let is_needed = match range {
-                (Some(chain), Some(first), Some(last)) => wanted.has_any(chain, first, last),
-                _ => false,
-            };
+            let is_needed = wanted.has_any_of(range);
             match &mut known {
                 Some((known, is_wanted)) if *known == stored => *is_wanted |= is_needed,
                 _ => {

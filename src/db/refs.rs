@@ -168,10 +168,21 @@ impl Present {
         Self(sequences)
     }
 
+    /// The same of a range, if there is one.
+    pub(super) fn has_any_of(&self, range: Option<(i64, i64, i64)>) -> bool {
+        range.is_some_and(|(chain, first, last)| self.has_any(chain, first, last))
+    }
+
     /// Whether there is one in a range of a chain.
     pub(super) fn has_any(&self, chain: i64, first: i64, last: i64) -> bool {
         self.0.get(&chain).is_some_and(|sequences| begin(sequences, first) < end(sequences, last))
     }
+}
+
+/// A range in three columns from this one on; none where an outer join found none.
+pub(super) fn range(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Option<(i64, i64, i64)>> {
+    let chain = row.get::<_, Option<i64>>(at)?;
+    chain.map(|chain| Ok((chain, row.get(at + 1)?, row.get(at + 2)?))).transpose()
 }
 
 /// The finalizer of splitmix64 (Steele, Lea, Flood 2014): sums of what it gives are not those of neighbours.

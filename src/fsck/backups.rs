@@ -1,6 +1,5 @@
 //! The backups that this box remembers, held against metafiles and tombstones; and metafiles that nobody here remembers.
 
-use super::mend::is_of_the_way;
 use super::{Error, Fsck, Kind};
 use crate::catalog::{self, Link, Listing, OpenBackup, Trust, Verdict};
 use crate::db::{Chain, Db, Remembered};
@@ -82,7 +81,7 @@ impl Fsck<'_> {
         let object = ObjectName::Metafile(name.clone());
         match self.options.target.stat(&object) {
             Ok(there) => Ok(there.is_none()),
-            Err(error) if is_of_the_way(&error) => Err(error.into()),
+            Err(error) if error.is_of_the_way() => Err(error.into()),
             Err(error) => {
                 self.tally.problem(object.to_string(), one_line(&error));
                 Ok(false)
@@ -108,7 +107,7 @@ impl Fsck<'_> {
     fn is_own_grave(&mut self, link: &Link, backup: &Remembered) -> Result<bool, Error> {
         match catalog::tombstone(self.options.target, &link.name, link.length) {
             Ok(stone) => Ok(stone.footer_digest == backup.link.footer),
-            Err(catalog::Error::Target(error)) if is_of_the_way(&error) => Err(error.into()),
+            Err(catalog::Error::Target(error)) if error.is_of_the_way() => Err(error.into()),
             Err(error) => {
                 self.tally.problem(link.object().to_string(), one_line(&error));
                 self.found(Kind::DamagedTombstone, &link.name, false);
@@ -152,7 +151,7 @@ impl Fsck<'_> {
     fn has_no_footer(&self, link: &Link) -> Result<bool, Error> {
         match link.footer(self.options.target) {
             Ok(_) => Ok(false),
-            Err(catalog::Error::Target(error)) if is_of_the_way(&error) => Err(error.into()),
+            Err(catalog::Error::Target(error)) if error.is_of_the_way() => Err(error.into()),
             Err(catalog::Error::Target(error)) => Ok(link.length == 0 && error.kind != ErrorKind::Denied),
             Err(_) => Ok(true),
         }
@@ -171,7 +170,7 @@ impl Fsck<'_> {
             }
             Ok(_) => Ok(Opened::Unsaid),
             Err(catalog::Error::Object { fault, .. }) => Ok(Opened::Damaged(fault)),
-            Err(catalog::Error::Target(error)) if is_of_the_way(&error) => Err(error.into()),
+            Err(catalog::Error::Target(error)) if error.is_of_the_way() => Err(error.into()),
             Err(catalog::Error::Target(error)) => {
                 tally.problem(link.object().to_string(), one_line(&error));
                 // Who may not read it does not know what it is; what can't be read is nobody's any more.
@@ -194,7 +193,7 @@ impl Fsck<'_> {
         let Some(length) = from.stat(&object)? else { return Ok(false) };
         let is_right = match catalog::footer(from, name, length) {
             Ok((footer, digest)) => is_right(&footer, &digest),
-            Err(catalog::Error::Target(error)) if is_of_the_way(&error) => return Err(error.into()),
+            Err(catalog::Error::Target(error)) if error.is_of_the_way() => return Err(error.into()),
             Err(_) => false,
         };
         if !is_right {

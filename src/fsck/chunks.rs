@@ -1,6 +1,5 @@
 //! The chunks that this box has stored, held against the listing and against what reading them has shown.
 
-use super::mend::is_of_the_way;
 use super::{Error, Fsck, Kind};
 use crate::catalog::{self, Listing, Look};
 use crate::db::{Check, Checks, Db, Held, Lacking};
@@ -124,7 +123,7 @@ impl Fsck<'_> {
             Ok(None) => Ok(State::Missing),
             Ok(Some(length)) if length == held.stored.bytes || held.stored.bytes == 0 => Ok(State::Fine),
             Ok(Some(_)) => Ok(State::Odd),
-            Err(error) if is_of_the_way(&error) => Err(error.into()),
+            Err(error) if error.is_of_the_way() => Err(error.into()),
             Err(error) => {
                 self.tally.problem(name.to_string(), one_line(&error));
                 Ok(State::Unsaid)

@@ -29,7 +29,7 @@ impl Fsck<'_> {
         let subject = name.to_string();
         let kept = match self.keep(name, quarantine) {
             Ok(kept) => kept,
-            Err(error) if is_of_the_way(&error) => return Err(error.into()),
+            Err(error) if error.is_of_the_way() => return Err(error.into()),
             Err(error) => {
                 self.tally.problem(subject, format!("can't be kept, so it is left: {}", one_line(&error)));
                 return Ok(false);
@@ -46,7 +46,7 @@ impl Fsck<'_> {
             }
             Ok(()) => "can be read now, and is what its name says: it is left".into(),
             Err(error) => {
-                if is_of_the_way(&error) {
+                if error.is_of_the_way() {
                     return Err(error.into());
                 }
                 format!("is damaged, and stays: {}", one_line(&error))
@@ -107,7 +107,7 @@ impl Fsck<'_> {
         match brought {
             Ok(finished) => Ok(Some(finished)),
             Err(Failed::Here(error)) => Err(error.into()),
-            Err(Failed::There(catalog::Error::Target(error))) if is_of_the_way(&error) => Err(error.into()),
+            Err(Failed::There(catalog::Error::Target(error))) if error.is_of_the_way() => Err(error.into()),
             Err(Failed::There(error)) => {
                 self.tally.problem(format!("{name} at {}", from.describe()), one_line(&error));
                 Ok(None)
@@ -133,8 +133,4 @@ fn place(file: &File, temporary: &Path, quarantine: &Path, name: &ObjectName) ->
             }
         }
     }
-}
-
-pub(super) fn is_of_the_way(error: &target::Error) -> bool {
-    matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped)
 }

@@ -254,7 +254,7 @@ fn delete_all(
             continue;
         };
         failures += 1;
-        if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) {
+        if error.is_of_the_way() {
             return Err(error.into());
         }
         // Surely not deleted. After any other error it may be or not: it is going, and the next run tries again.

@@ -20,7 +20,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::{Footer, Identity, sealed_length};
-use crate::target::{ErrorKind, Target};
+use crate::target::Target;
 
 /// A backup to be read, as its footer says.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub fn plan(target: &dyn Target, tally: &Tally<'_>) -> Result<Vec<Planned>, Erro
     for link in links.into_iter().filter(|link| !link.is_removed) {
         match link.footer(target) {
             Ok((footer, digest)) => planned.push(Planned { link, footer, digest, is_newest: false }),
-            Err(catalog::Error::Target(error)) if matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped) => {
+            Err(catalog::Error::Target(error)) if error.is_of_the_way() => {
                 return Err(error.into());
             }
             Err(error) => tally.problem(link.name.to_string(), format!("{}: it is left out", one_line(&error))),

@@ -66,6 +66,11 @@ impl Error {
         self
     }
 
+    /// Whether it is of the way there, and says nothing of what was asked for.
+    pub fn is_of_the_way(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unreachable | ErrorKind::Stopped)
+    }
+
     /// With what to do about it.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {

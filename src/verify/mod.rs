@@ -21,7 +21,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::Identity;
-use crate::target::{self, BackupName, ErrorKind, Target};
+use crate::target::{self, BackupName, Target};
 
 /// Why a verification as a whole failed. What is wrong with single objects goes to the tally.
 #[derive(Debug)]
@@ -81,11 +81,6 @@ impl From<target::Error> for Error {
     fn from(error: target::Error) -> Self {
         Self::Target(error)
     }
-}
-
-/// Whether it says nothing of what was to be read.
-fn is_of_the_way(error: &target::Error) -> bool {
-    matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Stopped)
 }
 
 /// Opens one backup and reads every file of it.

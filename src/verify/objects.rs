@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::Error;
 use super::part::{Part, Plan};
-use super::{Error, is_of_the_way};
 use crate::catalog::{self, Link, Listing, Look, OpenBackup, Trust};
 use crate::db::{Check, Checks, Db};
 use crate::digest::Key;
@@ -187,7 +187,7 @@ fn told(checked: Result<(), catalog::Error>, name: &ObjectName, tally: &Tally<'_
             tally.problem(name.to_string(), error.to_string());
             Ok(Some(false))
         }
-        Err(catalog::Error::Target(error)) if !is_of_the_way(&error) => {
+        Err(catalog::Error::Target(error)) if !error.is_of_the_way() => {
             tally.problem(name.to_string(), one_line(&error));
             Ok(Some(false).filter(|_| error.kind != ErrorKind::Denied))
         }
