@@ -102,23 +102,17 @@ impl Between<'_> {
     /// The id of where it goes to; in a dry run only if it is known to have one.
     pub(crate) fn identify(&self, dry_run: bool) -> Result<Option<String>, Failure> {
         let (to, known) = (self.to, KnownTargets::of(&self.own.key_dir));
-        let unreadable =
-            |error| Failure::new(Outcome::Failed, format!("can't read {}: {error}", known.path().display()));
         let remembered = self.db.map_or(Ok(None), |db| db.target_identity(&to.remembered_as()))?;
         let expected = match remembered {
-            None => known.id(&to.remembered_as()).map_err(unreadable)?,
+            None => known.expected(&to.remembered_as())?,
             remembered => remembered,
         };
         if dry_run && expected.is_none() {
             return Ok(None);
         }
         let identity = to.target.identify(expected.as_deref())?;
-        if !dry_run
-            && self.own.key_dir.is_dir()
-            && let Err(error) = known.remember(&to.remembered_as(), &identity)
-        {
-            // Keys may lie where nothing can be written, and then it is as safe as it was.
-            log::info!("the target's id can't be written to {}: {error}", known.path().display());
+        if !dry_run && self.own.key_dir.is_dir() {
+            known.note(&to.remembered_as(), &identity);
         }
         Ok(Some(identity))
     }

@@ -73,9 +73,7 @@ pub(crate) fn run(args: &ImportArgs, global: &Global) -> Result<Outcome, Failure
         }
     };
     db.end_run()?;
-    if let Err(error) = KnownTargets::of(&own.key_dir).remember(&remembered_as, &identity) {
-        log::info!("the target's id can't be written to {}: {error}", own.key_dir.display());
-    }
+    KnownTargets::of(&own.key_dir).note(&remembered_as, &identity);
     say(&imported, forgotten, global)
 }
 

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use brackup::fsutil;
 use brackup::limits::KEY_FILE_BYTES_MAX;
+use brackup::outcome::Outcome;
+
+use crate::term::Failure;
 
 /// Lines of an id and the name by which the target is remembered; of two for one name the last counts.
 pub(crate) struct KnownTargets {
@@ -19,12 +22,21 @@ impl KnownTargets {
         Self { path: key_dir.join("known_targets") }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// The id that a target of this name had; in words if that can't be read.
+    pub(crate) fn expected(&self, name: &str) -> Result<Option<String>, Failure> {
+        let unread = |error| Failure::new(Outcome::Failed, format!("can't read {}: {error}", self.path.display()));
+        self.id(name).map_err(unread)
+    }
+
+    /// Remembers it if that is possible: keys may lie where nothing can be written, and then it is as safe as it was.
+    pub(crate) fn note(&self, name: &str, id: &str) {
+        if let Err(error) = self.remember(name, id) {
+            log::info!("the target's id can't be written to {}: {error}", self.path.display());
+        }
     }
 
     /// The id that a target of this name had.
-    pub(crate) fn id(&self, name: &str) -> io::Result<Option<String>> {
+    fn id(&self, name: &str) -> io::Result<Option<String>> {
         let text = match fsutil::read_small(&self.path, KEY_FILE_BYTES_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => String::from_utf8_lossy(&read?).into_owned(),
@@ -34,7 +46,7 @@ impl KnownTargets {
     }
 
     /// Remembers it. What is known already is not written again: this may be on flash.
-    pub(crate) fn remember(&self, name: &str, id: &str) -> io::Result<()> {
+    fn remember(&self, name: &str, id: &str) -> io::Result<()> {
         if self.id(name)?.as_deref() == Some(id) {
             return Ok(());
         }
@@ -59,6 +71,6 @@ mod tests {
             assert_eq!(known.id(name).unwrap().as_deref(), Some(id));
         }
         assert_eq!(known.id("disk filesystem:/a").unwrap().as_deref(), Some("2"));
-        assert_eq!(std::fs::read_to_string(known.path()).unwrap().lines().count(), 3);
+        assert_eq!(std::fs::read_to_string(&known.path).unwrap().lines().count(), 3);
     }
 }

@@ -129,11 +129,8 @@ impl<'a> Pair<'a> {
             counting.store(true, Ordering::Relaxed);
             report
         })?;
-        if let Some(id) = db.target_identity(&remembered_as)?
-            && let Err(error) = self.known.remember(&remembered_as, &id)
-        {
-            // Keys may lie where nothing can be written, and then it is as safe as it was.
-            log::info!("the target's id can't be written to {}: {error}", self.known.path().display());
+        if let Some(id) = db.target_identity(&remembered_as)? {
+            self.known.note(&remembered_as, &id);
         }
         Ok(Done { report, elapsed: began.elapsed() })
     }
@@ -162,9 +159,7 @@ impl<'a> Pair<'a> {
     }
 
     fn known_id(&self) -> Result<Option<String>, Failure> {
-        let path = self.known.path().display();
-        let failed = |error| Failure::new(Outcome::Failed, format!("can't read {path}: {error}"));
-        self.known.id(&self.target.remembered_as()).map_err(failed)
+        self.known.expected(&self.target.remembered_as())
     }
 }
 

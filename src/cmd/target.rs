@@ -15,7 +15,7 @@ pub(crate) fn check(text: Option<&str>, global: &Global) -> Result<Outcome, Fail
     let named = open::target(text, global)?;
     // Without a configuration nothing is remembered.
     let known = open::own(global).ok().map(|own| KnownTargets::of(&own.key_dir));
-    let expected = known.map_or(Ok(None), |known| known.id(&named.remembered_as()))?;
+    let expected = known.map_or(Ok(None), |known| known.expected(&named.remembered_as()))?;
     let (mut problems, mut asked) = (0, Vec::new());
     let mut out = term::out();
     probe::run(&*named.target, expected.as_deref(), &mut |question, answer| {
