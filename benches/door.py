@@ -14,15 +14,14 @@ import re
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True
 
-def memory(pid, key):
-    """KiB of a line of /proc/PID/status."""
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(rf"^{key}:\s+(\d+) kB", text, re.M)[1])
+import measure
 
 
 class House:
@@ -96,15 +95,15 @@ def main():
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         house = House(os.path.abspath(options.brackup), pathlib.Path(folder), options.clients)
         try:
-            measure(house, options)
+            run(house, options)
         finally:
             house.process.terminate()
             house.process.wait()
 
 
-def measure(house, options):
+def run(house, options):
     pid = house.process.pid
-    print(f"idle, nobody has asked yet: {memory(pid, 'VmRSS')} KiB")
+    print(f"idle, nobody has asked yet: {measure.memory(pid, 'VmRSS')} KiB")
     payload = os.urandom(options.megabytes << 20)
     chunks = [payload[number:] + payload[:number] for number in range(options.clients)]
     names = [hashlib.sha1(chunk).hexdigest() + ".chunk" for chunk in chunks]
@@ -123,12 +122,12 @@ def measure(house, options):
     total = options.clients * (options.megabytes << 20)
     took = at_once(options.clients, store)
     print(f"{options.clients} clients store {options.rounds} chunks of {options.megabytes} MiB each: {took:.1f} s, "
-          f"{options.rounds * total / took / 1e6:.0f} MB/s, peak {memory(pid, 'VmHWM')} KiB")
+          f"{options.rounds * total / took / 1e6:.0f} MB/s, peak {measure.memory(pid, 'VmHWM')} KiB")
     took = at_once(options.clients, read)
-    print(f"{options.clients} clients read one each: {took:.1f} s, {total / took / 1e6:.0f} MB/s, peak {memory(pid, 'VmHWM')} KiB")
+    print(f"{options.clients} clients read one each: {took:.1f} s, {total / took / 1e6:.0f} MB/s, peak {measure.memory(pid, 'VmHWM')} KiB")
     # Threads for disks end after ten seconds, idle connections too.
     time.sleep(15)
-    print(f"idle again: {memory(pid, 'VmRSS')} KiB")
+    print(f"idle again: {measure.memory(pid, 'VmRSS')} KiB")
 
 
 main()

@@ -182,7 +182,12 @@ def descendants(pid):
 
 
 def peak_kib(pid):
-    return int(status_field(pid, "VmHWM:") or 0)
+    return memory(pid, "VmHWM")
+
+
+def memory(pid, key):
+    """KiB of a line of /proc/PID/status; 0 if it has ended."""
+    return int(status_field(pid, f"{key}:") or 0)
 
 
 def alive(pid):
