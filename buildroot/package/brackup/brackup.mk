@@ -27,7 +27,7 @@ BRACKUP_CARGO_ENV = \
 	CARGO_PROFILE_RELEASE_LTO=fat \
 	CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 
-# Without completions, manual pages, the bar on terminals, bench, restore-test, mount, rebuild and the words of the original. Both lines are needed: a build, and an
+# Without completions, manual pages, the bar on terminals, bench, restore-test, mount, rebuild, alerts by mail and the words of the original. Both lines are needed: a build, and an
 # installation that builds again if it is told something else.
 BRACKUP_CARGO_BUILD_OPTS = --no-default-features --features brackup,gdrive,s3,web,webdav
 BRACKUP_CARGO_INSTALL_OPTS = --no-default-features --features brackup,gdrive,s3,web,webdav
