@@ -17,6 +17,11 @@ pub struct Utc {
 }
 
 impl Utc {
+    /// What the clock of this machine shows.
+    pub fn now() -> Self {
+        Self::from_system(SystemTime::now())
+    }
+
     /// The time of `SystemTime`; what is before 1970 counts as 1970.
     pub fn from_system(time: SystemTime) -> Self {
         let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

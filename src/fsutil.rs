@@ -120,6 +120,22 @@ pub fn named_temporary(directory: &Path, what: &str) -> io::Result<(File, PathBu
     }
 }
 
+/// What [`named_temporary`] and [`temporary_directory`] made in a folder for this, of processes that are gone: they were killed.
+pub fn left_behind(directory: &Path, what: &str) -> Vec<PathBuf> {
+    use nix::sys::signal::kill;
+    use nix::unistd::{Pid, geteuid};
+    let is_dead = |process| kill(Pid::from_raw(process), None) == Err(nix::errno::Errno::ESRCH);
+    let is_left = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let of = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_prefix(what)?.strip_prefix('-'));
+        let process = of.and_then(|of| of.strip_suffix(".partial")?.split_once('-')?.0.parse().ok());
+        let is_ours = || entry.metadata().is_ok_and(|stat| stat.uid() == geteuid().as_raw());
+        process.is_some_and(|process| process > 0 && is_ours() && is_dead(process))
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(is_left).map(|entry| entry.path()).collect()
+}
+
 /// A new directory with a name that nothing else has, 0700.
 pub fn temporary_directory(directory: &Path, what: &str) -> io::Result<PathBuf> {
     for number in 0..u32::MAX {
@@ -130,6 +146,26 @@ pub fn temporary_directory(directory: &Path, what: &str) -> io::Result<PathBuf> 
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Bytes that whoever is not root may still write.
+    pub free: u64,
+    /// Bytes in all; 0 where the file system does not say it.
+    pub all: u64,
+}
+
+impl Space {
+    /// Of the file system that this is on.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let found = nix::sys::statvfs::statvfs(path)?;
+        // All are of the size of a word of the machine.
+        #[allow(clippy::useless_conversion, reason = "32 bits on some machines")]
+        let of = |blocks| u64::from(blocks).saturating_mul(u64::from(found.fragment_size()));
+        Ok(Self { free: of(found.blocks_available()), all: of(found.blocks()) })
+    }
 }
 
 /// Device and inode of what a path leads to, if anything is there: two paths to one thing have the same.

@@ -1,5 +1,6 @@
 //! Brackup: encrypted, over-the-net, multi-versioned backup as an appliance component.
 
+pub mod alert;
 pub mod backup;
 #[cfg(feature = "bench")]
 pub mod bench;
@@ -31,7 +32,9 @@ pub mod restore;
 pub mod retention;
 pub mod scheduler;
 pub mod seal;
+pub mod shell;
 pub mod source;
+pub mod status;
 pub mod target;
 pub mod thread;
 pub mod verify;

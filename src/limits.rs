@@ -69,6 +69,10 @@ pub const XML_EVENT_BYTES_MAX: usize = 64 * 1024;
 pub const XML_TEXT_BYTES_MAX: usize = 8 * 1024;
 /// The longest object that another host may store here: a chunk at its largest, sealed and padded, is well below.
 pub const RECEIVED_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Backups, and what is left of removed ones, that another host may have here: commands of this box list them in memory, some 150 bytes each.
+pub const RECEIVED_LINKS_MAX: u64 = 20_000;
+/// What other hosts leave free on a disk of this box, or a twentieth of it if that is less: it has uses of its own for it.
+pub const KEPT_FREE_BYTES: u64 = 1024 * 1024 * 1024;
 /// A line of a listing: a name of at most 64 letters, a day, a number, a length.
 pub const LISTED_LINE_BYTES_MAX: u64 = 256;
 /// Names of Google Drive whose ids are remembered.

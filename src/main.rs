@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use brackup::outcome::Outcome;
 use clap::Parser as _;
 
-use cli::{Cli, Command, ConfigCommand, HostCommand, KeyCommand, TargetCommand};
+use cli::{AlertCommand, Cli, Command, ConfigCommand, HostCommand, KeyCommand, TargetCommand};
 use term::Failure;
 
 fn main() -> ExitCode {
@@ -76,6 +76,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
     }
     match cli.command {
         None => cmd::backup::run(&cli.backup, global, stop),
+        Some(Command::Alert(AlertCommand::Test { alert, event })) => cmd::alert::test(&alert, event.as_deref(), global),
         Some(Command::Backup(args)) => cmd::backup::run(&args, global, stop),
         #[cfg(feature = "bench")]
         Some(Command::Bench(args)) => cmd::bench::run(&args, global, stop),
@@ -91,7 +92,7 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Fsck(args)) => cmd::fsck::run(&args, global, stop),
         Some(Command::Gc(args)) => cmd::gc::run(&args, global, stop),
         Some(Command::History(args)) => cmd::history::run(&args, global),
-        Some(Command::Host(HostCommand::Add { name, path })) => cmd::host::add(&name, path, global),
+        Some(Command::Host(HostCommand::Add { name, path, quota })) => cmd::host::add(&name, path, quota, global),
         Some(Command::Import(args)) => cmd::import::run(&args, global),
         Some(Command::Key(KeyCommand::Show { file })) => cmd::keys::show(&file, global),
         Some(Command::Keygen(args)) => cmd::keys::generate(&args, global),
@@ -109,7 +110,12 @@ fn run(mut cli: Cli, stop: &Arc<AtomicBool>) -> Result<Outcome, Failure> {
         Some(Command::Restore(args)) => cmd::restore::run(&args, global, stop),
         #[cfg(feature = "restore-test")]
         Some(Command::RestoreTest(args)) => cmd::restore_test::run(&args, global, stop),
+        #[cfg(feature = "web")]
+        Some(Command::Serve(args)) if args.set_password => cmd::password::set(global),
+        #[cfg(feature = "web")]
+        Some(Command::Serve(args)) if args.new_token => cmd::password::new_token(),
         Some(Command::Serve(args)) => cmd::serve::run(&args, global, stop),
+        Some(Command::Status) => cmd::status::run(global),
         Some(Command::Target(TargetCommand::Check { target })) => cmd::target::check(target.as_deref(), global),
         Some(Command::Target(TargetCommand::Login { target })) => cmd::target::log_in(&target, global),
         Some(Command::Unpin(args)) => cmd::prune::pin(&args, false, global),

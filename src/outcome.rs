@@ -43,6 +43,20 @@ impl Outcome {
         all.into_iter().find(|outcome| outcome.code() == code)
     }
 
+    /// In words, as docs/CLI.md names the codes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::DoneWithProblems => "done with problems",
+            Self::NoSuchTarget => "no such target",
+            Self::Locked => "locked",
+            Self::WrongKey => "wrong key",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
     /// Done, with or without problems.
     pub fn of_problems(problems: u64) -> Self {
         if problems == 0 { Self::Done } else { Self::DoneWithProblems }

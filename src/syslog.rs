@@ -7,7 +7,6 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
 
 use brackup::date::Utc;
 use brackup::scheduler::Zone;
@@ -47,7 +46,7 @@ impl Syslog {
     }
 
     fn send(&self, text: &str) -> io::Result<()> {
-        let now = Utc::from_system(SystemTime::now()).to_unix();
+        let now = Utc::now().to_unix();
         let line = datagram(text, &self.zone.stamp(now), std::process::id());
         self.socket.send_to(line.as_bytes(), &self.path).map(drop)
     }

@@ -31,6 +31,12 @@ impl Failure {
         self
     }
 
+    /// With what failed before why it did.
+    pub(crate) fn named(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
     /// With the whole chain of an error.
     pub(crate) fn of(outcome: Outcome, error: &dyn std::error::Error, hint: Option<&str>) -> Self {
         Self { outcome, message: one_line(error), hint: hint.map(str::to_owned) }

@@ -36,17 +36,17 @@ class Weed:
         keys = f'{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}'
         config = self.folder / "s3.json"
         config.write_text(f'{{"identities":[{{"name":"admin","credentials":[{keys}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}')
-        self.http, self.port, self.master, volume, filer, self.metrics = free_ports(6)
+        self.http, self.port, self.master, volume, self.filer, self.metrics = free_ports(6)
         options = [
             "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
             "-volume.max=40", "-master.volumeSizeLimitMB=64", f"-dir={self.folder / 'data'}", f"-master.port={self.master}", f"-volume.port={volume}",
-            f"-filer.port={filer}", f"-metricsPort={self.metrics}", f"-s3.port={self.http}", f"-s3.port.https={self.port}", f"-s3.cert.file={self.certificate}", f"-s3.key.file={key}", f"-s3.config={config}",
+            f"-filer.port={self.filer}", f"-metricsPort={self.metrics}", f"-s3.port={self.http}", f"-s3.port.https={self.port}", f"-s3.cert.file={self.certificate}", f"-s3.key.file={key}", f"-s3.config={config}",
         ]  # fmt: skip
         # By a shell that ends, so that it is no child of ours.
         launch = ["sh", "-c", 'exec 3>&1 >log 2>&1 </dev/null; "$@" 3>&- & echo $! >&3', "sh", program(), "server", *options]
         self.pid = int(subprocess.run(launch, cwd=self.folder, stdout=subprocess.PIPE, check=True).stdout)
         try:
-            for port, path in [(self.http, "/status"), (filer, "/")]:
+            for port, path in [(self.http, "/status"), (self.filer, "/")]:
                 self.wait(f"http://127.0.0.1:{port}{path}")
             self.shell(f"s3.bucket.create -name {bucket}")
         except BaseException:

@@ -20,7 +20,7 @@ use std::thread::Scope;
 use std::time::SystemTime;
 
 use crate::catalog;
-use crate::db::Db;
+use crate::db::{ChainHead, Db};
 use crate::fsutil;
 use crate::monitor::{Counts, Tally};
 use crate::seal::{BoxKey, Recipient, Suite};
@@ -57,6 +57,8 @@ pub struct Options<'a> {
     /// The id of the target under which what is known of the source is kept; nothing: of this one. Of several that are backed up to together
     /// it is one, so that another can go on in its place.
     pub known_under: Option<&'a str>,
+    /// A backup of this chain that may be at another target: if it is newer than what is here, this one follows it.
+    pub above: Option<&'a ChainHead>,
     /// Sealed to these.
     pub recipients: &'a [Recipient],
     /// Payload of a chunk.
@@ -142,7 +144,7 @@ pub fn run(
     let stored = std::thread::scope(|scope| {
         let line = Line::start(scope, options, target, &puts)?;
         let mut intake = Intake::open(options, db, &identity, box_key, line, &mut draft, tally, stop)?;
-        let walked = take_in(scope, &mut intake, options, &excluded, tally, stop);
+        let walked = take_in(scope, &mut intake, options, &excluded, db, tally, stop);
         intake.finish(walked)
     });
     match stored {
@@ -166,6 +168,7 @@ pub fn run(
     let signer = box_key.public();
     let remembered = db.chain_head(&identity, options.root, &signer.to_string())?;
     let chain = catalog::chain_head(target, remembered, options.root, &signer)?;
+    let chain = options.above.cloned().into_iter().chain(chain).max_by_key(|head| head.sequence);
     let publication = Publication { options, target, db, identity: &identity, box_key, chain, started, tally };
     let backup = publication.publish(draft)?;
     db.end_run()?;
@@ -178,6 +181,7 @@ fn take_in<'s, 'e: 's>(
     intake: &mut Intake<'_>,
     options: &'e Options<'e>,
     excluded: &'e [(u64, u64)],
+    db: &Db,
     tally: &'e Tally<'e>,
     stop: &AtomicBool,
 ) -> Result<(), Error> {
@@ -196,8 +200,10 @@ fn take_in<'s, 'e: 's>(
         intake.entry(&mut met)?;
         entries += 1;
     }
-    if entries <= 1 && is_known && !stop.load(Ordering::Relaxed) {
-        tally.problem(".", "there is nothing in it, and there was something the last time: is it mounted?");
+    // Night after night, for as long as there is a backup of something.
+    let was_full = || Ok::<_, Error>(is_known || db.has_been_full(options.root)?);
+    if entries <= 1 && !stop.load(Ordering::Relaxed) && was_full()? {
+        tally.problem(".", "there is nothing in it, and there was something before: is it mounted?");
     }
     Ok(())
 }

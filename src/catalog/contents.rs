@@ -1,6 +1,7 @@
 //! Contents by extents: only the segments that hold them are fetched and opened, so that one small file costs its segments and
 //! not its chunk. Headers of a few chunks stay open, and the last segments stay in memory, since neighbours in a tree are neighbours in a chunk.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 
 use zeroize::Zeroizing;
@@ -20,6 +21,9 @@ const OPEN_CHUNKS: usize = 16;
 /// Segments that one request fetches when a file goes on behind the first.
 const FETCH_SEGMENTS: u64 = 4;
 
+/// Calls in a row that a place has not answered before nobody waits for it again.
+const UNANSWERED_MAX: u32 = 3;
+
 /// Reads from the payloads of chunks, for one file after the other: what costs to be made anew for each small file is kept here.
 #[derive(Debug)]
 pub struct ChunkReader<'a> {
@@ -35,7 +39,7 @@ impl<'a> ChunkReader<'a> {
 
     /// The same; what the target lacks, or has not whole, is read from the first of the others that has it.
     pub fn over(target: &'a dyn Target, others: &[&'a dyn Target], identities: &'a [Identity]) -> Self {
-        let place = |target: &&'a dyn Target| Place { target: *target, windows: Windows::of(*target), is_gone: false };
+        let place = |target: &&'a dyn Target| Place { target: *target, windows: Windows::of(*target), unanswered: 0 };
         let segments = Segments {
             places: [target].iter().chain(others).map(place).collect(),
             identities,
@@ -78,8 +82,8 @@ pub(super) struct Segments<'a> {
 struct Place<'a> {
     target: &'a dyn Target,
     windows: Windows<'a>,
-    /// It does not answer any more: nobody waits for it again.
-    is_gone: bool,
+    /// How often it has not answered since it last did. Such a one is asked last, and then not for ever.
+    unanswered: u32,
 }
 
 impl Segments<'_> {
@@ -105,12 +109,17 @@ impl Segments<'_> {
     fn fetch(&mut self, key: &Key, first: u64, count: u64) -> Result<(), Error> {
         let from = self.turned.iter().find(|(turned, _)| turned == key).map_or(0, |(_, at)| *at);
         let mut failed = None;
-        for at in from..self.places.len() {
-            if self.places[at].is_gone && at + 1 < self.places.len() {
+        let is_gone = |at: &usize| self.places[*at].unanswered > 0;
+        let mut order: VecDeque<_> = (from..self.places.len()).filter(|at| !is_gone(at)).collect();
+        order.extend((0..self.places.len()).filter(is_gone));
+        let last = order.back().copied();
+        while let Some(at) = order.pop_front() {
+            if self.places[at].unanswered >= UNANSWERED_MAX && (failed.is_some() || Some(at) != last) {
                 continue;
             }
             let error = match self.fetch_from(at, key, first, count) {
                 Ok(()) => {
+                    self.places[at].unanswered = 0;
                     self.turn(*key, at, failed.as_ref());
                     return Ok(());
                 }
@@ -118,8 +127,17 @@ impl Segments<'_> {
             };
             // What it says of its length there may be wrong.
             self.open.retain(|(open, _)| open != key);
-            self.places[at].is_gone = error.is_unreachable();
-            failed = failed.or(Some(error));
+            let unanswered = &mut self.places[at].unanswered;
+            *unanswered = if error.is_unreachable() { unanswered.saturating_add(1) } else { 0 };
+            // It may have been for a moment: once more, behind the others.
+            if *unanswered == 1 && self.places.len() > 1 {
+                order.push_back(at);
+            }
+            // That one does not answer matters only if none does.
+            failed = match failed {
+                Some(before) if !before.is_unreachable() || error.is_unreachable() => Some(before),
+                _ => Some(error),
+            };
         }
         Err(failed.unwrap_or(Error::Contents("there is no target to read from")))
     }

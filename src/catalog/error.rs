@@ -58,7 +58,8 @@ impl Error {
 
     /// Whether the target is gone, of which nothing follows for what is stored there.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Target(error) if error.kind == target::ErrorKind::Unreachable)
+        use target::ErrorKind::{Refused, Unreachable};
+        matches!(self, Self::Target(error) if matches!(error.kind, Refused | Unreachable))
     }
 
     /// What to do about it.

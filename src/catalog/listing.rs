@@ -35,8 +35,7 @@ pub struct Listing {
 impl Listing {
     /// Lists a target. What is sorted lies in a file without a name in `spool`.
     pub fn take(target: &dyn Target, spool: &Path) -> Result<Self, Error> {
-        let file = fsutil::unnamed_file(spool).map_err(Error::Spool)?;
-        let mut listing = Self { links: Vec::new(), early: Vec::new(), file, runs: Vec::new() };
+        let mut listing = Self::empty(spool)?;
         let (mut records, mut failed) = (Vec::with_capacity(SORTED_RECORDS), None);
         target.list(&mut |object, length| {
             if failed.is_some() {
@@ -55,6 +54,17 @@ impl Listing {
         spilled.map_err(Error::Spool)?;
         listing.early = Link::sort(&mut listing.links);
         Ok(listing)
+    }
+
+    /// Of a target that is to be made yet.
+    pub fn empty(spool: &Path) -> Result<Self, Error> {
+        let file = fsutil::unnamed_file(spool).map_err(Error::Spool)?;
+        Ok(Self { links: Vec::new(), early: Vec::new(), file, runs: Vec::new() })
+    }
+
+    /// Nothing of Brackup's is there.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty() && self.early.is_empty() && self.runs.iter().all(|(begin, end)| begin == end)
     }
 
     /// Its chunks in the order of their keys, each with its length. One that was listed twice comes once.

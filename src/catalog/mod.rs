@@ -6,6 +6,7 @@
 mod backup;
 mod chain;
 mod contents;
+mod cursor;
 mod error;
 mod listing;
 mod local;
@@ -18,6 +19,7 @@ mod window;
 pub use backup::{Documents, Fetched, OpenBackup, Trust, Verdict};
 pub use chain::{Link, chain_head, footer, footer_text, links, settle, tombstone};
 pub use contents::{ChunkReader, FileReader, Span, slices};
+pub use cursor::Cursor;
 pub use error::Error;
 pub use listing::{Chunks, Listing};
 pub use local::LocalMetafile;

@@ -1,8 +1,10 @@
 //! The command line: structure and help texts, no logic.
 
 mod backup;
+mod kinds;
 #[cfg(feature = "original")]
 pub(crate) mod original;
+mod serve;
 mod years;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use std::sync::atomic::AtomicBool;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{BackupArgs, Beside};
+pub(crate) use kinds::{AlertCommand, ConfigCommand, HostCommand, KeyCommand, TargetCommand};
+pub(crate) use serve::ServeArgs;
 #[cfg(feature = "original")]
 pub(crate) use years::FetchArgs;
 #[cfg(feature = "rebuild")]
@@ -71,6 +75,9 @@ pub(crate) enum ProgressKind {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Try an alert
+    #[command(subcommand)]
+    Alert(AlertCommand),
     /// Make a backup (the same as without the word)
     Backup(BackupArgs),
     /// Measure how fast this box is, and estimate what a first backup takes
@@ -141,6 +148,8 @@ pub(crate) enum Command {
     RestoreTest(RestoreTestArgs),
     /// Run the jobs of the configuration every day, and let other hosts store here, in the foreground
     Serve(ServeArgs),
+    /// Tell whether the data is safe: last backups, what goes on, what went wrong
+    Status,
     /// Look at a target
     #[command(subcommand)]
     Target(TargetCommand),
@@ -148,47 +157,6 @@ pub(crate) enum Command {
     Unpin(PinArgs),
     /// Check that what is stored is whole, without a key or with one
     Verify(VerifyArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Check the configuration and show what it means
-    Check,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum HostCommand {
-    /// Make a token for another host, and print the sections for both configurations; nothing is written
-    Add {
-        /// What the host is called here
-        name: String,
-        /// The folder of its objects [default: NAME beside the folders of other hosts]
-        #[arg(long, value_name = "DIR")]
-        path: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Show the public key and the key id of a secret key file
-    Show {
-        /// The secret key file
-        file: PathBuf,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TargetCommand {
-    /// Try whether a target does what a backup relies on; what is stored for that is removed again
-    Check {
-        /// A [TARGET:x], or filesystem:/path [default: the only target of the configuration]
-        target: Option<String>,
-    },
-    /// Log in at a target of Google Drive: prints an address and a code, and waits until the code was entered in a browser anywhere
-    Login {
-        /// A [TARGET:x]
-        target: String,
-    },
 }
 
 /// What every command that opens a backup needs.
@@ -336,13 +304,6 @@ pub(crate) struct RestoreTestArgs {
     pub(crate) files: Option<String>,
     #[command(flatten)]
     pub(crate) open: OpenArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// Log to the system's log instead of stderr [default socket: /dev/log]
-    #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true, default_missing_value = "/dev/log")]
-    pub(crate) syslog: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

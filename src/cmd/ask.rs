@@ -1,8 +1,12 @@
 //! What is asked on the terminal: passphrases, and with `--interactive` whether something may go.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use brackup::outcome::Outcome;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::termios::LocalFlags;
 use zeroize::Zeroizing;
 
@@ -17,10 +21,11 @@ pub(crate) fn needs_terminal() -> Result<(), Failure> {
     })
 }
 
-/// Asks. Only `y` and `yes` are a yes; Ctrl-C ends all.
-pub(crate) fn confirm(question: &str) -> Result<bool, Failure> {
+/// Asks. Only `y` and `yes` are a yes; Ctrl-C ends all, and so does a signal.
+pub(crate) fn confirm(question: &str, stop: &AtomicBool) -> Result<bool, Failure> {
     let stopped = || Failure::new(Outcome::Interrupted, "no answer: nothing was removed");
-    let answer = ask_aloud(&format!("{question} [y/N] ")).ok_or_else(stopped)?;
+    let prompt = format!("{question} [y/N] ");
+    let answer = ask_showing(LocalFlags::ECHO, &prompt, &|| stop.load(Ordering::Relaxed)).ok_or_else(stopped)?;
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
@@ -34,15 +39,24 @@ pub(crate) fn passphrase(file: &Path) -> Option<Zeroizing<String>> {
 
 /// Asks on the terminal, without showing what is typed; nothing where there is none, or if Ctrl-C was pressed.
 pub(crate) fn ask(prompt: &str) -> Option<Zeroizing<String>> {
-    ask_showing(LocalFlags::empty(), prompt)
+    ask_showing(LocalFlags::empty(), prompt, &|| false)
 }
 
-/// The same, and what is typed is seen.
-pub(crate) fn ask_aloud(prompt: &str) -> Option<Zeroizing<String>> {
-    ask_showing(LocalFlags::ECHO, prompt)
+/// Waits until somebody has answered. A signal that is caught ends it: whoever sent it does not wait for an answer.
+fn waits_for_line(terminal: &File, is_stopped: &dyn Fn() -> bool) -> bool {
+    // Now and then, for a signal that came just before.
+    const OFTEN_MS: u16 = 500;
+    loop {
+        let mut terminals = [PollFd::new(terminal.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut terminals, OFTEN_MS) {
+            _ if is_stopped() => return false,
+            Ok(0) => {}
+            polled => return polled.is_ok(),
+        }
+    }
 }
 
-fn ask_showing(shown: LocalFlags, prompt: &str) -> Option<Zeroizing<String>> {
+fn ask_showing(shown: LocalFlags, prompt: &str, is_stopped: &dyn Fn() -> bool) -> Option<Zeroizing<String>> {
     use nix::sys::termios::{SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
     use std::io::{Read as _, Write as _};
     const CTRL_C: u8 = 3;
@@ -56,7 +70,7 @@ fn ask_showing(shown: LocalFlags, prompt: &str) -> Option<Zeroizing<String>> {
     let _ = terminal.write_all(prompt.as_bytes());
     // A line comes as a whole; one that does not fit is no passphrase.
     let mut line = Zeroizing::new([0; 1024]);
-    let read = terminal.read(&mut line[..]);
+    let read = if waits_for_line(&terminal, is_stopped) { terminal.read(&mut line[..]) } else { Ok(0) };
     let _ = tcsetattr(&terminal, SetArg::TCSAFLUSH, &before);
     if shown.is_empty() {
         let _ = terminal.write_all(b"\n");

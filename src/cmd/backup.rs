@@ -4,7 +4,6 @@ use std::io::Write as _;
 use std::sync::atomic::AtomicBool;
 
 use brackup::config::{BoxOptions, SourceOptions};
-use brackup::monitor::Counter;
 use brackup::outcome::Outcome;
 use brackup::seal::Recipient;
 use serde_json::Value;
@@ -12,8 +11,9 @@ use serde_json::Value;
 use super::beside::Copies;
 use super::open::{self, State};
 use super::pair::{Done, Pair, Watcher};
+use super::past::{self, Overheard, Run};
 use super::provider::NamedTarget;
-use super::{config, du, several};
+use super::{alert, config, du, several};
 use crate::cli::{BackupArgs, Global};
 use crate::progress::Progress;
 use crate::term::{self, Failure};
@@ -38,6 +38,9 @@ pub(crate) fn run(args: &BackupArgs, global: &Global, stop: &AtomicBool) -> Resu
     let target = open::target(Some(first), global)?;
     let (done, said) = one(source, &target, &config.own, args.dry_run, global, stop)?;
     copies.write(&said, done.report.backup.as_ref(), &target, stop)?;
+    if done.report.backup.is_some() {
+        alert::tell_original(source, first, done.stats(), global);
+    }
     Ok(done.outcome())
 }
 
@@ -54,9 +57,17 @@ pub(crate) fn one(
     pair.look()?;
     let state = State::lock(own)?;
     let progress = Progress::new(global);
-    let watcher = Watcher { monitor: &progress, wants_totals: progress.wants_totals() };
+    let (run, heard) = (Run::begin(&source.name), Overheard::of(&progress));
+    let watcher = Watcher { monitor: &heard, wants_totals: progress.wants_totals() };
     let done = pair.back_up(&state, None, dry_run, watcher, stop);
     progress.finish();
+    let night = match &done {
+        Ok(done) => run.backed_up(&target.name, done, heard.words()),
+        Err(failure) => run.failed(&target.name, failure),
+    };
+    if !dry_run {
+        past::remember(&state, &night);
+    }
     let done = done?;
     let value = value(&done, &pair.recipients, dry_run);
     say(&done, &value, dry_run, global)?;
@@ -66,7 +77,7 @@ pub(crate) fn one(
 fn value(done: &Done, recipients: &[Recipient], dry_run: bool) -> Value {
     let report = &done.report;
     let ids: Vec<_> = recipients.iter().map(|recipient| recipient.id().to_string()).collect();
-    let mut value = counts(done);
+    let mut value = done.stats().to_json();
     value["command"] = "backup".into();
     value["backup"] = report.backup.as_ref().map(ToString::to_string).into();
     value["dry_run"] = dry_run.into();
@@ -94,27 +105,9 @@ fn say(done: &Done, value: &Value, dry_run: bool, global: &Global) -> Result<(),
     if counts.problems > 0 {
         writeln!(
             out,
-            "{} listed above: these are not in the backup",
+            "{} listed above: a file that is named there is not, or not whole, in this backup",
             term::plural(counts.problems, "problem", "problems")
         )?;
     }
     Ok(out.flush()?)
-}
-
-/// The counts of a run.
-pub(super) fn counts(done: &Done) -> Value {
-    let counts = &done.report.counts;
-    let of = |counter| counts.of(counter);
-    serde_json::json!({
-        "files": of(Counter::Files),
-        "unchanged_files": of(Counter::UnchangedFiles),
-        "other_entries": of(Counter::OtherEntries),
-        "bytes": of(Counter::FileBytes),
-        "read_bytes": of(Counter::ReadBytes),
-        "chunks_stored": of(Counter::Chunks),
-        "stored_bytes": of(Counter::StoredBytes),
-        "problems": counts.problems,
-        "notices": counts.notices,
-        "seconds": done.elapsed.as_secs_f64(),
-    })
 }

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
 
 use brackup::date::Utc;
 use brackup::outcome::Outcome;
@@ -29,7 +28,7 @@ impl Copies {
         let usual = || {
             let from = args.from.as_deref().unwrap_or_default();
             let to = args.to.first().map(|to| to.replace(['/', ':'], "_")).unwrap_or_default();
-            PathBuf::from(format!("{from}-{to}-{}.stats", Utc::from_system(SystemTime::now()).yyyymmdd()))
+            PathBuf::from(format!("{from}-{to}-{}.stats", Utc::now().yyyymmdd()))
         };
         let stats = beside.save_stats.clone().map(|file| file.unwrap_or_else(usual));
         let copies = Self { metafile: beside.output.as_deref().map(at_home), stats: stats.as_deref().map(at_home) };

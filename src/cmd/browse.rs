@@ -117,11 +117,9 @@ fn find_in(
     let mut selection =
         Selection::for_find(args.pattern.as_os_str().as_bytes(), &documents.header().path).map_err(Failure::usage)?;
     let mut is_any = false;
-    while let Some(found) = next_entry(&mut documents)? {
-        if selection.selects(&found.path) {
-            is_any = true;
-            print_entry(out, Some(&backup), &found, global.json)?;
-        }
+    while let Some(found) = documents.find(|path| selection.selects(path)).map_err(catalog::Error::from)? {
+        is_any = true;
+        print_entry(out, Some(&backup), &found, global.json)?;
     }
     Ok(is_any)
 }

@@ -1,12 +1,11 @@
 //! `brackup config check`.
 
 use std::io::Write;
-use std::time::SystemTime;
 
-use brackup::config::{Compress, Config, DoorTls, Padding};
+use brackup::config::{Compress, Config, DoorTls, JobOptions, Padding};
 use brackup::date::Utc;
 use brackup::outcome::Outcome;
-use brackup::scheduler::Zone;
+use brackup::scheduler::{self, Zone};
 use brackup::seal::Keyring;
 
 use super::open;
@@ -59,23 +58,33 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
         writeln!(out, "[TARGET:{}] {}", target.name, target.kind)?;
     }
     let zone = Zone::of_process();
-    let now = Utc::from_system(SystemTime::now()).to_unix();
+    let now = Utc::now().to_unix();
     for job in &config.jobs {
         writeln!(
             out,
-            "[JOB:{}] {} to {}, every day at {}, next {}",
+            "[JOB:{}] {} to {}, {}{}, next {}",
             job.name,
-            job.from.join(", "),
+            what(job),
             job.to.join(", "),
             job.at,
-            zone.shown(zone.next(job.at, now))
+            job.window.map_or_else(String::new, |window| format!(" in the window {window}")),
+            zone.shown(scheduler::in_window(job, &zone, zone.next(&job.at, now)))
         )?;
+    }
+    for alert in &config.alerts {
+        writeln!(out, "[ALERT:{}] {alert}", alert.name)?;
     }
     door(&config, &mut out)?;
     out.flush()?;
     zone.warning().filter(|_| !config.jobs.is_empty()).iter().for_each(|warning| term::warning(warning));
     config.notes.iter().for_each(|note| term::warning(note));
     Ok(Outcome::Done)
+}
+
+/// What a job brings to its targets.
+fn what(job: &JobOptions) -> String {
+    let copies = job.copy_from.iter().map(|from| format!("copy of {from}"));
+    job.from.iter().cloned().chain(copies).collect::<Vec<_>>().join(", ")
 }
 
 /// The names of sources or targets, or of both, one a line.

@@ -1,17 +1,21 @@
 //! `brackup copy`: what one target has, at another too.
 
-use std::io::Write as _;
+use std::cell::Cell;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use brackup::catalog;
 use brackup::config::BoxOptions;
-use brackup::copy::{self, Memory, Options, Report, Which};
+use brackup::copy::{self, Lock, Memory, Options, Report, Which};
 use brackup::db::Db;
 use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
 use brackup::target::BackupName;
 
+use super::fsck;
 use super::known_targets::KnownTargets;
 use super::memory::expected_identity;
 use super::open::{self, State};
@@ -35,12 +39,39 @@ pub(crate) fn run(args: &CopyArgs, global: &Global, stop: &AtomicBool) -> Result
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
     let between = Between { from: &from, to: &to, own: &own, db: db.as_ref() };
-    let copied = between.copy(which, (args.force, args.dry_run), &tally, stop);
+    let known = between.look(args.dry_run)?;
+    let what = (which, args.force, args.dry_run);
+    let copied = match db.as_ref().filter(|_| known.from.is_none()).map_or(Ok(None), |db| signers(db, &own))? {
+        Some(signers) => {
+            // It can take days, in which the jobs of this box go on.
+            let held = Cell::new(Some((db, state)));
+            let give_back = || drop(held.take());
+            let lock = Lock { signers: &signers, give_back: &give_back };
+            Between { from: &from, to: &to, own: &own, db: None }.copy_known(&known, what, Some(lock), &tally, stop)
+        }
+        None => between.copy_known(&known, what, None, &tally, stop),
+    };
     progress.finish();
     let report = copied?;
     let problems = tally.sums().problems;
-    say(&report, args.dry_run, problems, &between, began, global)?;
+    say(&report, args.dry_run, problems, (&from.name, &to.name), began, global)?;
     Ok(if report.interrupted { Outcome::Interrupted } else { Outcome::of_problems(problems) })
+}
+
+/// Who has signed, or may have signed, what this box has made; nothing: nobody can say.
+fn signers(db: &Db, own: &BoxOptions) -> Result<Option<Vec<String>>, Failure> {
+    let Ok(key) = fsck::signer(own) else { return Ok(None) };
+    let mut signers = db.known_signers()?;
+    signers.extend(key.map(|key| key.to_string()));
+    Ok(Some(signers))
+}
+
+/// The ids of both.
+pub(crate) struct Known {
+    /// Nothing: this box remembers nothing of it.
+    from: Option<String>,
+    /// Nothing: it is not made yet, and is not to be.
+    to: Option<String>,
 }
 
 /// Two targets.
@@ -61,6 +92,11 @@ impl Between<'_> {
         tally: &Tally<'_>,
         stop: &AtomicBool,
     ) -> Result<Report, Failure> {
+        self.copy_known(&self.look(dry_run)?, (which, force, dry_run), None, tally, stop)
+    }
+
+    /// That they are there, are two, and are what they were.
+    fn look(&self, dry_run: bool) -> Result<Known, Failure> {
         let from_identity = self.db.map_or(Ok(None), |db| expected_identity(db, self.from))?;
         let to_identity = self.identify(dry_run)?;
         let is_same = from_identity.as_deref().map_or_else(
@@ -70,9 +106,25 @@ impl Between<'_> {
         if is_same {
             return Err(Failure::usage(format!("{} and {} are the same target", self.from.name, self.to.name)));
         }
+        if let (Some(db), None, Some(to), false) = (self.db, &from_identity, &to_identity, dry_run) {
+            // So that what is there can be verified by shares, night after night, whoever stored it.
+            db.remember_target(&self.to.remembered_as(), to)?;
+        }
+        Ok(Known { from: from_identity, to: to_identity })
+    }
+
+    fn copy_known(
+        &self,
+        known: &Known,
+        (which, force, dry_run): (Which<'_>, bool, bool),
+        lock: Option<Lock<'_>>,
+        tally: &Tally<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Report, Failure> {
         // A dry run makes no target, and nothing is known of one that is not there.
-        let to_identity = to_identity.unwrap_or_default();
-        let memory = self.db.zip(from_identity.as_deref()).map(|(db, from)| Memory { db, from, to: &to_identity });
+        let is_new = known.to.is_none() && self.to.folder.as_deref().is_some_and(can_be_made);
+        let to_identity = known.to.clone().unwrap_or_default();
+        let memory = self.db.zip(known.from.as_deref()).map(|(db, from)| Memory { db, from, to: &to_identity });
         let options = Options {
             from: &*self.from.target,
             to: &*self.to.target,
@@ -82,6 +134,8 @@ impl Between<'_> {
             connections: self.own.connections as usize,
             force,
             dry_run,
+            is_new,
+            lock,
         };
         let Some(Memory { db, .. }) = memory else { return Ok(copy::run(&options, tally, stop)?) };
         db.begin_run()?;
@@ -118,11 +172,17 @@ impl Between<'_> {
     }
 }
 
+/// Whether a folder is surely not there, and the one above it is.
+fn can_be_made(folder: &Path) -> bool {
+    let looked = fs::symlink_metadata(folder);
+    looked.is_err_and(|error| error.kind() == ErrorKind::NotFound) && folder.parent().is_some_and(Path::is_dir)
+}
+
 fn say(
     report: &Report,
     dry_run: bool,
     problems: u64,
-    between: &Between<'_>,
+    (from, to): (&str, &str),
     began: Instant,
     global: &Global,
 ) -> Result<(), Failure> {
@@ -132,8 +192,8 @@ fn say(
         let names: Vec<_> = report.backups.iter().map(ToString::to_string).collect();
         let value = serde_json::json!({
             "command": "copy",
-            "from": between.from.name,
-            "to": between.to.name,
+            "from": from,
+            "to": to,
             "dry_run": dry_run,
             "interrupted": report.interrupted,
             "backups": names,

@@ -10,7 +10,7 @@ use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
 use brackup::target::ObjectName;
 
-use super::metafile::{Temporary, copy, unwritable};
+use super::metafile::{Temporary, Uncopied, copy, unwritable};
 use super::open;
 use crate::cli::{FetchArgs, Global};
 use crate::progress::Progress;
@@ -34,25 +34,20 @@ pub(crate) fn run(args: &FetchArgs, global: &Global, stop: &AtomicBool) -> Resul
     for (name, length) in backups {
         let path = args.to.join(ObjectName::Metafile(name.clone()).to_string());
         let mut temporary = Temporary::beside(&path)?;
-        copy(target, &name, length, &mut temporary.file, stop)?;
-        let state = match temporary.place(&path) {
-            Ok(()) => "fetched",
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if is_same(&temporary.path, &path).map_err(|error| unwritable(&path, &error))? {
-                    "there"
-                } else {
-                    tally.problem(path.display().to_string(), "is there with other contents: it is left");
-                    "other"
-                }
+        let state = match copy(target, &name, length, &mut temporary.file, stop) {
+            Ok(()) => place(&temporary, &path, &tally)?,
+            Err(Uncopied::There(failure)) => {
+                tally.problem(name.to_string(), format!("is not fetched: {}", failure.message));
+                "unread"
             }
-            Err(error) => return Err(unwritable(&path, &error)),
+            Err(uncopied) => return Err(uncopied.into()),
         };
         if global.json {
             let value = serde_json::json!({
                 "backup": name.to_string(), "file": path.to_string_lossy(), "bytes": length, "state": state,
             });
             writeln!(out, "{value}")?;
-        } else if !global.quiet && state != "other" {
+        } else if !global.quiet && matches!(state, "fetched" | "there") {
             let how = if state == "there" { "is there already" } else { "fetched" };
             writeln!(out, "{}  {}  {how}", path.display(), term::bytes(length))?;
         }
@@ -60,6 +55,21 @@ pub(crate) fn run(args: &FetchArgs, global: &Global, stop: &AtomicBool) -> Resul
     }
     progress.finish();
     Ok(Outcome::of_problems(tally.sums().problems))
+}
+
+/// Gives it its name; or says what is there.
+fn place(temporary: &Temporary, path: &Path, tally: &Tally<'_>) -> Result<&'static str, Failure> {
+    match temporary.place(path) {
+        Ok(()) => Ok("fetched"),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if is_same(&temporary.path, path).map_err(|error| unwritable(path, &error))? {
+                return Ok("there");
+            }
+            tally.problem(path.display().to_string(), "is there with other contents: it is left");
+            Ok("other")
+        }
+        Err(error) => Err(unwritable(path, &error)),
+    }
 }
 
 fn is_same(one: &Path, other: &Path) -> io::Result<bool> {

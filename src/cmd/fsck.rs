@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
 
 use brackup::config::BoxOptions;
 use brackup::date::Utc;
@@ -62,7 +61,7 @@ pub(crate) fn run(args: &FsckArgs, global: &Global, stop: &AtomicBool) -> Result
         signer: signer(&own)?,
         spool: &open::spool(Some(&own)),
         read: args.read,
-        clock: &|| Utc::from_system(SystemTime::now()).to_unix(),
+        clock: &|| Utc::now().to_unix(),
         mending,
     };
     let mut report = Report::default();
@@ -125,7 +124,7 @@ fn another(name: &str, known: &Known, global: &Global) -> Result<NamedTarget, Fa
     Ok(from)
 }
 
-fn signer(own: &BoxOptions) -> Result<Option<brackup::seal::BoxPublic>, Failure> {
+pub(crate) fn signer(own: &BoxOptions) -> Result<Option<brackup::seal::BoxPublic>, Failure> {
     // One that is not there is not made for a look.
     if !own.key_dir.join("box.key").exists() {
         return Ok(None);
@@ -138,6 +137,7 @@ fn say(report: &Report, repair: bool, is_interrupted: bool, problems: u64, globa
     let (mut count, mut mended) = (0, 0);
     for kind in KINDS {
         let found = report.findings.of(kind);
+        let (left, to_do) = (found.count - found.mended, if repair { kind.left() } else { kind.remedy() });
         (count, mended) = (count + found.count, mended + found.mended);
         if found.count == 0 {
             continue;
@@ -145,18 +145,18 @@ fn say(report: &Report, repair: bool, is_interrupted: bool, problems: u64, globa
         if global.json {
             let value = serde_json::json!({
                 "kind": kind.word(), "what": kind.what(), "count": found.count, "mended": found.mended,
-                "examples": found.examples, "remedy": kind.remedy(),
+                "examples": found.examples, "remedy": to_do,
             });
             writeln!(out, "{value}")?;
             continue;
         }
         let more = if found.count > found.examples.len() as u64 { ", …" } else { "" };
         let examples = term::safe(&found.examples.join(", "));
-        let mended = if found.mended > 0 { format!(", {} mended", found.mended) } else { String::new() };
+        let mended = if repair { format!(", {} mended, {left} left", found.mended) } else { String::new() };
         writeln!(out, "{}: {}{mended}: {}", kind.word(), found.count, kind.what())?;
         writeln!(out, "    {examples}{more}")?;
-        if found.mended < found.count {
-            writeln!(out, "    to do: {}", kind.remedy())?;
+        if left > 0 {
+            writeln!(out, "    to do: {to_do}")?;
         }
     }
     if global.json {
@@ -178,7 +178,11 @@ fn say(report: &Report, repair: bool, is_interrupted: bool, problems: u64, globa
         let interrupted = if is_interrupted { "interrupted, not all was looked at: " } else { "" };
         let found = match count {
             0 => "no inconsistency".into(),
-            count => format!("{}, {mended} mended", term::plural(count, "inconsistency", "inconsistencies")),
+            count => format!(
+                "{}, {mended} mended, {} left",
+                term::plural(count, "inconsistency", "inconsistencies"),
+                count - mended
+            ),
         };
         writeln!(out, "{interrupted}{chunks} of this box compared: {found}")?;
     }

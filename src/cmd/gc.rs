@@ -1,5 +1,6 @@
 //! `brackup gc`: gives back the space of chunks that no backup needs.
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,13 +8,14 @@ use brackup::blob::Amount;
 use brackup::config::{Config, Padding, TargetOptions};
 use brackup::date::Utc;
 use brackup::gc::{self, Compaction, Error, Options, Report};
-use brackup::monitor::{Quiet, Tally};
+use brackup::monitor::Tally;
 use brackup::outcome::Outcome;
 use brackup::policy::{self, Grace, Share};
 
 use super::ask;
 use super::memory::Memory;
 use super::open;
+use super::provider::NamedTarget;
 use super::values::{self, Bytes, Number};
 use crate::cli::{GcArgs, Global};
 use crate::progress::Progress;
@@ -35,7 +37,15 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
     let memory = Memory::open(&own, &target)?;
     let progress = Progress::new(global);
     let tally = Tally::new(&progress);
-    let mut options = Options {
+    let refused = RefCell::new(None);
+    let may_delete = |due| {
+        progress.finish();
+        confirm(due, stop).unwrap_or_else(|failure| {
+            *refused.borrow_mut() = Some(failure);
+            false
+        })
+    };
+    let options = Options {
         target: &*target.target,
         db: &memory.db,
         identity: &memory.identity,
@@ -45,23 +55,60 @@ pub(crate) fn run(args: &GcArgs, global: &Global, stop: &AtomicBool) -> Result<O
         compaction: compaction(under, max, section, config.as_ref()),
         force,
         dry_run: args.dry_run,
+        may_delete: args.is_interactive().then_some(&may_delete),
     };
-    if args.is_interactive() {
-        options.dry_run = !agreed(&options, &memory, stop)?;
+    let collected = collected(&options, &memory, &tally, stop);
+    progress.finish();
+    let (report, is_interrupted) = collected?;
+    if let Some(failure) = refused.take() {
+        return Err(failure);
     }
+    let problems = tally.sums().problems;
+    say(&report, options.dry_run, is_interrupted, problems, global)?;
+    Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(problems) })
+}
+
+/// For a job: as the configuration says.
+pub(crate) fn at(
+    target: &NamedTarget,
+    config: &Config,
+    memory: &Memory,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Failure> {
+    let section = open::section_of(target, Some(config));
+    let options = Options {
+        target: &*target.target,
+        db: &memory.db,
+        identity: &memory.identity,
+        signer: memory.box_key.public(),
+        spool: &open::spool(Some(&config.own)),
+        grace_seconds: section.and_then(|section| section.grace).unwrap_or_default().seconds(),
+        compaction: compaction(None, None, section, Some(config)),
+        force: None,
+        dry_run: false,
+        may_delete: None,
+    };
+    Ok(collected(&options, memory, tally, stop)?.0)
+}
+
+/// What came of it, and whether it was stopped.
+fn collected(
+    options: &Options<'_>,
+    memory: &Memory,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(Report, bool), Failure> {
     memory.db.begin_run()?;
-    let collected = gc::run(&options, &tally, stop);
+    let collected = gc::run(options, tally, stop);
     // What was refused is as if it had not been tried.
     let ended = if options.dry_run || collected.is_err() { memory.db.abandon_run() } else { memory.db.end_run() };
-    progress.finish();
     let (report, is_interrupted) = match collected {
         Err(Error::Stopped) => (Report::default(), true),
         collected => (collected?, stop.load(Ordering::Relaxed)),
     };
     ended?;
-    let problems = tally.sums().problems;
-    say(&report, options.dry_run, is_interrupted, problems, global)?;
-    Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(problems) })
+    Ok((report, is_interrupted))
 }
 
 /// Without a word, only where backups go: elsewhere no chunk would ever go for it.
@@ -81,18 +128,9 @@ fn compaction(
     Some(Compaction { under_percent: under.percent(), max_bytes, pads_to_chunk })
 }
 
-/// Finds out what would be deleted, and asks.
-fn agreed(options: &Options<'_>, memory: &Memory, stop: &AtomicBool) -> Result<bool, Failure> {
-    let (quiet, dry) = (Quiet::default(), Options { dry_run: true, ..*options });
-    memory.db.begin_run()?;
-    let collected = gc::run(&dry, &Tally::new(&quiet), stop);
-    memory.db.abandon_run()?;
-    let due = match collected {
-        Err(Error::Stopped) => return Ok(false),
-        collected => collected?.due,
-    };
-    let what = format!("delete {}, {}?", term::plural(due.chunks, "chunk", "chunks"), term::bytes(due.bytes));
-    if due.chunks == 0 { Ok(true) } else { ask::confirm(&what) }
+fn confirm(due: Amount, stop: &AtomicBool) -> Result<bool, Failure> {
+    let chunks = term::plural(due.chunks, "chunk", "chunks");
+    ask::confirm(&format!("delete {chunks}, {}?", term::bytes(due.bytes)), stop)
 }
 
 fn say(report: &Report, dry_run: bool, is_interrupted: bool, problems: u64, global: &Global) -> Result<(), Failure> {
@@ -143,9 +181,11 @@ impl From<Error> for Failure {
             Error::Catalog(error) => error.into(),
             Error::Database(error) => error.into(),
             Error::Target(error) => error.into(),
-            error @ (Error::Clock(_) | Error::Forgotten(_) | Error::Short { .. } | Error::Stopped) => {
-                Self { outcome: Outcome::Failed, message: error.to_string(), hint }
-            }
+            error @ (Error::Clock(_)
+            | Error::Forgotten(_)
+            | Error::Unreadable(_)
+            | Error::Short { .. }
+            | Error::Stopped) => Self { outcome: Outcome::Failed, message: error.to_string(), hint },
         }
     }
 }

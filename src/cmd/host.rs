@@ -3,12 +3,14 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use brackup::config::{Config, ServeOptions};
+use brackup::config::{Config, DoorTls, ServeOptions};
 use brackup::digest::hex;
+use brackup::fsutil::Space;
 use brackup::outcome::Outcome;
 use brackup::provider::{Pin, Token};
 
 use super::open;
+use super::values::{self, Bytes};
 use crate::cli::Global;
 use crate::term::{self, Failure};
 
@@ -16,7 +18,13 @@ use crate::term::{self, Failure};
 const PORT: u16 = 8713;
 
 /// Prints both sections.
-pub(crate) fn add(name: &str, path: Option<PathBuf>, global: &Global) -> Result<Outcome, Failure> {
+pub(crate) fn add(
+    name: &str,
+    path: Option<PathBuf>,
+    quota: Option<String>,
+    global: &Global,
+) -> Result<Outcome, Failure> {
+    values::read::<Bytes>("--quota", quota.as_deref())?;
     let config = open::config(global)?;
     if config.hosts.iter().any(|host| host.name == name) {
         return Err(Failure::usage(format!("there is a [HOST:{name}] already")).hint(
@@ -29,28 +37,47 @@ pub(crate) fn add(name: &str, path: Option<PathBuf>, global: &Global) -> Result<
     };
     let token = Token::generate().ok_or_else(|| Failure::new(Outcome::Failed, "no random numbers for a token"))?;
     let (digest, url) = (hex(&token.sha256()), url(config.serve.as_ref()));
-    let pin = config.serve.as_ref().and_then(|serve| pin(serve, &config.own.key_dir));
-    let here = format!("[HOST:{name}]\npath = {}\ntoken_sha256 = {digest}\n", path.display());
+    let tls = config.serve.as_ref().map_or(&DoorTls::Own, |serve| &serve.tls);
+    let pin = config.serve.as_ref().filter(|_| *tls == DoorTls::Own).and_then(|serve| pin(serve, &config.own.key_dir));
+    let is_chosen = quota.is_some();
+    let quota = quota.or_else(|| half_of_what_is_free(&path));
+    let bound = quota.as_ref().map(|quota| format!("quota = {quota}\n")).unwrap_or_default();
+    let here = format!("[HOST:{name}]\npath = {}\ntoken_sha256 = {digest}\n{bound}", path.display());
     // What is pasted here must be read there.
     Config::parse(&config.file, here.as_bytes())?;
     let mut out = term::out();
     if global.json {
         let pin = pin.map(|pin| pin.to_string());
         let value = serde_json::json!({
-            "command": "host add", "host": name, "path": path, "token_sha256": digest,
+            "command": "host add", "host": name, "path": path, "token_sha256": digest, "quota": quota,
             "url": url, "token": token.as_str(), "tls_pin": pin,
         });
         writeln!(out, "{value}")?;
     } else {
-        writeln!(out, "# for the configuration of this box; `quota = 500GB` would be a bound\n{here}")?;
+        let bound = match quota {
+            Some(_) if is_chosen => "",
+            Some(_) => "; the quota is half of what is free there now",
+            None => "; its disk is not there: `quota = 500GB` would be a bound",
+        };
+        writeln!(out, "# for the configuration of this box{bound}\n{here}")?;
         writeln!(out, "# for that of {name}, which its owner alone should be able to read")?;
-        writeln!(out, "[TARGET:nas]\ntype = Brackup\nurl = {url}\ntoken = {}", token.as_str())?;
-        match pin {
-            Some(pin) => writeln!(out, "tls_pin = {pin}")?,
-            None if url.starts_with("https") => {
-                writeln!(out, "# tls_pin = what `brackup serve` says at its start here")?;
+        writeln!(out, "[TARGET:nas]\ntype = Brackup")?;
+        if url.contains(".local:") {
+            writeln!(out, "# a name with .local may not be known there: then an address of this box is to be here")?;
+        }
+        writeln!(out, "url = {url}\ntoken = {}", token.as_str())?;
+        match (tls, pin) {
+            (DoorTls::Own, Some(pin)) => writeln!(out, "tls_pin = {pin}")?,
+            (DoorTls::Own, None) => writeln!(out, "# tls_pin = what `brackup serve` says at its start here")?,
+            // Its key may be another after each renewal, which would keep all out who know it by this one.
+            (DoorTls::Files { .. }, _) => {
+                writeln!(
+                    out,
+                    "# no tls_pin: who signed the certificate counts (`tls_ca`, if the system does not know him);"
+                )?;
+                writeln!(out, "# the host in the url is to be one that the certificate names")?;
             }
-            None => {}
+            (DoorTls::None, _) => {}
         }
     }
     out.flush()?;
@@ -60,6 +87,18 @@ pub(crate) fn add(name: &str, path: Option<PathBuf>, global: &Global) -> Result<
         ));
     }
     Ok(Outcome::Done)
+}
+
+/// In words of the configuration, two digits of it; nothing if the disk is not there.
+fn half_of_what_is_free(path: &Path) -> Option<String> {
+    let there = [Some(path), path.parent()].into_iter().flatten().find(|there| there.is_dir())?;
+    Some(rounded(Space::at(there).ok()?.free / 2))
+}
+
+fn rounded(bytes: u64) -> String {
+    let (count, unit) = if bytes < 1 << 30 { (bytes >> 20, "MB") } else { (bytes >> 30, "GB") };
+    let step = 10_u64.pow(count.max(1).ilog10().saturating_sub(1));
+    format!("{}{unit}", (count / step * step).max(1))
 }
 
 /// Where the folders of others are.
@@ -79,7 +118,7 @@ fn url(serve: Option<&ServeOptions>) -> String {
     match serve {
         None => format!("https://{name}:{PORT}/"),
         Some(serve) => {
-            let scheme = if serve.tls == brackup::config::DoorTls::None { "http" } else { "https" };
+            let scheme = if serve.tls == DoorTls::None { "http" } else { "https" };
             match serve.listen.ip().is_unspecified() {
                 true => format!("{scheme}://{name}:{}/", serve.listen.port()),
                 false => format!("{scheme}://{}/", serve.listen),
@@ -96,4 +135,23 @@ fn pin(serve: &ServeOptions, key_dir: &Path) -> Option<Pin> {
 #[cfg(not(feature = "web"))]
 fn pin(_: &ServeOptions, _: &Path) -> Option<Pin> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_easy_to_read() {
+        for (bytes, quota) in [
+            (0, "1MB"),
+            (5 << 20, "5MB"),
+            (1023 << 20, "1000MB"),
+            (1 << 30, "1GB"),
+            ((437 << 30) + 5, "430GB"),
+            (9999 << 30, "9900GB"),
+        ] {
+            assert_eq!(rounded(bytes), quota);
+        }
+    }
 }

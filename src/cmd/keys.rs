@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use brackup::config::{BoxOptions, Config};
 use brackup::date::Utc;
@@ -54,7 +53,7 @@ pub(crate) fn write(
     let recipient = identity.recipient().clone();
     let boxes = if is_box { vec![keyring.box_key()?.public()] } else { Vec::new() };
     let secret = SecretFile { identity, boxes };
-    secret.create(path, &Utc::from_system(SystemTime::now()).to_string(), passphrase)?;
+    secret.create(path, &Utc::now().to_string(), passphrase)?;
     keyring.add(&recipient)?;
     Ok(recipient)
 }

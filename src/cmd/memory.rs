@@ -15,20 +15,32 @@ pub(crate) struct Memory {
     pub(crate) db: Db,
     pub(crate) identity: String,
     pub(crate) box_key: BoxKey,
-    _state: State,
+    _state: Option<State>,
 }
 
 impl Memory {
     pub(crate) fn open(own: &BoxOptions, target: &NamedTarget) -> Result<Self, Failure> {
-        let forgotten = || {
-            let what = format!("this box does not remember to have stored anything at {}", target.target.describe());
-            Failure::new(Outcome::Failed, what).hint("nothing is removed by a box that does not know what is needed")
-        };
+        Self::recalled(None, own, target)
+    }
+
+    /// The same for who has locked it.
+    pub(crate) fn of(state: &State, own: &BoxOptions, target: &NamedTarget) -> Result<Self, Failure> {
+        Self::recalled(Some(state), own, target)
+    }
+
+    pub(crate) fn forgotten(target: &NamedTarget) -> Failure {
+        let what = format!("this box does not remember to have stored anything at {}", target.target.describe());
+        Failure::new(Outcome::Failed, what)
+    }
+
+    fn recalled(locked: Option<&State>, own: &BoxOptions, target: &NamedTarget) -> Result<Self, Failure> {
+        let forgotten =
+            || Self::forgotten(target).hint("nothing is removed by a box that does not know what is needed");
         if !open::has_database(own) || !own.key_dir.join("box.key").exists() {
             return Err(forgotten());
         }
-        let state = State::lock(own)?;
-        let db = state.database()?;
+        let state = if locked.is_some() { None } else { Some(State::lock(own)?) };
+        let db = locked.or(state.as_ref()).map(State::database).transpose()?.ok_or_else(forgotten)?;
         let identity = db.target_identity(&target.remembered_as())?.ok_or_else(forgotten)?;
         target.target.identify(Some(&identity))?;
         let box_key = Keyring::at(&own.key_dir).box_key()?;

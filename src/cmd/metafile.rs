@@ -7,12 +7,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use brackup::fsutil;
 use brackup::outcome::Outcome;
-use brackup::target::{BackupName, ObjectName, Target};
+use brackup::target::{self, BackupName, ObjectName, Target};
 
 use crate::term::Failure;
 
 /// Names that are tried before it is given up to find a free one.
 const NAMES_MAX: u32 = 10_000;
+
+/// Why a metafile was not copied.
+pub(crate) enum Uncopied {
+    /// It can't be read where it is, or not whole: others may be.
+    There(Failure),
+    /// It can't be written here, or not now.
+    Here(Failure),
+}
+
+impl From<Uncopied> for Failure {
+    fn from(uncopied: Uncopied) -> Self {
+        let (Uncopied::There(failure) | Uncopied::Here(failure)) = uncopied;
+        failure
+    }
+}
 
 /// The bytes of a metafile as they are at the target.
 pub(crate) fn copy(
@@ -21,30 +36,34 @@ pub(crate) fn copy(
     length: u64,
     into: &mut File,
     stop: &AtomicBool,
-) -> Result<(), Failure> {
+) -> Result<(), Uncopied> {
     let object = ObjectName::Metafile(name.clone());
-    let mut source = target.get(&object, 0, length)?;
+    let there = |error: target::Error| {
+        let is_of_the_way = error.is_of_the_way();
+        if is_of_the_way { Uncopied::Here(error.into()) } else { Uncopied::There(error.into()) }
+    };
+    let mut source = target.get(&object, 0, length).map_err(there)?;
     let mut buffer = vec![0; 64 * 1024];
     let mut copied = 0;
     loop {
         if stop.load(Ordering::Relaxed) {
-            return Err(Failure::new(Outcome::Interrupted, format!("interrupted: {object} was not copied")));
+            let failure = Failure::new(Outcome::Interrupted, format!("interrupted: {object} was not copied"));
+            return Err(Uncopied::Here(failure));
         }
-        let failed = |what: &str, error| Failure::new(Outcome::Failed, format!("can't {what} {object}: {error}"));
-        let got = source.read(&mut buffer).map_err(|error| failed("read", error))?;
+        let got = source.read(&mut buffer);
+        let got = got.map_err(|error| there(target::Error::io(format!("can't read {object}"), error)))?;
         if got == 0 {
             break;
         }
-        into.write_all(&buffer[..got]).map_err(|error| failed("write", error))?;
+        let unwritten = |error| Failure::new(Outcome::Failed, format!("can't write {object}: {error}"));
+        into.write_all(&buffer[..got]).map_err(|error| Uncopied::Here(unwritten(error)))?;
         copied += got as u64;
     }
     if copied == length {
         return Ok(());
     }
-    Err(Failure::new(
-        Outcome::Failed,
-        format!("{object} at {} ended after {copied} of {length} bytes", target.describe()),
-    ))
+    let what = format!("{object} at {} ended after {copied} of {length} bytes", target.describe());
+    Err(Uncopied::There(Failure::new(Outcome::Failed, what)))
 }
 
 /// A file that gets its name when it is whole, or goes.

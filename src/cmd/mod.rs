@@ -1,5 +1,6 @@
 //! One short function a verb: read the configuration, open what it names, call the line, say the result.
 
+pub(crate) mod alert;
 mod ask;
 pub(crate) mod backup;
 #[cfg(feature = "bench")]
@@ -26,6 +27,9 @@ mod metafile;
 pub(crate) mod mount;
 pub(crate) mod open;
 pub(crate) mod pair;
+#[cfg(feature = "web")]
+pub(crate) mod password;
+mod past;
 mod pins;
 mod provider;
 pub(crate) mod prune;
@@ -37,6 +41,7 @@ pub(crate) mod restore;
 pub(crate) mod restore_test;
 pub(crate) mod serve;
 mod several;
+pub(crate) mod status;
 pub(crate) mod target;
 mod values;
 pub(crate) mod verify;

@@ -81,7 +81,7 @@ pub(crate) fn target(text: Option<&str>, global: &Global) -> Result<NamedTarget,
     // A broken configuration must not stand in the way of a target that needs none.
     let without = || Folders { spool_dir: spool(None), key_dir: PathBuf::new() };
     let folders = || own(global).map_or_else(|_| without(), |own| Folders::from(&own));
-    provider::open(options, folders, &global.stop)
+    provider::open(options, None, folders, &global.stop)
 }
 
 /// The configuration, because a target was named that only it can know, or none. Who has none has backups all the same.
@@ -132,10 +132,10 @@ pub(crate) fn keys(files: &[PathBuf]) -> Result<Vec<SecretFile>, Failure> {
 pub(crate) struct Opened {
     pub(crate) target: NamedTarget,
     /// Where else what it lacks may be.
-    others: Vec<NamedTarget>,
+    pub(super) others: Vec<NamedTarget>,
     pub(crate) identities: Vec<Identity>,
-    trust: Vec<seal::BoxPublic>,
-    accept_unsigned: bool,
+    pub(super) trust: Vec<seal::BoxPublic>,
+    pub(super) accept_unsigned: bool,
     /// Nothing: what this box is set up for can't be read, and is not needed.
     pub(crate) own: Option<BoxOptions>,
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use brackup::alert::Stats;
 use brackup::backup::{self, Options, Padding, Report};
 use brackup::config::{self, BoxOptions, Cipher, Compress, SourceOptions};
-use brackup::db::Db;
+use brackup::db::{ChainHead, Db};
 use brackup::entry::Kind;
 use brackup::fsutil::identity;
 use brackup::monitor::{Counter, Monitor, Quiet, Tally};
@@ -31,6 +32,8 @@ pub(crate) struct Pair<'a> {
     pub(crate) recipients: Vec<Recipient>,
     /// Folders of other targets.
     pub(crate) other_folders: Vec<PathBuf>,
+    /// A backup that another target may have, and that this one is not to be made beside.
+    pub(crate) above: Option<ChainHead>,
 }
 
 /// Who is told of a run as it goes on.
@@ -60,7 +63,8 @@ impl<'a> Pair<'a> {
         }
         let keyring = Keyring::at(&own.key_dir);
         let recipients = source.recipients.iter().map(|text| keyring.resolve(text)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { source, target, own, known: KnownTargets::of(&own.key_dir), recipients, other_folders: Vec::new() })
+        let known = KnownTargets::of(&own.key_dir);
+        Ok(Self { source, target, own, known, recipients, other_folders: Vec::new(), above: None })
     }
 
     /// Backs it up. `known_under` is one of several targets that are backed up to together, by its id, if that is not this one.
@@ -98,6 +102,7 @@ impl<'a> Pair<'a> {
             target_name: &remembered_as,
             target_id: known_id.as_deref(),
             known_under,
+            above: self.above.as_ref(),
             recipients: &self.recipients,
             chunk_bytes: source.chunk_size,
             piece_bytes: own.piece_size as usize,
@@ -166,6 +171,10 @@ impl<'a> Pair<'a> {
 impl Done {
     pub(crate) fn outcome(&self) -> Outcome {
         if self.report.interrupted { Outcome::Interrupted } else { Outcome::of_problems(self.report.counts.problems) }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats { counts: self.report.counts, seconds: self.elapsed.as_secs_f64() }
     }
 
     /// `3 files (1 unchanged), 7.0 MiB; read 17 B, stored 1.5 KiB in 1 chunk; 0.1 s`.
@@ -263,6 +272,7 @@ mod tests {
             target_name: "disk",
             target_id: None,
             known_under: None,
+            above: None,
             recipients: &[],
             chunk_bytes: 1 << 20,
             piece_bytes: 1 << 16,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::SystemTime;
 
 use brackup::config::{BoxOptions, TargetKind, TargetOptions};
 use brackup::date::Utc;
@@ -44,13 +43,14 @@ impl From<&BoxOptions> for Folders {
 }
 
 /// The target of these options. `folders` are asked for by one that needs them. Where it waits for a server, it stops waiting when
-/// it is told to.
+/// it is told to. What a job says of how fast it may be used holds besides what the target says.
 pub(crate) fn open(
     options: TargetOptions,
+    of_job: Option<&Bandwidth>,
     folders: impl FnOnce() -> Folders,
     stop: &Arc<AtomicBool>,
 ) -> Result<NamedTarget, Failure> {
-    let way = way(options.bandwidth, stop);
+    let way = way(options.bandwidth.into_iter().chain(of_job.cloned()).collect(), stop);
     let (target, folder): (Box<dyn Target>, _) = match options.kind {
         TargetKind::Filesystem { path } => (Box::new(Filesystem::at(&path)), Some(path)),
         #[cfg(feature = "s3")]
@@ -99,7 +99,7 @@ pub(crate) fn log_in(
     let TargetKind::GoogleDrive(settings) = options.kind else { return Err(no_login(&options.name)) };
     let client = settings.find_client(&brackup::config::Surroundings::of_process())?;
     let login = brackup::target::GrantFile::of(&own.key_dir, &options.name);
-    brackup::target::log_in(&settings.folder, client, &login, way(None, stop), show)?;
+    brackup::target::log_in(&settings.folder, client, &login, way(Vec::new(), stop), show)?;
     Ok(login.path().to_owned())
 }
 
@@ -110,12 +110,14 @@ pub(crate) fn no_login(name: &str) -> Failure {
 }
 
 /// As fast as the time of day allows, by the clock on the wall.
-fn way(bandwidth: Option<Bandwidth>, stop: &Arc<AtomicBool>) -> Way {
+fn way(limits: Vec<Bandwidth>, stop: &Arc<AtomicBool>) -> Way {
     let way = Way::until(stop.clone());
-    let Some(bandwidth) = bandwidth else { return way };
+    if limits.is_empty() {
+        return way;
+    }
     let zone = Zone::of_process();
     way.at_most(move || {
-        let now = Utc::from_system(SystemTime::now()).to_unix();
-        bandwidth.at(zone.minute_of_day(now))
+        let now = Utc::now().to_unix();
+        Bandwidth::least(&limits, zone.minute_of_day(now))
     })
 }

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use brackup::catalog;
 use brackup::config::Config;
@@ -25,6 +24,8 @@ use crate::term::{self, Failure};
 
 /// Clocks that are not set are years apart, those that are seconds.
 const CLOCKS_APART_SECONDS_MAX: u64 = 24 * 3600;
+/// Between a backup and the one before it, in a job.
+const LEAP_DAYS: i64 = 45;
 
 /// Removes the backups that no rule keeps.
 pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
         policy: &|root| rules.of(root),
         only: args.source.as_deref(),
         is_pinned: &|name| pinned.contains(name),
-        now: Utc::from_system(SystemTime::now()).to_unix(),
+        now: Utc::now().to_unix(),
     };
     if let Some(source) = &args.source {
         has_backups_and_rules(source, &memory, &target, &rules)?;
@@ -64,7 +65,7 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
         clocks_agree(&*target.target, pruning.now)?;
     }
     memory.db.begin_run()?;
-    let agreed = agreed(&pruning, chosen.as_ref(), args, &tally);
+    let agreed = agreed(&pruning, chosen.as_ref(), args, &tally, stop);
     let plan = match agreed {
         Ok(plan) => plan,
         Err(failure) => {
@@ -98,6 +99,64 @@ pub(crate) fn run(args: &PruneArgs, global: &Global, stop: &AtomicBool) -> Resul
     Ok(if is_interrupted { Outcome::Interrupted } else { Outcome::of_problems(counts.problems) })
 }
 
+/// For a job: all that the rules of the configuration say of this target. Gives how many stay, and how many were removed.
+pub(crate) fn by_rules(
+    target: &NamedTarget,
+    config: &Config,
+    memory: &Memory,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(u64, u64), Failure> {
+    let rules = Rules::new(Policy::default(), target, Some(config));
+    let pins = Pins::of(&config.own.key_dir);
+    let pinned = pins.all().map_err(|error| unreadable(&pins, &error))?;
+    let pruning = Pruning {
+        target: &*target.target,
+        db: &memory.db,
+        identity: &memory.identity,
+        box_key: &memory.box_key,
+        policy: &|root| rules.of(root),
+        only: None,
+        is_pinned: &|name| pinned.contains(name),
+        now: Utc::now().to_unix(),
+    };
+    clocks_agree(pruning.target, pruning.now)?;
+    memory.db.begin_run()?;
+    let settled = catalog::settle::<Error>(pruning.target, pruning.db, pruning.identity);
+    let plan = match settled.and_then(|()| pruning.plan(tally)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let _ = memory.db.abandon_run();
+            return Err(error.into());
+        }
+    };
+    if let Some(name) = leap(&plan) {
+        let _ = memory.db.abandon_run();
+        let what = format!(
+            "{name} is {LEAP_DAYS} days and more after the one before: the clock may have been wrong; nothing is removed"
+        );
+        return Err(Failure::new(Outcome::Failed, what)
+            .hint("after the next backup it goes on by itself; `brackup prune` does not ask for that"));
+    }
+    let mut removed = 0;
+    let carried_out = pruning.carry_out(&plan, tally, stop, |_| removed += 1);
+    let ended = memory.db.end_run();
+    carried_out?;
+    ended?;
+    Ok((plan.backups.iter().filter(|backup| backup.is_kept()).count() as u64, removed))
+}
+
+/// A newest backup that is long after the one before it. Where nobody looks on, ages are not counted from it before another one
+/// says the same.
+fn leap(plan: &Plan) -> Option<&BackupName> {
+    plan.backups.iter().enumerate().find_map(|(at, newest)| {
+        let is_last = plan.backups.get(at + 1).is_none_or(|next| next.name.root() != newest.name.root());
+        let before = plan.backups[..at].last().filter(|before| before.name.root() == newest.name.root())?;
+        let is_far = newest.time.saturating_sub(before.time) >= LEAP_DAYS * 86_400;
+        (is_last && is_far).then_some(&newest.name)
+    })
+}
+
 /// Where one source is meant.
 fn has_backups_and_rules(
     source: &str,
@@ -120,6 +179,7 @@ fn agreed(
     chosen: Option<&BackupName>,
     args: &PruneArgs,
     tally: &Tally<'_>,
+    stop: &AtomicBool,
 ) -> Result<Plan, Failure> {
     catalog::settle::<Error>(pruning.target, pruning.db, pruning.identity)?;
     let mut plan = match chosen {
@@ -130,7 +190,7 @@ fn agreed(
         can_go(name, &plan, pruning.target)?;
     }
     if args.is_interactive() {
-        ask_for_each(&mut plan)?;
+        ask_for_each(&mut plan, stop)?;
     }
     Ok(plan)
 }
@@ -223,9 +283,9 @@ fn can_go(name: &BackupName, plan: &Plan, target: &dyn Target) -> Result<(), Fai
 }
 
 /// What somebody wants to keep stays.
-fn ask_for_each(plan: &mut Plan) -> Result<(), Failure> {
+fn ask_for_each(plan: &mut Plan, stop: &AtomicBool) -> Result<(), Failure> {
     for backup in plan.backups.iter_mut().filter(|backup| !backup.is_kept()) {
-        if !ask::confirm(&format!("remove {}, {}?", backup.name, Utc::from_unix(backup.time)))? {
+        if !ask::confirm(&format!("remove {}, {}?", backup.name, Utc::from_unix(backup.time)), stop)? {
             backup.rules.insert(Rule::Owner);
         }
     }

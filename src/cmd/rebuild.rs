@@ -24,10 +24,9 @@ struct Workplace(PathBuf);
 
 impl Workplace {
     fn create(spool: &Path) -> io::Result<Self> {
-        let (_file, path) = fsutil::named_temporary(spool, "rebuild")?;
-        fs::remove_file(&path)?;
-        fsutil::create_private_directory(&path)?;
-        Ok(Self(path))
+        // What one that was killed has written is sealed to nobody.
+        fsutil::left_behind(spool, "rebuild").into_iter().for_each(|path| drop(Self(path)));
+        fsutil::temporary_directory(spool, "rebuild").map(Self)
     }
 }
 

@@ -9,14 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use brackup::catalog::{self, OpenBackup};
+use brackup::config::BoxOptions;
 use brackup::fsutil;
 use brackup::monitor::{Counter, Tally};
 use brackup::outcome::Outcome;
 use brackup::restore::{self, Conflict, Drawn, Options, Since};
 
-use brackup::target::BackupName;
+use brackup::seal::SecretFile;
+use brackup::target::{BackupName, Target};
 
 use super::open::{self, Opened};
+use super::provider::NamedTarget;
 use super::values::{self, Number};
 use crate::cli::{Global, RestoreTestArgs};
 use crate::progress::Progress;
@@ -39,7 +42,8 @@ struct Sums {
 
 struct Testing<'a> {
     opened: &'a Opened,
-    progress: &'a Progress,
+    /// Nothing: nobody watches.
+    progress: Option<&'a Progress>,
     tally: &'a Tally<'a>,
     stop: &'a AtomicBool,
     files: u64,
@@ -62,9 +66,53 @@ pub(crate) fn run(args: &RestoreTestArgs, global: &Global, stop: &AtomicBool) ->
     }
     let opened = Opened::new(&args.open, global)?;
     let target = &*opened.target.target;
+    let newest = newest(target, |root| args.source.as_deref().is_none_or(|source| source == root))?;
+    if newest.is_empty() {
+        let of = args.source.as_ref().map_or(String::new(), |source| format!(" of {source}"));
+        return Err(Failure::new(Outcome::Failed, format!("there is no backup{of} at {}", target.describe())));
+    }
+    let progress = Progress::new(global);
+    let tally = Tally::new(&progress);
+    let tested = Testing::of(&opened, Some(&progress), &tally, stop, files).all(&newest);
+    progress.finish();
+    let sums = tested?;
+    result(&sums, &tally, global, stop, began)?;
+    let interrupted = stop.load(Ordering::Relaxed);
+    Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_problems(tally.sums().problems) })
+}
+
+/// For a job: files of the newest backups of these sources, with the secret key of a file that nobody can be asked the passphrase of.
+pub(crate) fn of_sources(
+    sources: &[String],
+    target: NamedTarget,
+    key: &Path,
+    own: &BoxOptions,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<String, Failure> {
+    let secret = SecretFile::open(key, || None)?;
+    let opened = Opened {
+        target,
+        others: Vec::new(),
+        trust: secret.boxes.clone(),
+        identities: vec![secret.identity],
+        accept_unsigned: false,
+        own: Some(own.clone()),
+    };
+    let newest = newest(&*opened.target.target, |root| sources.iter().any(|source| source == root))?;
+    for source in sources.iter().filter(|source| !newest.iter().any(|name| name.root() == source.as_str())) {
+        tally.problem(source.as_str(), "there is no backup of it, so no file was restored");
+    }
+    let sums = Testing::of(&opened, None, tally, stop, FILES).all(&newest)?;
+    let counts = tally.sums();
+    Ok(amounts(&sums, counts.of(Counter::Files), counts.of(Counter::FileBytes)))
+}
+
+/// The newest backup of each source.
+fn newest(target: &dyn Target, is_meant: impl Fn(&str) -> bool) -> Result<Vec<BackupName>, Failure> {
     let mut newest: Vec<BackupName> = Vec::new();
     for (name, _) in catalog::backups(target)? {
-        if args.source.as_deref().is_some_and(|source| source != name.root()) {
+        if !is_meant(name.root()) {
             continue;
         }
         if newest.last().is_some_and(|before| before.root() == name.root()) {
@@ -72,28 +120,25 @@ pub(crate) fn run(args: &RestoreTestArgs, global: &Global, stop: &AtomicBool) ->
         }
         newest.push(name);
     }
-    if newest.is_empty() {
-        let of = args.source.as_ref().map_or(String::new(), |source| format!(" of {source}"));
-        return Err(Failure::new(Outcome::Failed, format!("there is no backup{of} at {}", target.describe())));
-    }
-    let progress = Progress::new(global);
-    let tally = Tally::new(&progress);
-    let sums = Sums::default();
-    let mut testing =
-        Testing { opened: &opened, progress: &progress, tally: &tally, stop, files, sums, opens: 0, shut: None };
-    let tested = newest.iter().try_for_each(|name| testing.one(&name.to_string()));
-    progress.finish();
-    tested?;
-    if let Some(failure) = testing.shut.filter(|_| testing.opens == 0) {
-        return Err(failure);
-    }
-    let sums = testing.sums;
-    result(&sums, &tally, global, stop, began)?;
-    let interrupted = stop.load(Ordering::Relaxed);
-    Ok(if interrupted { Outcome::Interrupted } else { Outcome::of_problems(tally.sums().problems) })
+    Ok(newest)
 }
 
-impl Testing<'_> {
+impl<'a> Testing<'a> {
+    fn of(
+        opened: &'a Opened,
+        progress: Option<&'a Progress>,
+        tally: &'a Tally<'a>,
+        stop: &'a AtomicBool,
+        files: u64,
+    ) -> Self {
+        Self { opened, progress, tally, stop, files, sums: Sums::default(), opens: 0, shut: None }
+    }
+
+    fn all(mut self, newest: &[BackupName]) -> Result<Sums, Failure> {
+        newest.iter().try_for_each(|name| self.one(&name.to_string()))?;
+        self.shut.filter(|_| self.opens == 0).map_or(Ok(self.sums), Err)
+    }
+
     /// What is wrong with one backup does not hide the others, nor that it is another box's; a key that opens none is the person's error.
     fn one(&mut self, name: &str) -> Result<(), Failure> {
         if self.stop.load(Ordering::Relaxed) {
@@ -132,9 +177,12 @@ impl Testing<'_> {
         let selection = restore::selection(&drawn);
         let (conflict, destination) = (Conflict::Abort, folder.0.as_path());
         let options = Options { destination, selection, conflict, numeric_ids: true, dry_run: false, others: &[] };
-        self.progress.with_totals(backup, identities, &options.selection, || {
-            restore::run(&options, backup, &*self.opened.target.target, identities, self.tally, self.stop)
-        })?;
+        let target = &*self.opened.target.target;
+        let restored = || restore::run(&options, backup, target, identities, self.tally, self.stop);
+        match self.progress {
+            Some(progress) => progress.with_totals(backup, identities, &options.selection, restored),
+            None => restored(),
+        }?;
         let documents = backup.documents(identities)?;
         let header = documents.header();
         let host = nix::unistd::gethostname().unwrap_or_default();
@@ -215,18 +263,8 @@ impl Folder {
 
     /// Folders of tests that were killed hold files in clear. What can't be removed now is tried again by the next.
     fn sweep(spool: &Path) {
-        use nix::sys::signal::kill;
-        use std::os::unix::fs::MetadataExt as _;
-        for entry in fs::read_dir(spool).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let of = name.to_str().and_then(|name| name.strip_prefix(".restore-test-")?.strip_suffix(".partial"));
-            let process = of.and_then(|of| of.split_once('-')?.0.parse().ok());
-            let is_ours =
-                || entry.metadata().is_ok_and(|stat| stat.is_dir() && stat.uid() == nix::unistd::geteuid().as_raw());
-            let is_dead = |process| kill(nix::unistd::Pid::from_raw(process), None) == Err(nix::errno::Errno::ESRCH);
-            if process.is_some_and(|process| process > 0 && is_ours() && is_dead(process)) {
-                drop(Self(entry.path()));
-            }
+        for folder in fsutil::left_behind(spool, "restore-test").into_iter().filter(|folder| folder.is_dir()) {
+            drop(Self(folder));
         }
     }
 
@@ -286,16 +324,19 @@ fn result(sums: &Sums, tally: &Tally<'_>, global: &Global, stop: &AtomicBool, be
             0 => "no problem".to_owned(),
             problems => term::plural(problems, "problem", "problems"),
         };
-        writeln!(
-            io::stdout(),
-            "{begin} {}, {} of {}; of these on the disk {} the same, {} changed since, {} not there: {verdict}; {seconds:.1} s",
-            term::plural(files, "file", "files"),
-            term::bytes(bytes),
-            term::plural(sums.backups, "backup", "backups"),
-            sums.same,
-            sums.changed,
-            sums.gone,
-        )?;
+        writeln!(io::stdout(), "{begin} {}: {verdict}; {seconds:.1} s", amounts(sums, files, bytes),)?;
     }
     Ok(())
+}
+
+fn amounts(sums: &Sums, files: u64, bytes: u64) -> String {
+    format!(
+        "{}, {} of {}; of these on the disk {} the same, {} changed since, {} not there",
+        term::plural(files, "file", "files"),
+        term::bytes(bytes),
+        term::plural(sums.backups, "backup", "backups"),
+        sums.same,
+        sums.changed,
+        sums.gone,
+    )
 }

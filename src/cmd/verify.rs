@@ -3,19 +3,22 @@
 use std::io::{self, BufWriter, Stdout, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use brackup::catalog;
+use brackup::config::BoxOptions;
 use brackup::date::Utc;
-use brackup::db::Chain;
+use brackup::db::{Chain, Db, Deed, Past};
 use brackup::monitor::{Counter, Tally};
 use brackup::outcome::Outcome;
 use brackup::policy::Grace;
 use brackup::restore::Selection;
 use brackup::verify::{self, Known, Part, Seen};
 
-use super::memory::expected_identity;
+use super::memory::{Memory, expected_identity};
 use super::open::{self, Opened, State};
+use super::past::{self, Overheard};
+use super::provider::NamedTarget;
 use super::values::{self, Percent};
 use crate::cli::{Global, OpenArgs, VerifyArgs};
 use crate::progress::Progress;
@@ -25,7 +28,8 @@ use crate::term::{self, Failure};
 pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Result<Outcome, Failure> {
     let began = Instant::now();
     let progress = Progress::new(global);
-    let tally = Tally::new(&progress);
+    let heard = Overheard::of(&progress);
+    let tally = Tally::new(&heard);
     let is_in_environment = || std::env::var_os("BRACKUP_KEY").is_some_and(|key| !key.is_empty());
     let with_key = !args.no_key && (!args.key.is_empty() || is_in_environment());
     let with_key = with_key && args.chunks().is_none();
@@ -34,7 +38,7 @@ pub(crate) fn run(args: &VerifyArgs, global: &Global, stop: &AtomicBool) -> Resu
     } else if with_key {
         with_keys(args, global, &progress, &tally, stop).map(|()| None)
     } else {
-        without_key(args, global, &tally, stop)
+        without_key(args, global, &tally, &heard, stop)
     };
     progress.finish();
     let seen = checked?;
@@ -97,8 +101,10 @@ fn without_key(
     args: &VerifyArgs,
     global: &Global,
     tally: &Tally<'_>,
+    heard: &Overheard<'_>,
     stop: &AtomicBool,
 ) -> Result<Option<Seen>, Failure> {
+    let began = past::now();
     if !args.backup.is_empty() {
         return Err(Failure::usage("--backup needs a key: without one all objects are looked at")
             .hint("give the secret key file with --key"));
@@ -131,7 +137,7 @@ fn without_key(
         memory,
         spool: &open::spool(Some(&own)),
         part,
-        clock: &|| Utc::from_system(SystemTime::now()).to_unix(),
+        clock: &|| Utc::now().to_unix(),
     };
     memory.map_or(Ok(()), |(db, _)| db.begin_run())?;
     let mut out = Told { out: global.json.then(term::out), failed: None };
@@ -143,6 +149,40 @@ fn without_key(
     ended?;
     let remembered = memory.map_or(Ok(Vec::new()), |(db, identity)| db.chains(identity))?;
     verify::chain(&*target.target, &remembered, tally)?;
+    if let Some((db, _)) = memory.filter(|_| !stop.load(Ordering::Relaxed)) {
+        let counts = tally.sums();
+        let outcome = Outcome::of_problems(counts.problems);
+        let past = past::upkeep(Deed::Verify, &target.name, outcome, &counts, heard.words());
+        past::written(db.remember_past(&Past { began, ..past }).map_err(Failure::from));
+    }
+    Ok(seen)
+}
+
+/// For a job: some of what is there, the least lately read first. No key of this box is needed, which may only copy what others have stored.
+pub(crate) fn share(
+    percent: f64,
+    target: &NamedTarget,
+    own: &BoxOptions,
+    db: &Db,
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<Option<Seen>, Failure> {
+    let identity = expected_identity(db, target)?.ok_or_else(|| Memory::forgotten(target))?;
+    let target = &*target.target;
+    let options = verify::Options {
+        target,
+        memory: Some((db, &identity)),
+        spool: &open::spool(Some(own)),
+        part: Part { percent: Some(percent), older_than_seconds: None },
+        clock: &|| Utc::now().to_unix(),
+    };
+    db.begin_run()?;
+    let read = verify::objects(&options, tally, stop, &mut |_| {});
+    // What was read was read, whatever came then.
+    let ended = db.end_run();
+    let seen = read?;
+    ended?;
+    verify::chain(target, &db.chains(&identity)?, tally)?;
     Ok(seen)
 }
 

@@ -37,8 +37,7 @@ fn minute(text: &str) -> Result<u32, String> {
     if text == "24:00" {
         return Ok(24 * 60);
     }
-    let at = TimeOfDay::parse(text.as_bytes()).map_err(|_| EXPECTED)?;
-    Ok(u32::from(at.hour) * 60 + u32::from(at.minute))
+    Ok(TimeOfDay::parse(text.as_bytes()).map_err(|_| EXPECTED)?.minute_of_day())
 }
 
 #[cfg(test)]

@@ -28,6 +28,11 @@ impl Findings {
         self.add(end, begin, error);
     }
 
+    /// Whether something is wrong: what follows from it need not be told.
+    pub(super) fn are_wrong(&self) -> bool {
+        self.first.is_some()
+    }
+
     pub(super) fn note(&mut self, line: usize, text: &str) {
         self.notes.push((line, format!("{}:{line}: {text}", self.file)));
     }

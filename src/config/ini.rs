@@ -5,12 +5,12 @@
 //! Values are bytes, because paths are. A wrong line is reported and stepped over, so that later passes
 //! can find an earlier one.
 
-use super::error::{Error, ErrorKind, listed, quoted};
+use super::error::{Error, ErrorKind, quoted};
 use super::findings::Findings;
 use super::limits::{LINE_BYTES_MAX, NAME_BYTES_MAX, SECTIONS_MAX};
 use super::nearest::did_you_mean;
 
-const HEADERS: &str = "[BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]";
+const HEADERS: &str = "[BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]";
 const NAME: &str = "1 to 64 of A-Z a-z 0-9 . _ -, not beginning with . or -";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Source,
     Target,
     Job,
+    Alert,
     Serve,
     Host,
 }
@@ -64,6 +65,7 @@ impl Kind {
             Self::Source => "SOURCE",
             Self::Target => "TARGET",
             Self::Job => "JOB",
+            Self::Alert => "ALERT",
             Self::Serve => "SERVE",
             Self::Host => "HOST",
         }
@@ -175,10 +177,10 @@ fn bogus(line: &[u8]) -> Error {
     Error::new(ErrorKind::Syntax, format!("the line {shown}"))
 }
 
-/// `aws_secret_access_key: …` or `token: …` has the wrong sign and the right secret, and so has an address with a login.
+/// `aws_secret_access_key: …` or `token: …` has the wrong sign and the right secret, and so has an address with a login, or one of a webhook.
 fn has_secret(line: &[u8]) -> bool {
     let has = |what: &[u8]| line.windows(what.len()).any(|word| word.eq_ignore_ascii_case(what));
-    has(b"secret") || has(b"password") || has(b"token") || (has(b"://") && has(b"@"))
+    has(b"secret") || has(b"password") || has(b"token") || (has(b"://") && (has(b"@") || has(b"url")))
 }
 
 /// A key as it is shown where it is wrong: without what a wrong sign made part of it.
@@ -207,6 +209,7 @@ fn header(title: &[u8]) -> Result<(Kind, &str), Error> {
         ("SOURCE", Some(_)) => Kind::Source,
         ("TARGET", Some(_)) => Kind::Target,
         ("JOB", Some(_)) => Kind::Job,
+        ("ALERT", Some(_)) => Kind::Alert,
         ("HOST", Some(_)) => Kind::Host,
         _ => return Err(unknown().with_hint(header_hint(word))),
     };
@@ -221,10 +224,9 @@ fn header(title: &[u8]) -> Result<(Kind, &str), Error> {
 }
 
 fn header_hint(word: &str) -> Option<String> {
-    const LATER: [&str; 2] = ["ALERT", "WEB"];
-    match LATER.contains(&word) {
-        true => Some(format!("{} come in a later version", listed(&LATER, "and"))),
-        false => did_you_mean(word, ["BOX", "SOURCE", "TARGET", "JOB", "SERVE", "HOST"]),
+    match word {
+        "WEB" => Some("WEB comes in a later version".into()),
+        _ => did_you_mean(word, ["BOX", "SOURCE", "TARGET", "JOB", "ALERT", "SERVE", "HOST"]),
     }
 }
 
@@ -289,7 +291,7 @@ mod tests {
         for (text, told) in [
             (
                 "path = /x\n[BOX]",
-                "f:1: \"path\" is before any section, expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name] first",
+                "f:1: \"path\" is before any section, expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name] first",
             ),
             ("[BOX]\nhello", "f:2: the line \"hello\", expected key = value, [section] or # comment"),
             ("[BOX]\n = x", "f:2: the line \"= x\", expected a key before the ="),
@@ -299,27 +301,27 @@ mod tests {
             ("[BOX]\na\0", "f:2: a NUL byte, expected UTF-8 text"),
             (
                 "[WEB:x]",
-                "f:1: unknown section [WEB:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+                "f:1: unknown section [WEB:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]",
             ),
             (
                 "[]",
-                "f:1: unknown section [], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+                "f:1: unknown section [], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]",
             ),
             (
                 "[SOURCE]",
-                "f:1: unknown section [SOURCE], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+                "f:1: unknown section [SOURCE], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]",
             ),
             (
                 "[BOX:x]",
-                "f:1: unknown section [BOX:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+                "f:1: unknown section [BOX:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]",
             ),
             (
                 "[source:x]",
-                "f:1: unknown section [source:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+                "f:1: unknown section [source:x], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]",
             ),
             (
                 "[\x1b]",
-                "f:1: unknown section [\\u{1b}], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]",
+                "f:1: unknown section [\\u{1b}], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]",
             ),
             (
                 "[SOURCE:a b]",
@@ -338,7 +340,7 @@ mod tests {
         }
         assert_eq!(
             error(b"[\xff]").to_string(),
-            "f:1: unknown section [\\xff], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [SERVE] or [HOST:name]"
+            "f:1: unknown section [\\xff], expected [BOX], [SOURCE:name], [TARGET:name], [JOB:name], [ALERT:name], [SERVE] or [HOST:name]"
         );
         assert_eq!(error(b"[BOX]\n\xff=x").to_string(), "f:2: the line \"\\xff=x\", expected a key before the =");
     }
@@ -353,10 +355,8 @@ mod tests {
     #[test]
     fn unknown_sections_have_hints() {
         let hint = |text: &[u8]| error(text).hint();
-        let later = "ALERT and WEB come in a later version";
-        for text in ["[ALERT:x]", "[WEB]"] {
-            assert_eq!(hint(text.as_bytes()).as_deref(), Some(later), "{text}");
-        }
+        assert_eq!(hint(b"[WEB]").as_deref(), Some("WEB comes in a later version"));
+        assert_eq!(hint(b"[ALERTS:x]").as_deref(), Some("did you mean \"ALERT\"?"));
         assert_eq!(hint(b"[SORCE:x]").as_deref(), Some("did you mean \"SOURCE\"?"));
         assert_eq!(hint(b"[JOBS:x]").as_deref(), Some("did you mean \"JOB\"?"));
         assert_eq!(hint(b"[target:x]").as_deref(), Some("did you mean \"TARGET\"?"));

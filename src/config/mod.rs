@@ -4,6 +4,7 @@
 //! pass found it. Nothing is defaulted silently: what is not known is an error, what does nothing is a note.
 //! Not done here: whether a folder exists, whose key a recipient is, opening a target.
 
+mod alert;
 mod another_box;
 mod bandwidth;
 mod error;
@@ -15,12 +16,15 @@ mod inherit;
 mod ini;
 mod job;
 mod limits;
+mod mail;
 mod nearest;
 mod own;
+mod page;
 mod pattern;
 mod policy;
 mod rules;
 mod s3;
+mod schedule;
 mod secret;
 mod serve;
 mod sftp;
@@ -30,9 +34,13 @@ mod surroundings;
 mod target;
 #[cfg(test)]
 mod tests;
+mod time_of_day;
 mod trust;
+mod upkeep;
 mod values;
+mod web_hook;
 mod webdav;
+mod window;
 
 use std::path::{Path, PathBuf};
 
@@ -42,20 +50,28 @@ use self::ini::Kind;
 use self::nearest::did_you_mean;
 use self::values::Values;
 
+pub use self::alert::{AlertKind, AlertOptions, AlertType};
 pub use self::another_box::BrackupSettings;
 pub use self::error::{Error, ErrorKind};
 pub use self::gdrive::GoogleDriveSettings;
 pub use self::host::HostOptions;
-pub use self::job::{JobOptions, TimeOfDay};
+pub use self::job::JobOptions;
+pub use self::mail::{MailSecurity, MailSettings};
 pub use self::own::{BoxOptions, Cipher};
+pub use self::page::PageOptions;
 pub use self::rules::IgnoreRules;
 pub use self::s3::S3Settings;
-pub use self::serve::{DoorTls, ServeOptions};
+pub use self::schedule::Schedule;
+pub use self::serve::{DoorTls, PAGE_LISTEN, ServeOptions};
 pub use self::size::parse_size;
 pub use self::source::{Compress, Padding, SourceOptions};
 pub use self::surroundings::Surroundings;
 pub use self::target::{TargetKind, TargetOptions, target_from_url};
+pub use self::time_of_day::TimeOfDay;
+pub use self::upkeep::{Every, Upkeep};
+pub use self::web_hook::HookSettings;
 pub use self::webdav::WebDavSettings;
+pub use self::window::Window;
 
 /// One configuration file, read and checked.
 #[derive(Clone, Debug)]
@@ -70,8 +86,12 @@ pub struct Config {
     pub targets: Vec<TargetOptions>,
     /// In the order of the file. Every source and target that they name is one of the above and can be used.
     pub jobs: Vec<JobOptions>,
+    /// Who is told how jobs end, in the order of the file.
+    pub alerts: Vec<AlertOptions>,
     /// Where other hosts are let in, if anywhere.
     pub serve: Option<ServeOptions>,
+    /// The page for the owner; nothing: there is none.
+    pub page: Option<PageOptions>,
     /// Those hosts, in the order of the file.
     pub hosts: Vec<HostOptions>,
     /// What is accepted and does nothing, one line each: `~/.brackup.conf:12: …`.
@@ -136,9 +156,20 @@ impl Config {
                 Err(_) if wrong.contains(&(Kind::Target, name)) => Ok(()),
                 found => found?.check_usable(),
             };
-            jobs.extend(JobOptions::read(&Values::of(section), source, target, found));
+            jobs.extend(JobOptions::read(&Values::of(section), around, source, target, found));
+        }
+        for job in &jobs {
+            job.check_rules(&sources, &targets, found);
+            job.check_deletes(&targets, found);
+            job.check_bandwidth(&targets, found);
+            job.check_places(&targets, found);
+        }
+        let alerts = AlertOptions::read_all(&sections, &jobs, around, found);
+        if let (Some(section), true) = (sections.iter().find(|section| section.kind == Kind::Alert), jobs.is_empty()) {
+            found.note(section.line, "there is no [JOB:name], and alerts tell of jobs alone");
         }
         let serve = ServeOptions::read(&sections, around, found);
+        let page = PageOptions::read(&sections, found);
         let hosts = HostOptions::read_all(&sections, around, found);
         if let (Some(host), None) = (hosts.first(), &serve) {
             let name = &host.name;
@@ -146,7 +177,20 @@ impl Config {
         }
         let promises = findings.promises();
         let notes = findings.finish()?;
-        Ok(Self { file: path.to_owned(), own: own?, sources, targets, jobs, serve, hosts, notes, promises, shown })
+        Ok(Self {
+            file: path.to_owned(),
+            own: own?,
+            sources,
+            targets,
+            jobs,
+            alerts,
+            serve,
+            page,
+            hosts,
+            notes,
+            promises,
+            shown,
+        })
     }
 
     /// The source of that name, if somebody could restore it.

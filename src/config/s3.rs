@@ -62,12 +62,21 @@ impl S3Settings {
         let name = values.read("bucket", findings, bucket_name);
         let mut word = |key| values.read(key, findings, plain);
         // The original had two buckets, PREFIX-chunks and PREFIX-backups, and the access key for want of a prefix.
-        let prefix_of_buckets = word("aws_prefix").or_else(|| word("aws_access_key_id"));
-        let name = name.or_else(|| Some(format!("{}-backups", prefix_of_buckets?.to_ascii_lowercase())));
+        let of_the_key = |key: String| key.to_ascii_lowercase();
+        let prefix_of_buckets = word("aws_prefix").or_else(|| word("aws_access_key_id").map(of_the_key));
+        let name = name.or_else(|| Some(format!("{}-backups", prefix_of_buckets?)));
         let (region, location) = (word("region"), word("aws_location"));
         let (storage_class, encryption) = (word("storage_class"), word("server_side_encryption"));
         let endpoint = values.read("endpoint", findings, endpoint);
         let prefix = values.read("backup_prefix", findings, prefix).unwrap_or_default();
+        if let Some(line) =
+            values.all("backup_prefix").next().filter(|_| !prefix.ends_with(['/', '-', '.', '_']) && !prefix.is_empty())
+        {
+            let text = format!(
+                "backup_prefix = {prefix}: `{prefix}` begins the names of another box with `{prefix}0` too; end it with / or -"
+            );
+            findings.note(line.line, &text);
+        }
         let path_style = values.read("path_style", findings, flag);
         let part_bytes = values.read("part_size", findings, |value| {
             parse_size_within(text(value)?, Bucket::PART_BYTES_MIN, Bucket::PART_BYTES_MAX)
@@ -148,10 +157,19 @@ impl S3Settings {
         if let Some(access_key) = &self.access_key {
             return Ok(access_key.clone());
         }
-        let word = |name: &str| around.variable(name).and_then(|value| value.into_string().ok());
-        if let (Some(id), Some(secret)) = (word("AWS_ACCESS_KEY_ID"), word("AWS_SECRET_ACCESS_KEY")) {
-            let session_token = word("AWS_SESSION_TOKEN").map(Zeroizing::new);
-            return Ok(AccessKey { id, secret: Zeroizing::new(secret), session_token });
+        let word = |name: &str| {
+            around.variable(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty())
+        };
+        match (word("AWS_ACCESS_KEY_ID"), word("AWS_SECRET_ACCESS_KEY")) {
+            (Some(id), Some(secret)) => {
+                let session_token = word("AWS_SESSION_TOKEN").map(Zeroizing::new);
+                return Ok(AccessKey { id, secret: Zeroizing::new(secret), session_token });
+            }
+            (None, None) => {}
+            (id, _) => {
+                let lacks = if id.is_some() { "$AWS_SECRET_ACCESS_KEY" } else { "$AWS_ACCESS_KEY_ID" };
+                return Err(Error::new(ErrorKind::MissingKey, format!("{lacks} is not set, and the other one is")));
+            }
         }
         let file = word("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
         let file = file.or_else(|| around.home.as_ref().map(|home| home.join(".aws/credentials")));
@@ -159,7 +177,8 @@ impl S3Settings {
         let found =
             file.as_deref().filter(|file| file.exists()).map(|file| profile_keys(file, &profile)).transpose()?;
         found.flatten().ok_or_else(|| {
-            let found = format!("there are no keys for the bucket {}", quoted(self.bucket.name.as_bytes()));
+            let (bucket, profile) = (quoted(self.bucket.name.as_bytes()), quoted(profile.as_bytes()));
+            let found = format!("there are no keys for the bucket {bucket}, and no profile {profile} that has some");
             Error::new(ErrorKind::MissingKey, found).with_hint(Some(
                 "set aws_access_key_id and aws_secret_access_key in its section, $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or have a profile in ~/.aws/credentials".into(),
             ))
@@ -176,11 +195,12 @@ fn profile_keys(file: &Path, profile: &str) -> Result<Option<AccessKey>, Error> 
     let contents = String::from_utf8_lossy(&bytes);
     let (mut is_ours, mut id, mut secret, mut session_token) = (false, None, None, None);
     for line in contents.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some((name, _)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             is_ours = name.trim() == profile;
         } else if let Some((key, value)) = line.split_once('=').filter(|_| is_ours) {
             let value = value.trim();
             match key.trim() {
+                _ if value.is_empty() => {}
                 "aws_access_key_id" => id = Some(value.to_owned()),
                 "aws_secret_access_key" => secret = Some(Zeroizing::new(value.to_owned())),
                 "aws_session_token" => session_token = Some(Zeroizing::new(value.to_owned())),
@@ -247,6 +267,12 @@ mod tests {
         Ok(settings.unwrap())
     }
 
+    fn notes(lines: &str) -> Vec<String> {
+        let text = format!("[TARGET:x]\ntype = Amazon\n{lines}\n");
+        let around = Surroundings::of_test(1000);
+        super::super::Config::parse_in("f".as_ref(), text.as_bytes(), &around).unwrap().notes
+    }
+
     #[test]
     fn the_originals_keys_and_the_new_ones() {
         let keys = "aws_access_key_id = AK\naws_secret_access_key = s3/cr+t=\n";
@@ -262,6 +288,10 @@ mod tests {
         assert!(*path_style && other.access_key.is_none());
         assert!(read("bucket = a.b").unwrap().bucket.path_style, "a certificate is for one name before the dot");
         assert!(!read("bucket = b\nendpoint = https://x\npath_style = no").unwrap().bucket.path_style);
+        assert_eq!(notes("bucket = b\nbackup_prefix = web1-\nregion = x"), [""; 0]);
+        let told = notes("bucket = b\nbackup_prefix = web1");
+        assert!(told[0].contains("`web1` begins the names of another box with `web10` too"), "{told:?}");
+        assert_eq!(read("aws_prefix = Brad").unwrap().bucket.name, "Brad-backups");
     }
 
     #[test]
@@ -310,6 +340,25 @@ mod tests {
             assert!(!error.contains("HU"), "{error}");
             assert!(error.starts_with("f:4: "), "{error}");
         }
+    }
+
+    #[test]
+    fn the_file_of_the_aws_tools_is_read_as_they_write_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("credentials");
+        let text = "[default]\naws_access_key_id = A\naws_secret_access_key = S\naws_session_token =\n\
+                    [prod] # another account\naws_access_key_id = B\naws_secret_access_key = T\n";
+        std::fs::write(&file, text).unwrap();
+        let keys = |profile| profile_keys(&file, profile).unwrap().map(|key| (key.id, key.session_token.is_some()));
+        assert_eq!(keys("default"), Some(("A".into(), false)));
+        assert_eq!(keys("prod"), Some(("B".into(), false)));
+        assert_eq!(keys("other"), None);
+        let half = Surroundings {
+            env: |name| (name == "AWS_ACCESS_KEY_ID").then(|| "A".into()),
+            ..Surroundings::of_test(1000)
+        };
+        let error = read("bucket = b").unwrap().find_access_key(&half).unwrap_err();
+        assert!(error.to_string().contains("$AWS_SECRET_ACCESS_KEY is not set"), "{error}");
     }
 
     #[test]

@@ -1,15 +1,25 @@
-//! `[SERVE]`: where `brackup serve` lets other hosts in. Without `listen` nowhere.
+//! `[SERVE]`: where `brackup serve` lets other hosts in, and shows its page. Without `listen` no host, and the page on this machine alone.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::error::{Error, ErrorKind};
 use super::findings::Findings;
 use super::ini::{Kind, Section};
 use super::surroundings::Surroundings;
-use super::values::{Key, Values, flag, once, text};
+use super::values::{Key, Values, flag, often, once, text};
 
-pub(super) const KEYS: &[Key] = &[once("listen"), once("tls"), once("tls_certificate"), once("tls_key")];
+pub(super) const KEYS: &[Key] = &[
+    once("listen"),
+    once("tls"),
+    once("tls_certificate"),
+    once("tls_key"),
+    once("page"),
+    often("name"),
+    once("token_sha256"),
+];
+/// Where the page is where nothing is said: on this machine alone.
+pub const PAGE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8713);
 
 /// The door of this box.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +157,7 @@ mod tests {
             ),
             (
                 "port = 1",
-                "f:2: unknown key \"port\" in [SERVE], expected one of listen, tls, tls_certificate or tls_key",
+                "f:2: unknown key \"port\" in [SERVE], expected one of listen, tls, tls_certificate, tls_key, page, name or token_sha256",
             ),
         ] {
             assert_eq!(read(lines).unwrap_err().to_string(), told);

@@ -62,7 +62,11 @@ pub(super) fn read(
         }
     }
     let port = port.and_then(|port| u16::try_from(port).ok());
-    let ssh_command = of_the_environment(around).or(ssh_command).unwrap_or_else(default_command);
+    let of_the_environment = of_the_environment(around).unwrap_or_else(|why| {
+        findings.wrong(values.lines.0, Error::new(super::ErrorKind::BadValue, why));
+        None
+    });
+    let ssh_command = of_the_environment.or(ssh_command).unwrap_or_else(default_command);
     Some(SshFolder { host: host?, port, user, path: path?, identity_file, known_hosts, ssh_command })
 }
 
@@ -77,7 +81,7 @@ pub(super) fn from_url(rest: &str, around: &Surroundings) -> Result<SshFolder, S
         path,
         identity_file: None,
         known_hosts: None,
-        ssh_command: of_the_environment(around).unwrap_or_else(default_command),
+        ssh_command: of_the_environment(around)?.unwrap_or_else(default_command),
     })
 }
 
@@ -97,9 +101,12 @@ pub(super) fn refuse_password(rest: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn of_the_environment(around: &Surroundings) -> Option<String> {
-    let value = around.variable("BRACKUP_SSH")?;
-    value.into_string().ok().filter(|command| SshFolder::is_command(command))
+fn of_the_environment(around: &Surroundings) -> Result<Option<String>, String> {
+    let Some(value) = around.variable("BRACKUP_SSH") else { return Ok(None) };
+    let command = value.into_string().ok().filter(|command| SshFolder::is_command(command));
+    let wrong =
+        "$BRACKUP_SSH is to be a program and its arguments, none of which turns off the check of the host's key";
+    command.map(Some).ok_or_else(|| wrong.into())
 }
 
 fn default_command() -> String {

@@ -11,7 +11,8 @@ use super::policy;
 use super::rules::IgnoreRules;
 use super::size::parse_size_within;
 use super::surroundings::Surroundings;
-use super::values::{Key, Values, choice, idle, later, often, once, text};
+use super::values::{Key, Values, choice, idle, often, once, text};
+use super::web_hook::HookSettings;
 use crate::policy::Policy;
 
 pub(super) const KEYS: &[Key] = &[
@@ -33,7 +34,7 @@ pub(super) const KEYS: &[Key] = &[
     idle("digestdb_file", "the cache is in state_dir"),
     idle("digestdb_type", "the cache has one kind"),
     idle("gpg_path", "gpg is not used"),
-    later("webhook_url", "it comes with alerts"),
+    once("webhook_url"),
 ];
 
 /// One source.
@@ -62,6 +63,8 @@ pub struct SourceOptions {
     pub compress: Compress,
     /// Whether the tags of MP3 files are cut from the audio.
     pub smart_mp3: bool,
+    /// What is told of each backup, as the original told it.
+    pub webhook: Option<HookSettings>,
     /// Which of its backups stay; empty if the targets say it.
     pub policy: Policy,
 }
@@ -109,6 +112,7 @@ impl SourceOptions {
         let noatime = values.flag("noatime", findings);
         let smart_mp3 = values.flag("smart_mp3_chunking", findings);
         let policy = policy::read(values, findings);
+        let webhook = HookSettings::of_the_original(values, findings);
         if let (false, Some(entry)) = (noatime, values.own("noatime")) {
             findings.note(entry.line, "access times are never kept");
         }
@@ -131,6 +135,7 @@ impl SourceOptions {
             padding: padding.unwrap_or(Padding::Padme),
             compress: compress.unwrap_or(Compress::Zstd { level: 1 }),
             smart_mp3,
+            webhook,
             policy,
         })
     }
@@ -303,7 +308,7 @@ mod tests {
             ("ignore = [", "f:2: ignore is \"[\": unclosed character class, expected a regular expression"),
             (
                 "chunksize = 5m",
-                "f:2: unknown key \"chunksize\" in [SOURCE:x], expected one of path, recipient, gpg_recipient, chunk_size, ignore, accept, builtin_ignores, one_filesystem, noatime, padding, compress, smart_mp3_chunking, inherit, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within or thinning",
+                "f:2: unknown key \"chunksize\" in [SOURCE:x], expected one of path, recipient, gpg_recipient, chunk_size, ignore, accept, builtin_ignores, one_filesystem, noatime, padding, compress, smart_mp3_chunking, inherit, webhook_url, keep_last, keep_backups, keep_daily, keep_weekly, keep_monthly, keep_yearly, keep_within or thinning",
             ),
             ("noatime = 1", "f:1: [SOURCE:x] has no path, expected path = /a/folder"),
         ] {
@@ -356,7 +361,6 @@ mod tests {
             ("digestdb_file", "the cache is in state_dir"),
             ("digestdb_type", "the cache has one kind"),
             ("gpg_path", "gpg is not used"),
-            ("webhook_url", "it comes with alerts"),
         ] {
             let text = format!("[SOURCE:x]\npath=/x\nrecipient=a\n{key} = 1");
             assert_eq!(

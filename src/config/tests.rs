@@ -61,7 +61,7 @@ fn every_example_of_the_documentation_works() {
         }
         count += 1;
     }
-    assert_eq!(count, 10, "examples in docs/CONFIG.md");
+    assert_eq!(count, 11, "examples in docs/CONFIG.md");
 }
 
 #[test]
@@ -76,6 +76,12 @@ fn every_key_is_in_the_documentation() {
         ("TARGET", policy::OF_TARGET[1]),
         ("TARGET", another_box::KEYS),
         ("JOB", job::KEYS),
+        ("JOB", upkeep::KEYS),
+        ("ALERT", alert::KEYS),
+        ("ALERT", alert::COMMAND),
+        ("ALERT", HookSettings::WEBHOOK),
+        ("ALERT", HookSettings::CHECK),
+        ("ALERT", MailSettings::KEYS),
         ("SERVE", serve::KEYS),
         ("HOST", host::KEYS),
     ] {
@@ -175,6 +181,7 @@ fn a_job_names_what_there_is_and_can_be_used() {
         ("from=prj", "there is no source \"prj\", expected proj or bradfitz", "did you mean \"proj\"?"),
         ("from=music", "there is no source \"music\", expected proj or bradfitz", "add a section [SOURCE:music]"),
         ("to=usb", "there is no target \"usb\", expected drive or raidbackups", "add a section [TARGET:usb]"),
+        ("copy_from=usb", "there is no target \"usb\", expected drive or raidbackups", "add a section [TARGET:usb]"),
         (
             "to=filesystem:/raid",
             "there is no target \"filesystem:/raid\", expected drive or raidbackups",
@@ -216,4 +223,70 @@ fn no_bytes_make_it_panic() {
         }
         let _ = Config::parse_in("f".as_ref(), &text, &Surroundings::of_test(0));
     }
+}
+
+#[test]
+fn a_job_that_prunes_needs_a_rule() {
+    let config = |rule: &str, to: &str| {
+        let text = format!(
+            "[SOURCE:s]\npath=/s\nrecipient=A\n[TARGET:t]\ntype=Filesystem\npath=/t\n{rule}\n[TARGET:u]\ntype=Filesystem\npath=/u\n[JOB:n]\nfrom=s\nto={to}\nat=02:30\nprune=yes\n"
+        );
+        let around = Surroundings { home: None, uid: 0, env: |_| None, etc: "/etc".into() };
+        Config::parse_in("f".as_ref(), text.as_bytes(), &around).map_err(|error| error.to_string())
+    };
+    let of_name = config("", "t\nto=v").unwrap_err();
+    assert!(of_name.contains("there is no target \"v\""), "{of_name}");
+    let notes = config("keep_daily = 7", "t\nto=u").unwrap().notes;
+    assert!(notes.iter().any(|note| note.ends_with("no rule says which backups stay at u: all do")), "{notes:?}");
+    let told = "f:11: [JOB:n] has prune = yes, and no rule says which backups stay, expected keep_daily = 7 or another rule in a target or a source";
+    assert_eq!(config("", "t").unwrap_err(), told);
+    assert_eq!(config("keep_last=3", "u").unwrap_err(), told, "of another target");
+    assert!(config("keep_last=3", "t").unwrap().jobs[0].upkeep.prune);
+}
+
+#[test]
+fn a_job_that_deletes_where_nobody_may_is_noted() {
+    let notes = |to: &str| {
+        let text = format!(
+            "[SOURCE:s]\npath=/s\nrecipient=A\nkeep_last=3\n[TARGET:t]\ntype=Filesystem\npath=/t\n[TARGET:u]\ntype=Brackup\nurl=https://nas/\ntoken={}\n[JOB:n]\nfrom=s\n{to}\nat=02:30\nprune=yes\n",
+            crate::provider::Token::generate().unwrap().as_str()
+        );
+        let around = Surroundings { home: None, uid: 0, env: |_| None, etc: "/etc".into() };
+        Config::parse_in("f".as_ref(), text.as_bytes(), &around).unwrap().notes
+    };
+    let is_told =
+        |notes: &[String]| notes.iter().any(|note| note.contains("do nothing at u: another box lets nobody delete"));
+    assert!(!is_told(&notes("to=t")));
+    let both = notes("to=t\nto=u");
+    assert!(is_told(&both), "{both:?}");
+}
+
+#[test]
+fn a_job_with_a_bandwidth_for_folders_alone_is_noted() {
+    let notes = |to: &str| {
+        let text = format!(
+            "[SOURCE:s]\npath=/s\nrecipient=A\n[TARGET:t]\ntype=Filesystem\npath=/t\n[TARGET:u]\ntype=Sftp\nsftp_host=h\npath=/u\n[JOB:n]\nfrom=s\n{to}\nat=02:30\nbandwidth=2MB/s\n"
+        );
+        let around = Surroundings { home: None, uid: 0, env: |_| None, etc: "/etc".into() };
+        Config::parse_in("f".as_ref(), text.as_bytes(), &around).unwrap().promises
+    };
+    let told = "f:11: bandwidth of [JOB:n] does nothing: it is for ways to servers, and all its targets are folders";
+    assert_eq!(notes("to=t"), [told]);
+    assert_eq!(notes("to=t\nto=u"), [""; 0]);
+    assert_eq!(notes("to=t\ncopy_from=u"), [""; 0]);
+}
+
+#[test]
+fn nothing_is_copied_to_where_it_is() {
+    let config = |path: &str| {
+        let folder = |name: &str, path: &str| format!("[TARGET:{name}]\ntype=Filesystem\npath={path}\n");
+        let text = format!("{}{}[JOB:n]\ncopy_from=t\nto=u\nat=02:30\n", folder("t", "/t"), folder("u", path));
+        let around = Surroundings { home: None, uid: 0, env: |_| None, etc: "/etc".into() };
+        Config::parse_in("f".as_ref(), text.as_bytes(), &around).map_err(|error| error.to_string())
+    };
+    assert_eq!(config("/u").unwrap().jobs[0].copies().collect::<Vec<_>>(), [("t", "u")]);
+    assert_eq!(
+        config("/t/").unwrap_err(),
+        "f:7: [JOB:n] copies t to u, and both are the same place, expected another one"
+    );
 }

@@ -22,8 +22,6 @@ pub(super) enum Takes {
     Often,
     /// Accepted for the original's sake. Why it does nothing here.
     Nothing(&'static str),
-    /// The same, and somebody who wrote it may count on it: what a later version will do.
-    NothingYet(&'static str),
 }
 
 pub(super) const fn once(name: &'static str) -> Key {
@@ -38,11 +36,6 @@ pub(super) const fn often(name: &'static str) -> Key {
 
 pub(super) const fn idle(name: &'static str, why: &'static str) -> Key {
     let takes = Takes::Nothing(why);
-    Key { name, takes }
-}
-
-pub(super) const fn later(name: &'static str, why: &'static str) -> Key {
-    let takes = Takes::NothingYet(why);
     Key { name, takes }
 }
 
@@ -146,13 +139,9 @@ impl<'a> Values<'a> {
                     findings.wrong(entry.line, error.expected("it once in a section"));
                 }
                 (Takes::Once, None) => {}
-                (takes @ (Takes::Nothing(why) | Takes::NothingYet(why)), None) => {
+                (Takes::Nothing(why), None) => {
                     let key = entry.key;
-                    let text = format!("{key} is accepted but does nothing in this version: {why}");
-                    findings.note(entry.line, &text);
-                    if matches!(takes, Takes::NothingYet(_)) {
-                        findings.promise(entry.line, &text);
-                    }
+                    findings.note(entry.line, &format!("{key} is accepted but does nothing in this version: {why}"));
                 }
             }
             first_lines[at].get_or_insert(entry.line);
@@ -160,7 +149,7 @@ impl<'a> Values<'a> {
     }
 
     fn unknown(&self, key: &str, keys: &[&Key]) -> Error {
-        let useful = keys.iter().filter(|key| !matches!(key.takes, Takes::Nothing(_) | Takes::NothingYet(_)));
+        let useful = keys.iter().filter(|key| !matches!(key.takes, Takes::Nothing(_)));
         let useful: Vec<&str> = useful.map(|key| key.name).collect();
         let found = format!("unknown key {} in {}", shown_key(key), self.title);
         Error::new(ErrorKind::UnknownKey, found)

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::workers::{Transferred, Wanted, Workers};
 use super::{Error, Memory, Options, Report, Which};
-use crate::catalog::{self, Chunks, Failed, Listing};
+use crate::catalog::{self, Cursor, Failed, Listing};
 use crate::db::Present;
 use crate::digest::Key;
 use crate::monitor::{Counter, Phase, Tally, one_line};
@@ -66,7 +66,7 @@ impl Both<'_> {
                     return Ok(());
                 }
                 match standing {
-                    Standing::Nowhere(why) => taking.lose(&wanted, why.into()),
+                    Standing::Nowhere(why) => taking.lose(&wanted, format!("is not copied: {why}")),
                     Standing::Here => taking.is_there(&wanted)?,
                     Standing::There if self.options.dry_run => {}
                     Standing::There => workers.give(wanted),
@@ -96,8 +96,7 @@ impl Both<'_> {
         let (mut there, mut here) = (Cursor::over(self.there)?, Cursor::over(self.here)?);
         let takes_unknown = matches!(self.options.which, Which::All);
         let mut tell = |key: Key, bytes, chunk, found: Option<u64>| {
-            here.skip_to(&key)?;
-            let standing = match (here.at(&key), found) {
+            let standing = match (here.at(&key)?, found) {
                 (Some(length), _) if length == bytes && self.is_damaged_here(&key)? => Standing::Nowhere(
                     "is damaged there, as a verification found; `brackup fsck --repair --from-target` brings a good one",
                 ),
@@ -111,12 +110,12 @@ impl Both<'_> {
         };
         if let Some(Memory { db, .. }) = self.options.memory {
             db.each_known(self.wanted, |stored, is_wanted| {
-                while let Some((key, bytes)) = there.before(&stored.key)? {
+                while let Some((key, bytes)) = there.passed(Some(&stored.key))? {
                     if takes_unknown {
                         tell(key, bytes, None, Some(bytes))?;
                     }
                 }
-                let found = there.at(&stored.key);
+                let found = there.at(&stored.key)?;
                 // Of one that came with an inventory the length may not be known.
                 let bytes = if stored.bytes == 0 { found.unwrap_or(0) } else { stored.bytes };
                 if bytes != stored.bytes && is_wanted && !self.options.dry_run {
@@ -125,7 +124,7 @@ impl Both<'_> {
                 if is_wanted { tell(stored.key, bytes, Some(stored.chunk), found) } else { Ok(()) }
             })?;
         }
-        while let Some((key, bytes)) = there.rest()? {
+        while let Some((key, bytes)) = there.passed(None)? {
             if takes_unknown {
                 tell(key, bytes, None, Some(bytes))?;
             }
@@ -157,10 +156,21 @@ impl Taking<'_> {
             Err(Failed::There(error)) if is_of_the_way(&error) => Err(error.into()),
             // This one can't be read; others may be.
             Err(Failed::There(error)) => {
-                self.lose(&wanted, one_line(&error));
+                let what = one_line(&error);
+                // Of what this box has stored `brackup fsck` tells more.
+                let is_anothers = wanted.chunk.is_none() && is_damage(&error);
+                self.lose(&wanted, if is_anothers { self.way_out(&what) } else { format!("is not copied: {what}") });
                 Ok(())
             }
         }
+    }
+
+    /// Only the box that has stored it can store anew what lies in it, and does so once it is not there any more.
+    fn way_out(&self, what: &str) -> String {
+        let place = self.options.from.describe();
+        format!(
+            "is not copied, nor is any new backup of other boxes while it lies damaged at {place}: move that file away, and `verify` and the next backup of the box that stored it store anew what lay in it ({what})"
+        )
     }
 
     fn is_there(&self, wanted: &Wanted) -> Result<(), Error> {
@@ -170,8 +180,8 @@ impl Taking<'_> {
         }
     }
 
-    fn lose(&mut self, wanted: &Wanted, why: String) {
-        self.tally.problem(ObjectName::Chunk(wanted.key).to_string(), format!("is not copied: {why}"));
+    fn lose(&mut self, wanted: &Wanted, what: String) {
+        self.tally.problem(ObjectName::Chunk(wanted.key).to_string(), what);
         self.lost.has_unknown |= wanted.chunk.is_none();
         self.lost.keys.push(wanted.key);
     }
@@ -186,71 +196,16 @@ impl Taking<'_> {
     }
 }
 
+/// Whether it was read to its end and is not what was stored. Of a disk that drops out nothing can be read, and nothing is to be moved away for that.
+fn is_damage(error: &catalog::Error) -> bool {
+    matches!(error, catalog::Error::Object { .. })
+}
+
 /// Whether it says nothing of what was to be read, or is this box's own trouble.
 pub(super) fn is_of_the_way(error: &catalog::Error) -> bool {
     match error {
         catalog::Error::Spool(_) => true,
         catalog::Error::Target(error) => error.is_of_the_way(),
         _ => false,
-    }
-}
-
-/// The chunks of a listing, one at a time.
-struct Cursor<'l> {
-    chunks: Chunks<'l>,
-    head: Option<(Key, u64)>,
-    /// Whether the head was asked for by its key.
-    is_met: bool,
-}
-
-impl<'l> Cursor<'l> {
-    fn over(listing: &'l Listing) -> Result<Self, Error> {
-        let mut chunks = listing.chunks();
-        let head = chunks.next().transpose()?;
-        Ok(Self { chunks, head, is_met: false })
-    }
-
-    fn step(&mut self) -> Result<(), Error> {
-        (self.head, self.is_met) = (self.chunks.next().transpose()?, false);
-        Ok(())
-    }
-
-    /// Goes to the first chunk that is not before this key.
-    fn skip_to(&mut self, key: &Key) -> Result<(), Error> {
-        while self.head.is_some_and(|(head, _)| head.0 < key.0) {
-            self.step()?;
-        }
-        Ok(())
-    }
-
-    /// The next chunk before this key that nobody asked for.
-    fn before(&mut self, key: &Key) -> Result<Option<(Key, u64)>, Error> {
-        while let Some(head) = self.head.filter(|(head, _)| head.0 < key.0) {
-            let is_met = self.is_met;
-            self.step()?;
-            if !is_met {
-                return Ok(Some(head));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The next chunk that nobody asked for.
-    fn rest(&mut self) -> Result<Option<(Key, u64)>, Error> {
-        while let Some(head) = self.head {
-            let is_met = self.is_met;
-            self.step()?;
-            if !is_met {
-                return Ok(Some(head));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The length of a chunk, if the listing has it; for keys in order.
-    fn at(&mut self, key: &Key) -> Option<u64> {
-        let found = self.head.filter(|(head, _)| head == key).map(|(_, bytes)| bytes);
-        self.is_met |= found.is_some();
-        found
     }
 }

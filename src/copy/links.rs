@@ -11,6 +11,8 @@ use crate::monitor::{Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::target::{ErrorKind, ObjectName};
 
+const ANOTHER: &str = "is not copied: there is another backup of this name";
+
 /// A link that is to be at the other target.
 #[derive(Debug)]
 pub(super) struct Planned {
@@ -52,15 +54,16 @@ pub(super) fn plan(
             }
         }
         if here.is_none() && remembered.is_none() && is_forgotten(options, link, &chains)? && !options.force {
-            let what = "is not copied: this box signed it and does not know what it needs, see `brackup rebuild`; --force copies it all the same";
+            let what = "is not copied: this box signed it and does not know what it needs, which `brackup rebuild` finds out where the secret key is; --force copies it all the same";
             tally.problem(name.to_string(), what);
             continue;
         }
         match here {
             Some(here) if here.is_removed => report.removed_there += 1,
             Some(here) if here.length != link.length => {
-                tally.problem(name.to_string(), "is not copied: there is another backup of this name");
+                tally.problem(name.to_string(), ANOTHER);
             }
+            Some(here) if remembered.is_none() && !is_same(options, link, here, tally)? => {}
             here => {
                 report.backups_there += u64::from(here.is_some());
                 planned.push(Planned { link: link.clone(), remembered, is_here: here.is_some() });
@@ -68,6 +71,27 @@ pub(super) fn plan(
         }
     }
     Ok(planned)
+}
+
+/// Whether two metafiles of one name and length are the same, by what is signed. What is otherwise is told.
+fn is_same(options: &Options<'_>, there: &Link, here: &Link, tally: &Tally<'_>) -> Result<bool, Error> {
+    let mut digests = Vec::new();
+    for (link, target, place) in [(there, options.from, "where it is to be copied from"), (here, options.to, "there")] {
+        match link.footer(target) {
+            Ok((_, digest)) => digests.push(digest),
+            Err(error) if is_of_the_way(&error) => return Err(error.into()),
+            Err(error) => {
+                let what = format!("is there too, and can't be compared, since {place} {}", one_line(&error));
+                tally.problem(link.name.to_string(), what);
+                return Ok(false);
+            }
+        }
+    }
+    let is_same = digests[0] == digests[1];
+    if !is_same {
+        tally.problem(there.name.to_string(), ANOTHER);
+    }
+    Ok(is_same)
 }
 
 /// Whether a metafile of which nothing is remembered is one that this box has signed: then chunks that it needs may be among those that are
@@ -82,6 +106,21 @@ fn is_forgotten(options: &Options<'_>, link: &Link, chains: &[Chain]) -> Result<
         // Not to be copied anyway, which is told then.
         Err(_) => Ok(false),
     }
+}
+
+/// Whether one of those that are to be copied may be signed by one of these.
+pub(super) fn has_own(options: &Options<'_>, planned: &[Planned], signers: &[String]) -> Result<bool, Error> {
+    if signers.is_empty() {
+        return Ok(false);
+    }
+    for Planned { link, .. } in planned.iter().filter(|planned| !planned.is_here && !planned.link.is_removed) {
+        match link.footer(options.from) {
+            Ok((footer, _)) if !signers.contains(&footer.signer.to_string()) => {}
+            Err(error) if is_of_the_way(&error) => return Err(error.into()),
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 /// What this box knows of the backups where they come from, by name.
@@ -113,8 +152,14 @@ pub(super) fn copy(
         let name = &planned.link.name;
         tally.at(Phase::Copy, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
         if !planned.is_here && !options.force && lacks(options, &planned, lost)? {
-            let what = "is not copied: not all of its chunks could be; --force copies it all the same";
-            tally.problem(name.to_string(), what);
+            let why = match planned.remembered {
+                Some(_) => "not all of its chunks could be",
+                None => {
+                    "a chunk that another box has stored could not be, which is told above, and whether this one needs it nobody can say without the secret key"
+                }
+            };
+            tally.problem(name.to_string(), format!("is not copied: {why}; --force copies it all the same"));
+            report.left_out += 1;
             continue;
         }
         if options.dry_run {
@@ -166,11 +211,13 @@ fn one(
             };
             if !is_same {
                 tally.problem(name.to_string(), "is not the backup that this box remembers under its name");
+                report.left_out += 1;
                 return Ok(());
             }
             let pending = memory.db.expect_copy(remembered, memory.to)?;
             if pending.is_none() {
                 tally.problem(name.to_string(), "is not copied: its number in the chain is another backup's there");
+                report.left_out += 1;
                 return Ok(());
             }
             pending
@@ -184,13 +231,29 @@ fn one(
             Err(Failed::Here(error)) if error.kind != ErrorKind::Exists => return Err(error.into()),
             Err(Failed::There(error)) if is_of_the_way(&error) => return Err(error.into()),
             Err(failed) => {
-                // It may have been removed meanwhile: what became of it is looked at by the next run.
+                if let (Some(pending), Some(Memory { db, to, .. })) = (&pending, options.memory) {
+                    catalog::settle::<Error>(options.to, db, to)?;
+                    // It was stored, and the answer was lost.
+                    if db.remembers_link(to, &pending.link)? {
+                        report.backups.push(name);
+                        return Ok(());
+                    }
+                }
+                // Another copy was as fast.
+                if matches!(&failed, Failed::Here(error) if error.kind == ErrorKind::Exists)
+                    && is_there_too(options, &link)?
+                {
+                    report.backups_there += 1;
+                    return Ok(());
+                }
+                report.left_out += 1;
+                // It may have been removed meanwhile.
                 let why = match failed {
                     Failed::Here(error) => one_line(&error),
                     Failed::There(error) => one_line(&error),
                 };
                 tally.problem(object.to_string(), format!("is not copied: {why}"));
-                return settle(options);
+                return Ok(());
             }
         }
     }
@@ -200,9 +263,16 @@ fn one(
     }
 }
 
-fn settle(options: &Options<'_>) -> Result<(), Error> {
-    match options.memory {
-        Some(Memory { db, to, .. }) => catalog::settle(options.to, db, to),
-        None => Ok(()),
+/// Whether what has its name there now is the same.
+fn is_there_too(options: &Options<'_>, link: &Link) -> Result<bool, Error> {
+    if link.is_removed {
+        return Ok(false);
     }
+    let digest = |target| match link.footer(target) {
+        Ok((_, digest)) => Ok(Some(digest)),
+        Err(error) if is_of_the_way(&error) => Err(Error::from(error)),
+        Err(_) => Ok(None),
+    };
+    let here = digest(options.to)?;
+    Ok(here.is_some() && here == digest(options.from)?)
 }

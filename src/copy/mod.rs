@@ -18,7 +18,7 @@ use crate::blob::Amount;
 use crate::catalog::{self, Listing};
 use crate::db::{Db, Present};
 use crate::monitor::{Counter, Tally};
-use crate::target::{BackupName, Target};
+use crate::target::{self, BackupName, Target};
 
 /// What is copied, and where to.
 #[expect(missing_debug_implementations, reason = "it holds targets")]
@@ -39,6 +39,22 @@ pub struct Options<'a> {
     pub force: bool,
     /// Store nothing.
     pub dry_run: bool,
+    /// The other target is not made yet, as this box has seen: it is not asked what it has.
+    pub is_new: bool,
+    /// Whoever holds a lock, and may not need it.
+    pub lock: Option<Lock<'a>>,
+}
+
+/// A lock on what this box remembers, where nothing is remembered of the target that is copied from. What others have stored is copied there as if
+/// another box stored it: nothing here needs to stand still for it. But of a backup that this box has signed and forgotten gc must not delete what
+/// it needs while it is on its way.
+#[derive(Clone, Copy)]
+#[expect(missing_debug_implementations, reason = "it holds a function")]
+pub struct Lock<'a> {
+    /// Who has signed what this box has made.
+    pub signers: &'a [String],
+    /// Gives it back. Called once, before anything is stored.
+    pub give_back: &'a dyn Fn(),
 }
 
 /// The database, in a run that the caller begins and ends, and the ids of both targets.
@@ -76,6 +92,8 @@ pub struct Report {
     pub backups_there: u64,
     /// Backups that were removed there, and are left so.
     pub removed_there: u64,
+    /// Backups that could not be copied.
+    pub left_out: u64,
     /// It was ended from outside. What was copied is there, and the next time it goes on.
     pub interrupted: bool,
 }
@@ -91,9 +109,21 @@ pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Resul
     // The metafiles first, in a listing that has ended before the one of the chunks begins: whatever they need was stored before.
     let (links, _) = catalog::links(options.from)?;
     let there = Listing::take(options.from, options.spool)?;
-    let here = Listing::take(options.to, options.spool)?;
+    let here = if options.is_new { Listing::empty(options.spool) } else { Listing::take(options.to, options.spool) }?;
+    if options.memory.is_none() && (there.is_empty() || there.links.is_empty() && !links.is_empty()) {
+        // Its id is not known: an empty mount point looks like this.
+        let what = format!("nothing of Brackup's is there: {}", options.from.describe());
+        return Err(target::Error::new(target::ErrorKind::Unreachable, what)
+            .advise("is its disk mounted? if it is, nobody has stored anything there yet")
+            .into());
+    }
     let mut report = Report::default();
     let planned = links::plan(options, &links, &here.links, &mut report, tally)?;
+    if let Some(Lock { signers, give_back }) = options.lock
+        && !links::has_own(options, &planned, signers)?
+    {
+        give_back();
+    }
     let wanted = Present::of(planned.iter().filter_map(|planned| planned.remembered.as_ref()));
     let both = chunks::Both { options, wanted: &wanted, there: &there, here: &here };
     both.survey(&mut report)?;

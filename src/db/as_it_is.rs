@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Db, Error, FILE, SCHEMA_VERSION, checks, damaged_mark, uses};
+use super::{Db, Error, FILE, SCHEMA_VERSION, checks, damaged_mark, past, uses};
 
 impl Db {
     /// Opens a database that is there, and looks through it.
@@ -18,9 +18,12 @@ impl Db {
             other => return Err(Error::other_version(&path, other, SCHEMA_VERSION)),
         }
         db.quick_check()?;
-        if db.number("SELECT count(*) FROM sqlite_master WHERE name = 'checks'")? == 0 {
-            // Of before there were any: a table that is none of the file's.
-            db.execute_batch(&format!("CREATE TEMP TABLE {}", checks::TABLE))?;
+        for (name, table) in [("checks", checks::TABLE), ("past", past::TABLE)] {
+            let sql = format!("SELECT count(*) FROM sqlite_master WHERE name = '{name}'");
+            if db.number(&sql)? == 0 {
+                // Of before there were any: a table that is none of the file's.
+                db.execute_batch(&format!("CREATE TEMP TABLE {table}"))?;
+            }
         }
         if db.number("SELECT count(*) FROM sqlite_master WHERE name = 'retired'")? == 0 {
             db.execute_batch(&uses::TABLES.replace("CREATE TABLE", "CREATE TEMP TABLE"))?;

@@ -87,6 +87,8 @@ impl<'db> Checks<'db> {
 
     /// It was read now. Every few seconds what is remembered becomes durable.
     pub fn remember(&mut self, key: &Key, check: Check) -> Result<(), Error> {
+        // One that nobody asked for, since a listing lacked it, must not be passed over later.
+        self.of(key)?;
         let sql = "INSERT OR REPLACE INTO checks(target, key, at, is_whole) VALUES(?1, ?2, ?3, ?4)";
         self.db.execute(sql, params![self.target, &key.0[..], check.at, check.is_whole])?;
         if self.committed.elapsed() >= COMMIT_EVERY {
@@ -163,6 +165,29 @@ mod tests {
         }
         assert_eq!(db.number("SELECT count(*) FROM checks WHERE target = 't'").unwrap(), 225);
         assert_eq!(db.number("SELECT count(*) FROM checks").unwrap(), 226);
+    }
+
+    #[test]
+    fn what_a_listing_lacked_and_was_read_all_the_same_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).unwrap();
+        db.begin_run().unwrap();
+        let whole = Check { at: 1, is_whole: true };
+        let damaged = Check { at: 2, is_whole: false };
+        for _ in 0..2 {
+            let mut checks = Checks::open_to_write(&db, "t");
+            for number in 0..10 {
+                if number != 5 && number != 9 {
+                    checks.of(&key(number)).unwrap();
+                    checks.remember(&key(number), whole).unwrap();
+                } else {
+                    checks.remember(&key(number), damaged).unwrap();
+                }
+            }
+            checks.finish().unwrap();
+        }
+        assert_eq!(db.number("SELECT count(*) FROM checks").unwrap(), 10);
+        assert!(db.was_damaged("t", &key(5)).unwrap() && db.was_damaged("t", &key(9)).unwrap());
     }
 
     #[test]

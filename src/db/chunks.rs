@@ -156,6 +156,11 @@ impl Db {
         self.size_chunk(number(stored.chunk), &stored.key, i64::try_from(sealed_bytes).unwrap_or(i64::MAX))
     }
 
+    /// Whether this box has ever stored a chunk of this name, anywhere.
+    pub fn knows_chunk(&self, key: &Key) -> Result<bool, Error> {
+        Ok(self.prepare("SELECT 1 FROM chunks WHERE key = ?1")?.row([&key.0[..]], |_| Ok(()))?.is_some())
+    }
+
     /// A chunk is not whole at a target: what lies in it is to be stored again.
     pub fn forget_chunk(&self, target_identity: &str, key: &Key) -> Result<(), Error> {
         let sql = "DELETE FROM presence WHERE target = ?1 AND chunk IN (SELECT id FROM chunks WHERE key = ?2)";

@@ -127,6 +127,16 @@ impl Db {
         near.ok_or_else(|| self.rotten())
     }
 
+    /// All keys that ever signed what this box remembers, at whatever target.
+    pub fn known_signers(&self) -> Result<Vec<String>, Error> {
+        let mut statement = self.prepare("SELECT DISTINCT signer FROM chains")?;
+        let (mut rows, mut signers) = (statement.rows([])?, Vec::new());
+        while let Some(signer) = rows.next(|row| row.get(0))? {
+            signers.push(signer);
+        }
+        Ok(signers)
+    }
+
     /// The number of a chain, which need not have been there.
     pub(super) fn chain(&self, target_identity: &str, root: &str, signer: &str) -> Result<i64, Error> {
         let sql = "INSERT OR IGNORE INTO chains(target, root, signer) VALUES(?1, ?2, ?3)";

@@ -74,6 +74,9 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         if self.is_inventory {
+            if matches!(self.source, Some(rusqlite::Error::ToSqlConversionFailure(_))) {
+                return Some("is the path right? `brackup rebuild`, where the secret key is, writes an inventory");
+            }
             return Some("nothing was changed; copy it again, or make it again with `brackup rebuild` of this version");
         }
         if self.is_corruption() {

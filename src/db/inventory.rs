@@ -23,7 +23,10 @@ pub(super) const TARGET: &str = "inventory";
 impl Db {
     /// Opens an inventory to be read, if it is whole. With the id of the target that it is of.
     pub fn open_inventory(path: &Path) -> Result<(Self, String), Error> {
-        let unread = |error| Error::io(format!("can't read {}", path.display()), error);
+        let unread = |error| {
+            let what = format!("can't read {}", path.display());
+            Error { is_inventory: true, ..Error::io(what, error) }
+        };
         let file = File::open(path).map_err(unread)?;
         let (told, sum) = sums(&file).map_err(unread)?;
         if told != sum {

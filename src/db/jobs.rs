@@ -55,6 +55,7 @@ impl Db {
 
     /// Remembers the last run of a job. Not in the middle of a backup, which may be undone.
     pub fn remember_job_run(&self, name: &str, run: &JobRun) -> Result<(), Error> {
+        self.remember_good_run(name, run)?;
         let end = run.end.map(|end| (end.at, end.outcome.code())).unzip();
         let sql = "INSERT OR REPLACE INTO jobs(name, began, ended, outcome, tries) VALUES(?1, ?2, ?3, ?4, ?5)";
         self.execute(sql, params![name, run.began, end.0, end.1, run.tries])

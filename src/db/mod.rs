@@ -13,18 +13,22 @@ mod checksum;
 mod chunks;
 mod copies;
 mod error;
+mod good_runs;
 mod hints;
+mod holdings;
 mod import;
 mod inventory;
 mod jobs;
 mod lacking;
 mod links;
+mod past;
 mod puts;
 #[cfg(feature = "rebuild")]
 mod rebuilding;
 mod refs;
 mod stat_cache;
 mod statement;
+mod upkeep;
 mod uses;
 
 pub use backups::{Backup, Chain, ChainHead, Remembered};
@@ -33,11 +37,14 @@ pub use candidates::Held;
 pub use checks::{Check, Checks};
 pub use chunks::{Chunks, StoredChunk};
 pub use error::Error;
+pub use good_runs::Since;
 pub use hints::recipients_tag;
+pub use holdings::Holding;
 pub use import::{Imported, NewBackup};
 pub use jobs::{JobEnd, JobRun};
 pub use lacking::Lacking;
 pub use links::{FirstLink, Links};
+pub use past::{Deed, Past};
 pub use puts::Puts;
 #[cfg(feature = "rebuild")]
 pub use rebuilding::Rebuilding;
@@ -147,8 +154,11 @@ impl Db {
             other => return Err(Error::other_version(path, other, SCHEMA_VERSION)),
         }
         db.execute_batch(JOBS)?;
+        db.execute_batch(good_runs::TABLE)?;
         db.execute_batch(uses::TABLES)?;
-        db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {}", checks::TABLE))?;
+        for table in [checks::TABLE, past::TABLE, upkeep::TABLE] {
+            db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {table}"))?;
+        }
         Ok(db)
     }
 

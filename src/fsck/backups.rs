@@ -71,6 +71,7 @@ impl Fsck<'_> {
                 let is_mended = self.bring(name, true, |_, digest| *digest == backup.link.footer)?;
                 self.found(Kind::DamagedMetafile, name, is_mended);
             }
+            Opened::Unread => self.found(Kind::DamagedMetafile, name, false),
             Opened::Unsaid => {}
         }
         Ok(())
@@ -142,6 +143,7 @@ impl Fsck<'_> {
                 }
                 self.found(Kind::DamagedMetafile, &link.name, is_mended);
             }
+            Opened::Unread => self.found(Kind::DamagedMetafile, &link.name, false),
             Opened::Unsaid => {}
         }
         Ok(())
@@ -173,8 +175,8 @@ impl Fsck<'_> {
             Err(catalog::Error::Target(error)) if error.is_of_the_way() => Err(error.into()),
             Err(catalog::Error::Target(error)) => {
                 tally.problem(link.object().to_string(), one_line(&error));
-                // Who may not read it does not know what it is; what can't be read is nobody's any more.
-                Ok(if error.kind == ErrorKind::Denied { Opened::Unsaid } else { Opened::Damaged(Fault::Damaged) })
+                // Who may not read it does not know what it is. What can't be read now may be whole: it is not to be replaced.
+                Ok(if error.kind == ErrorKind::Denied { Opened::Unsaid } else { Opened::Unread })
             }
             Err(error) => Err(error.into()),
         }
@@ -212,5 +214,6 @@ impl Fsck<'_> {
 enum Opened {
     Good(Footer),
     Damaged(Fault),
+    Unread,
     Unsaid,
 }

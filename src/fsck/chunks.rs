@@ -1,7 +1,7 @@
 //! The chunks that this box has stored, held against the listing and against what reading them has shown.
 
 use super::{Error, Fsck, Kind};
-use crate::catalog::{self, Listing, Look};
+use crate::catalog::{self, Cursor, Listing, Look};
 use crate::db::{Check, Checks, Db, Held, Lacking};
 use crate::digest::{Key, Sha1};
 use crate::monitor::{Counter, Phase, one_line};
@@ -40,24 +40,18 @@ impl Fsck<'_> {
         let mends = self.mending.is_some();
         let checks = if mends { Checks::open_to_write(db, identity) } else { Checks::open(db, identity) };
         let mut beside = Beside { db, identity, checks, lacking: Lacking::open(db, identity)? };
-        let mut there = listing.chunks();
-        let mut next = there.next().transpose()?;
+        let mut there = Cursor::over(listing)?;
         db.each_held(identity, |held| {
             self.go_on()?;
-            while let Some((key, length)) = next.filter(|(key, _)| key.0 < held.stored.key.0) {
+            while let Some((key, length)) = there.passed(Some(&held.stored.key))? {
                 self.unknown(&key, length, &mut beside)?;
-                next = there.next().transpose()?;
             }
-            let found = next.filter(|(key, _)| *key == held.stored.key).map(|(_, length)| length);
-            if found.is_some() {
-                next = there.next().transpose()?;
-            }
+            let found = there.at(&held.stored.key)?;
             self.held(&held, found, &mut beside)
         })?;
-        while let Some((key, length)) = next {
+        while let Some((key, length)) = there.passed(None)? {
             self.go_on()?;
             self.unknown(&key, length, &mut beside)?;
-            next = there.next().transpose()?;
         }
         if mends {
             beside.checks.finish()?;

@@ -71,9 +71,11 @@ impl Kind {
     /// What to do about it.
     pub fn remedy(self) -> &'static str {
         match self {
-            Self::Database => "nothing is repaired with it; `brackup rebuild` makes a new one of what is at the target",
+            Self::Database => {
+                "nothing is repaired with it; `brackup rebuild`, where the secret key is, makes a new one of what is at the target"
+            }
             Self::Refs => {
-                "nothing is repaired with it, and gc refuses; `brackup rebuild` makes it anew of what is at the target"
+                "nothing is repaired with it, and gc refuses; `brackup rebuild`, where the secret key is, makes it anew of what is at the target"
             }
             Self::PendingBackup => "--repair, or the next backup, finds out",
             Self::MissingChunk => {
@@ -89,9 +91,9 @@ impl Kind {
             Self::IncompleteBackup => {
                 "--repair --from-target fetches the chunks from another target; the files that lay in them are whole in the next backup, if they are still on the disk"
             }
-            Self::ForgottenBackup => "`brackup rebuild` learns what they need",
+            Self::ForgottenBackup => "`brackup rebuild`, where the secret key is, learns what they need",
             Self::DamagedMetafile => {
-                "--repair --from-target fetches good ones; --repair alone moves to quarantine what nobody remembers and what is no metafile at all"
+                "--repair --from-target fetches good ones; --repair alone moves to quarantine what nobody remembers and what is no metafile at all; one that stays, that nobody remembers and that is of a source of this box, stops gc until it is moved away from there by hand"
             }
             Self::ReplacedMetafile => "see who can write there; they are left",
             Self::MissingBackup => {
@@ -100,6 +102,16 @@ impl Kind {
             Self::RemovedBackup => "--repair, or the next prune, notes it",
             Self::UnfinishedRemoval => "prune removes them, if the rules still say so",
             Self::DamagedTombstone => "they say nothing and are left; prune makes a new one if the backup is there",
+        }
+    }
+
+    /// The same behind a repair.
+    pub fn left(self) -> &'static str {
+        match self {
+            Self::OddChunk | Self::DamagedChunk => {
+                "they stay, since backups need what is whole in them, and the next backup stores anew what lay in them; --from-target fetches good ones, and moves these to quarantine"
+            }
+            kind => kind.remedy(),
         }
     }
 

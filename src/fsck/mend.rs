@@ -62,6 +62,9 @@ impl Fsck<'_> {
         let there = |error| target::Error::io(format!("can't read {name}"), error);
         let here = |error| target::Error::io(format!("can't write to {}", quarantine.display()), error);
         fsutil::create_private_directory(quarantine).map_err(here)?;
+        for path in fsutil::left_behind(quarantine, "kept") {
+            let _ = fs::remove_file(path);
+        }
         let length = self.options.target.stat(name)?;
         let gone = || target::Error::new(ErrorKind::NotFound, format!("{name} is not there any more"));
         let length = length.ok_or_else(gone)?;

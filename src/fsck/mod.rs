@@ -16,7 +16,7 @@ pub use kind::{Finding, Findings, KINDS, Kind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::catalog::{self, Listing};
+use crate::catalog::{self, Cursor, Listing};
 use crate::db::Db;
 use crate::monitor::Tally;
 use crate::seal::BoxPublic;
@@ -133,15 +133,12 @@ impl Fsck<'_> {
     /// A listing that lacks much is no listing: a disk that is half there, a server that lags behind.
     fn listing_is_whole(&self, db: &Db, identity: &str, listing: &Listing) -> Result<(), Error> {
         let (mut missing, mut all) = (0_u64, 0_u64);
-        let mut there = listing.chunks();
-        let mut next = there.next().transpose()?;
+        let mut there = Cursor::over(listing)?;
         db.each_held(identity, |held| {
-            while next.is_some_and(|(key, _)| key.0 < held.stored.key.0) {
-                next = there.next().transpose()?;
-            }
             if held.is_needed || held.is_believed {
                 all += 1;
-                missing += u64::from(next != Some((held.stored.key, held.stored.bytes)));
+                let (listed, stored) = (there.at(&held.stored.key)?, held.stored.bytes);
+                missing += u64::from(listed.is_none_or(|listed| ![listed, 0].contains(&stored)));
             }
             Ok::<_, Error>(())
         })?;

@@ -16,7 +16,7 @@ pub(super) fn all_backups_are_remembered(options: &Options<'_>, links: &[Link], 
     let Options { target, db, identity, .. } = *options;
     let own = options.signer.to_string();
     let is_ours = |signer: &str| signer == own || chains.iter().any(|chain| chain.signer == signer);
-    let mut forgotten = Vec::new();
+    let (mut forgotten, mut unreadable) = (Vec::new(), Vec::new());
     for link in links.iter().filter(|link| !link.is_removed) {
         let name = link.name.to_string();
         if db.remembers(identity, &name)? || db.is_stranger(identity, &name)? {
@@ -26,7 +26,11 @@ pub(super) fn all_backups_are_remembered(options: &Options<'_>, links: &[Link], 
             Ok((footer, _)) => is_ours(&footer.signer.to_string()),
             Err(catalog::Error::Target(error)) => return Err(error.into()),
             // Nobody can tell whose it is: of a root of this box it may be one of this box.
-            Err(_) => chains.iter().any(|chain| chain.root == link.name.root()),
+            Err(_) if chains.iter().any(|chain| chain.root == link.name.root()) => {
+                unreadable.push(name);
+                continue;
+            }
+            Err(_) => false,
         };
         if is_ours {
             forgotten.push(name);
@@ -34,7 +38,11 @@ pub(super) fn all_backups_are_remembered(options: &Options<'_>, links: &[Link], 
             db.remember_stranger(identity, &name)?;
         }
     }
-    if forgotten.is_empty() { Ok(()) } else { Err(Error::Forgotten(forgotten)) }
+    match (forgotten.is_empty(), unreadable.is_empty()) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Error::Unreadable(unreadable)),
+        _ => Err(Error::Forgotten(forgotten)),
+    }
 }
 
 /// Says which backups are remembered and not there. What they need is kept: if somebody removed them by hand, he may want to put them back.

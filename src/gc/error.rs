@@ -19,6 +19,8 @@ pub enum Error {
     Database(db::Error),
     /// Backups of this box are there that it does not remember: nobody knows what they need.
     Forgotten(Vec<String>),
+    /// Metafiles of roots of this box that it does not remember, and that nobody can tell whose they are.
+    Unreadable(Vec<String>),
     /// More than a tenth of what this box has stored is not listed.
     Short {
         /// Chunks that are not.
@@ -42,6 +44,9 @@ impl Error {
             Self::Forgotten(_) => Some(
                 "it has lost its database since: nothing is deleted by a box that does not know what is needed (docs/RETENTION.md)".into(),
             ),
+            Self::Unreadable(_) => Some(
+                "`brackup fsck TARGET --repair` moves to quarantine what is no metafile at all, and with --from-target brings a good one; if none is left anywhere, restore with --accept-unsigned what of it still can be, and move it away from there by hand".into(),
+            ),
             Self::Short { missing, .. } => {
                 Some(format!("is the disk whole, and is all of it there? if you know that they are gone, --force {missing}"))
             }
@@ -49,6 +54,11 @@ impl Error {
             Self::Target(error) => error.hint().map(Into::into),
         }
     }
+}
+
+fn some(names: &[String]) -> String {
+    let some = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED_MAX { some + ", …" } else { some }
 }
 
 impl fmt::Display for Error {
@@ -60,9 +70,11 @@ impl fmt::Display for Error {
             }
             Self::Database(error) => error.fmt(f),
             Self::Forgotten(names) => {
-                let some = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-                let more = if names.len() > NAMED_MAX { ", …" } else { "" };
-                write!(f, "{} of this box's backups are there that it does not remember: {some}{more}", names.len())
+                let count = names.len();
+                write!(f, "{count} of this box's backups are there that it does not remember: {}", some(names))
+            }
+            Self::Unreadable(names) => {
+                write!(f, "{} metafiles are damaged and may be this box's: {}", names.len(), some(names))
             }
             Self::Short { missing, all } => {
                 write!(
@@ -82,7 +94,7 @@ impl std::error::Error for Error {
             Self::Catalog(error) => error.source(),
             Self::Database(error) => error.source(),
             Self::Target(error) => error.source(),
-            Self::Clock(_) | Self::Forgotten(_) | Self::Short { .. } | Self::Stopped => None,
+            Self::Clock(_) | Self::Forgotten(_) | Self::Unreadable(_) | Self::Short { .. } | Self::Stopped => None,
         }
     }
 }

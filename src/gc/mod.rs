@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::blob::{Amount, ChunkNo};
-use crate::catalog::{self, Listing};
+use crate::catalog::{self, Cursor, Listing};
 use crate::date::Utc;
 use crate::db::{Chain, Db, Held, StoredChunk};
 use crate::monitor::{Counter, Phase, Tally, one_line};
@@ -46,6 +46,8 @@ pub struct Options<'a> {
     pub force: Option<u64>,
     /// Delete nothing.
     pub dry_run: bool,
+    /// Asked, if any are due, whether these may be deleted, and no others are then. They stay marked if not.
+    pub may_delete: Option<&'a dyn Fn(Amount) -> bool>,
 }
 
 /// Chunks of which the newest backups use too little.
@@ -89,6 +91,8 @@ pub struct Report {
 /// Collects. In a run of the database, which the caller begins and ends.
 pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Result<Report, Error> {
     let Options { target, db, identity, .. } = *options;
+    // Before anything is retired, which would be stored anew for nothing.
+    target.may_delete()?;
     catalog::settle::<Error>(target, db, identity)?;
     let listing = Listing::take(target, options.spool)?;
     db.check_refs(identity)?;
@@ -113,7 +117,10 @@ pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Resul
     compact(options, &chains, &mut report, tally)?;
     if !options.dry_run {
         db.commit()?;
-        delete(options, until, &mut report, tally, stop)?;
+        let is_agreed = report.due.chunks == 0 || options.may_delete.is_none_or(|may| may(report.due));
+        if is_agreed {
+            delete(options, until, &mut report, tally, stop)?;
+        }
     }
     Ok(report)
 }
@@ -121,25 +128,19 @@ pub fn run(options: &Options<'_>, tally: &Tally<'_>, stop: &AtomicBool) -> Resul
 /// Holds what this box has stored against what is there, both sorted by key.
 fn mark(options: &Options<'_>, listing: &Listing, now: i64, stop: &AtomicBool) -> Result<Report, Error> {
     let Options { db, identity, .. } = *options;
-    let (mut report, mut there) = (Report::default(), listing.chunks());
-    let mut next = there.next().transpose()?;
+    let (mut report, mut there) = (Report::default(), Cursor::over(listing)?);
     db.each_held(identity, |held| {
         if stop.load(Ordering::Relaxed) {
             return Err(Error::Stopped);
         }
-        while let Some((_, bytes)) = next.filter(|(key, _)| key.0 < held.stored.key.0) {
+        while let Some((_, bytes)) = there.passed(Some(&held.stored.key))? {
             report.unknown.add(bytes);
-            next = there.next().transpose()?;
         }
-        let found = next.filter(|(key, _)| *key == held.stored.key).map(|(_, bytes)| bytes);
-        if found.is_some() {
-            next = there.next().transpose()?;
-        }
+        let found = there.at(&held.stored.key)?;
         judge(options, &held, found, now, &mut report)
     })?;
-    while let Some((_, bytes)) = next {
+    while let Some((_, bytes)) = there.passed(None)? {
         report.unknown.add(bytes);
-        next = there.next().transpose()?;
     }
     Ok(report)
 }
@@ -153,7 +154,10 @@ fn judge(options: &Options<'_>, held: &Held, found: Option<u64>, now: i64, repor
         None if held.since.is_some() => return Ok(db.gone(identity, held.stored.chunk)?),
         // Of another target, or away for a night: it is this box's when it is back.
         None => {}
-        Some(bytes) if bytes != held.stored.bytes && (held.is_needed || held.is_believed) => report.odd.add(bytes),
+        // Of one that came with an inventory the length may not be known.
+        Some(bytes) if ![bytes, 0].contains(&held.stored.bytes) && (held.is_needed || held.is_believed) => {
+            report.odd.add(bytes);
+        }
         Some(bytes) if held.is_needed => report.needed.add(bytes),
         Some(bytes) => {
             report.garbage.add(bytes);
@@ -257,8 +261,9 @@ fn delete_all(
         if error.is_of_the_way() {
             return Err(error.into());
         }
-        // Surely not deleted. After any other error it may be or not: it is going, and the next run tries again.
-        if error.kind == ErrorKind::Denied && is_first_try {
+        // Surely not deleted, unless an answer was lost before. After any other error it may be or not: it is going, and the next run tries
+        // again.
+        if error.kind == ErrorKind::Denied && is_first_try && target.stat(&name).is_ok_and(|there| there.is_some()) {
             db.take_back(identity, one.chunk)?;
         }
         if failures == FAILURES_MAX {

@@ -2,11 +2,8 @@
 //! `verify` passes here. What lies outside of it, be it by one space, is left to the parser: this one never judges.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
-use super::document::{ChunkItem, Document};
-use crate::blob::{Codec, Item};
-use crate::digest::Key;
+use super::document::{ChunkItem, Document, item, number};
 use crate::entry::Kind;
 use crate::limits::ITEMS_PER_DOCUMENT;
 use crate::relpath::must_escape;
@@ -19,7 +16,7 @@ pub(super) fn parse(text: &str) -> Option<Document> {
         match line {
             "chunks:" => {
                 let lines = std::iter::from_fn(|| rest.next_if(|line| line.starts_with("- ")));
-                let items: Option<Vec<_>> = lines.take(ITEMS_PER_DOCUMENT).map(item).collect();
+                let items: Option<Vec<_>> = lines.take(ITEMS_PER_DOCUMENT).map(listed).collect();
                 set(&mut found.chunks, items.filter(|items| !items.is_empty()))
             }
             "xattrs:" => {
@@ -30,6 +27,15 @@ pub(super) fn parse(text: &str) -> Option<Document> {
         }?;
     }
     Some(found)
+}
+
+/// The path of an entry that is written so, and nothing of the rest.
+pub(super) fn path(document: &[u8]) -> Option<String> {
+    let mut lines = document.split(|byte| *byte == b'\n');
+    let path = lines.next()?.strip_prefix(b"path: ")?;
+    // A part has none.
+    let has_type = lines.next()?.starts_with(b"type: ");
+    quoted(std::str::from_utf8(path).ok()?).filter(|_| has_type)
 }
 
 fn value(found: &mut Document, (key, value): (&str, &str)) -> Option<()> {
@@ -77,28 +83,17 @@ fn xattrs<'t>(lines: impl Iterator<Item = &'t str>) -> Option<BTreeMap<String, S
     Some(xattrs).filter(|xattrs| !xattrs.is_empty())
 }
 
-fn item(line: &str) -> Option<ChunkItem> {
+fn listed(line: &str) -> Option<ChunkItem> {
     let mut words = line.strip_prefix("- [")?.strip_suffix(']')?.split(", ");
     let first = words.next()?;
-    let item = if first == "hole" {
-        Item::Hole { length: number(words.next()?)? }
-    } else {
-        let chunk = Key::parse(first.strip_prefix('\'')?.strip_suffix('\'')?)?;
-        let (offset, length) = (number(words.next()?)?, number(words.next()?)?);
-        let codec = match words.next() {
-            None => Codec::Raw,
-            Some("zstd") => Codec::Zstd,
-            Some(_) => return None,
-        };
-        Item::Extent { chunk, offset, length, codec }
-    };
-    let (Item::Hole { length } | Item::Extent { length, .. }) = item;
-    (length > 0 && words.next().is_none()).then_some(ChunkItem(item))
-}
-
-fn number<T: FromStr>(text: &str) -> Option<T> {
-    let is_plain = text == "0" || !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_plain.then(|| text.parse().ok()).flatten()
+    let first = if first == "hole" { first } else { first.strip_prefix('\'')?.strip_suffix('\'')? };
+    let mut rest = [""; 3];
+    let mut count = 0;
+    for word in words {
+        *rest.get_mut(count)? = word;
+        count += 1;
+    }
+    item(first, &rest[..count])
 }
 
 /// What stands between single quotes, in which only a quote is doubled.
@@ -119,10 +114,11 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::Index;
 
-    use super::super::document::yaml;
-    use super::super::{push_entry, push_part};
+    use super::super::document::peer;
+    use super::super::{push_entry, push_part, yaml};
     use super::*;
-    use crate::digest::Sha1;
+    use crate::blob::{Codec, Item};
+    use crate::digest::{Key, Sha1};
     use crate::entry::{Entry, Stat, Time};
     use crate::relpath::RelPath;
 
@@ -235,7 +231,9 @@ mod tests {
 
         #[test]
         fn all_that_is_written_is_in_the_corner(text in written()) {
-            prop_assert_eq!(parse(&text).map(Ok), Some(yaml(&text)), "{}", text);
+            let found = parse(&text).map(Ok);
+            prop_assert_eq!(&found, &Some(yaml::parse(&text)), "{}", text);
+            prop_assert_eq!(&found, &Some(peer::parse(&text)), "{}", text);
         }
 
         #[test]
@@ -244,8 +242,13 @@ mod tests {
             changes in prop::collection::vec((any::<Index>(), any::<Index>(), 0..4_u8, prop::sample::select(&SPICES[..])), 1..3),
         ) {
             let text = changes.iter().fold(text, |text, (line, at, how, spice)| changed(&text, line, at, *how, spice));
+            let by_events = yaml::parse(&text);
             if let Some(document) = parse(&text) {
-                prop_assert_eq!(Ok(document), yaml(&text), "{}", text);
+                prop_assert_eq!(&Ok(document), &by_events, "{}", text);
+            }
+            // The peer looks at what no key asks for too.
+            if let (Ok(document), Ok(other)) = (by_events, peer::parse(&text)) {
+                prop_assert_eq!(document, other, "{}", text);
             }
         }
     }

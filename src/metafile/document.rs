@@ -2,19 +2,15 @@
 //! it. What the values mean is for the reader.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::str::FromStr;
 
-use serde::Deserialize;
-use serde::de::{self, SeqAccess, Visitor};
-
-use super::corner;
+use super::{corner, yaml};
 use crate::blob::{Codec, Item};
 use crate::digest::Key;
-use crate::limits::YAML_DEPTH_MAX;
 
 /// Every key that a document may have. Unknown ones are ignored (FORMAT.md section 10).
-#[derive(Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(default)]
+#[derive(Debug, Default, PartialEq, Eq)]
+#[cfg_attr(test, derive(serde::Deserialize), serde(default))]
 pub(super) struct Document {
     pub(super) brackup: Option<u64>,
     pub(super) root: Option<String>,
@@ -28,7 +24,7 @@ pub(super) struct Document {
     pub(super) problems: Option<u64>,
     pub(super) path: Option<String>,
     pub(super) part: Option<u32>,
-    #[serde(rename = "type")]
+    #[cfg_attr(test, serde(rename = "type"))]
     pub(super) kind: Option<String>,
     pub(super) mode: Option<String>,
     pub(super) uid: Option<u32>,
@@ -53,62 +49,62 @@ pub(super) fn parse(text: &[u8]) -> Result<Document, String> {
     let text = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
     if let Some(document) = corner::parse(text) {
         // Tests and fuzzers hold the one against the other, whatever they read.
-        debug_assert_eq!(Ok(&document), yaml(text).as_ref(), "{text}");
+        debug_assert_eq!(Ok(&document), yaml::parse(text).as_ref(), "{text}");
         return Ok(document);
     }
-    yaml(text)
-}
-
-pub(super) fn yaml(text: &str) -> Result<Document, String> {
-    // FORMAT.md sections 6 and 9. What one entry may hold is bounded by the length of its document.
-    let options = serde_yaml::options! {
-        budget: serde_yaml::budget! { max_depth: YAML_DEPTH_MAX, max_anchors: 0, max_aliases: 0 },
-        with_snippet: false,
-    };
-    serde_yaml::from_str_with_options(text, options).map_err(|error| error.to_string())
+    yaml::parse(text)
 }
 
 /// One item of `chunks`: `['key', offset, length]`, the same with `zstd`, or `[hole, length]`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ChunkItem(pub(super) Item<Key>);
 
-impl<'de> Deserialize<'de> for ChunkItem {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items;
-        impl<'de> Visitor<'de> for Items {
-            type Value = ChunkItem;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("['key', offset, length], with zstd behind it or not, or [hole, length]")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ChunkItem, A::Error> {
-                let short = || de::Error::invalid_length(0, &self);
-                let first: String = seq.next_element()?.ok_or_else(short)?;
-                let number: u64 = seq.next_element()?.ok_or_else(short)?;
-                let item = if first == "hole" {
-                    Item::Hole { length: number }
-                } else {
-                    let chunk =
-                        Key::parse(&first).ok_or_else(|| de::Error::custom("a chunk's key is 40 hex digits"))?;
-                    let length: u64 = seq.next_element()?.ok_or_else(short)?;
-                    let codec = match seq.next_element::<String>()?.as_deref() {
-                        None => Codec::Raw,
-                        Some("zstd") => Codec::Zstd,
-                        Some(_) => return Err(de::Error::custom("a chunk item is compressed by something unknown")),
-                    };
-                    Item::Extent { chunk, offset: number, length, codec }
-                };
-                let (Item::Hole { length } | Item::Extent { length, .. }) = item;
-                if length == 0 {
-                    return Err(de::Error::custom("a chunk item has no length"));
-                }
-                if seq.next_element::<String>()?.is_some() {
-                    return Err(de::Error::invalid_length(5, &self));
-                }
-                Ok(ChunkItem(item))
-            }
+/// An item of these words.
+pub(super) fn item(first: &str, rest: &[&str]) -> Option<ChunkItem> {
+    let item = match (first, rest) {
+        ("hole", [length]) => Item::Hole { length: number(length)? },
+        ("hole", _) => return None,
+        (key, [offset, length, codec @ ..]) => {
+            let codec = match codec {
+                [] => Codec::Raw,
+                ["zstd"] => Codec::Zstd,
+                _ => return None,
+            };
+            let (chunk, offset, length) = (Key::parse(key)?, number(offset)?, number(length)?);
+            Item::Extent { chunk, offset, length, codec }
         }
-        deserializer.deserialize_seq(Items)
+        _ => return None,
+    };
+    let (Item::Hole { length } | Item::Extent { length, .. }) = item;
+    (length > 0).then_some(ChunkItem(item))
+}
+
+/// A plain one in decimal.
+pub(super) fn number<T: FromStr>(text: &str) -> Option<T> {
+    let is_plain = text == "0" || !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| text.parse().ok()).flatten()
+}
+
+/// The same by another reader, made for all of YAML: what that finds is what is there.
+#[cfg(test)]
+pub(super) mod peer {
+    use serde::Deserialize;
+    use serde::de::{self, Deserializer};
+
+    use super::{ChunkItem, Document, item};
+
+    pub(in super::super) fn parse(text: &str) -> Result<Document, String> {
+        // A key that nobody knows may come twice; of others our own readers say so.
+        let options = serde_yaml::options! { duplicate_keys: serde_yaml::DuplicateKeyPolicy::LastWins };
+        serde_yaml::from_str_with_options(text, options).map_err(|error| error.to_string())
+    }
+
+    impl<'de> Deserialize<'de> for ChunkItem {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let words = Vec::<String>::deserialize(deserializer)?;
+            let words: Vec<_> = words.iter().map(|word| &**word).collect();
+            let found = words.split_first().and_then(|(first, rest)| item(first, rest));
+            found.ok_or_else(|| de::Error::custom("no chunk item"))
+        }
     }
 }

@@ -6,6 +6,7 @@ mod corner;
 mod document;
 mod read;
 mod write;
+mod yaml;
 
 pub use read::{Error, Found, Reader, Record};
 pub use write::{push_entry, push_header, push_part, push_trailer};
@@ -128,6 +129,38 @@ mod tests {
             });
             assert!(read.is_err(), "cut at {length} of {}", text.len());
         }
+    }
+
+    #[test]
+    fn what_is_looked_for_is_found_and_the_rest_is_counted() {
+        let text = written();
+        // As another writer may have it.
+        let other = text.replace("path: '.'", "path: \".\"").replace("part: 0\n", "");
+        let other = other.replacen("zstd]\n---", "zstd]\npart: 0\n---", 1);
+        assert_eq!(other.matches("part: 0").count(), 1, "{other}");
+        for text in [&text, &other] {
+            for wanted in [&[][..], &[b"".as_slice()], &[b"a'b/\xe9"], &[b"", b"a'b/\xe9"]] {
+                let mut reader = Reader::open(text.as_bytes()).unwrap();
+                let (mut asked, mut found) = (Vec::new(), Vec::new());
+                let mut is_wanted = |path: &RelPath| {
+                    asked.push(path.as_bytes().to_vec());
+                    wanted.contains(&path.as_bytes())
+                };
+                while let Some(entry) = reader.find(&mut is_wanted).unwrap() {
+                    found.push(entry.path.as_bytes().to_vec());
+                    assert!(entry.path.is_root() || entry.entry == Entry { parts: 1, ..full_entry() });
+                }
+                assert_eq!(found, wanted);
+                assert_eq!(asked, [&b""[..], b"a'b/\xe9"]);
+                assert_eq!(reader.trailer().map(|trailer| trailer.entries), Some(2));
+            }
+        }
+        for length in 0..text.len() - 1 {
+            let read = Reader::open(&text.as_bytes()[..length]).and_then(|mut reader| reader.find(|_| false));
+            assert!(read.is_err(), "cut at {length} of {}", text.len());
+        }
+        let twice = text.replacen("path: '.'", "path: 'b'", 1);
+        assert!(Reader::open(twice.as_bytes()).unwrap().find(|_| false).is_err(), "out of order");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::corner;
 use super::document::{ChunkItem, Document, parse};
 use super::{Header, Trailer};
 use crate::blob::Item;
@@ -151,6 +152,39 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let document = self.document()?.ok_or(Error::Truncated)?;
+        self.record(document)
+    }
+
+    /// The next entry whose path is wanted; nothing behind the trailer. Of others the path is read and no more. Each path is asked for once.
+    pub fn find(&mut self, mut is_wanted: impl FnMut(&RelPath) -> bool) -> Result<Option<Box<Found>>, Error> {
+        while self.trailer.is_none() {
+            if !self.load()? {
+                return Err(Error::Truncated);
+            }
+            let path = corner::path(&self.document).filter(|_| self.part.is_none());
+            if let Some(path) = path.map(|text| self.path(Some(&text))).transpose()? {
+                self.is_in_order(&path)?;
+                if !is_wanted(&path) {
+                    self.entries += 1;
+                    self.last = Some(path);
+                    continue;
+                }
+                return match self.parsed().and_then(|document| self.record(document))? {
+                    Some(Record::Entry(found)) => Ok(Some(found)),
+                    _ => Err(self.malformed("a path, and no entry")),
+                };
+            }
+            let document = self.parsed()?;
+            if let Some(Record::Entry(found)) = self.record(document)?
+                && is_wanted(&found.path)
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn record(&mut self, document: Document) -> Result<Option<Record>, Error> {
         if document.end == Some(true) {
             self.trailer = Some(self.read_trailer(&document)?);
             return Ok(None);
@@ -211,10 +245,7 @@ impl<R: Read> Reader<R> {
             Some((of, number)) if of == path => number + 1,
             Some(_) => return Err(self.malformed("parts without their entry")),
         };
-        // Ascending: so a link can't come first and a directory in its place after it.
-        if self.last.as_ref().is_some_and(|last| *last >= path) {
-            return Err(self.malformed("a path out of order"));
-        }
+        self.is_in_order(&path)?;
         let kind = document.kind.as_deref().and_then(Kind::parse).ok_or_else(|| self.malformed("no known `type`"))?;
         let device = document.device.unwrap_or_default();
         let stat = Stat {
@@ -246,6 +277,12 @@ impl<R: Read> Reader<R> {
         self.last = Some(path.clone());
         let (user, group) = (self.name(document.user)?, self.name(document.group)?);
         Ok(Record::Entry(Box::new(Found { path, entry, user, group, hardlink })))
+    }
+
+    /// Ascending: so a link can't come first and a directory in its place after it.
+    fn is_in_order(&self, path: &RelPath) -> Result<(), Error> {
+        let is_behind = self.last.as_ref().is_none_or(|last| last < path);
+        if is_behind { Ok(()) } else { Err(self.malformed("a path out of order")) }
     }
 
     fn items(&self, chunks: Option<Vec<ChunkItem>>) -> Result<Vec<Item<Key>>, Error> {
@@ -301,8 +338,12 @@ impl<R: Read> Reader<R> {
         text.and_then(parse_time).ok_or_else(|| self.malformed("a time is not 'seconds.nanoseconds'"))
     }
 
-    /// The next document, without the `---` line that begins it; the one behind it is consumed.
     fn document(&mut self) -> Result<Option<Document>, Error> {
+        if self.load()? { self.parsed().map(Some) } else { Ok(None) }
+    }
+
+    /// Takes in the next document, without the `---` line that begins it; the one behind it is consumed. Whether there is one.
+    fn load(&mut self) -> Result<bool, Error> {
         self.number += 1;
         let mut text = std::mem::take(&mut self.document);
         text.clear();
@@ -318,12 +359,13 @@ impl<R: Read> Reader<R> {
                 return Err(Error::Truncated);
             }
         }
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let document = parse(&text).map_err(|what| self.malformed(&what));
         self.document = text;
-        document.map(Some)
+        Ok(!self.document.is_empty())
+    }
+
+    /// What was taken in.
+    fn parsed(&self) -> Result<Document, Error> {
+        parse(&self.document).map_err(|what| self.malformed(&what))
     }
 
     fn read_line(&mut self, into: &mut Vec<u8>) -> Result<(), Error> {

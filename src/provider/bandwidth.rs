@@ -25,6 +25,11 @@ impl Bandwidth {
     pub fn at(&self, minute: u32) -> Option<u64> {
         self.spans.iter().find(|span| span.has(minute)).map_or(self.usual, |span| span.rate)
     }
+
+    /// The same where each of several holds.
+    pub fn least(all: &[Self], minute: u32) -> Option<u64> {
+        all.iter().filter_map(|bandwidth| bandwidth.at(minute)).min()
+    }
 }
 
 impl Span {
@@ -50,6 +55,9 @@ mod tests {
         {
             assert_eq!(bandwidth.at(hour * 60), rate, "{hour}");
         }
+        let slow = Bandwidth { usual: None, spans: vec![span(22, 24, Some(4))] };
+        let both = [bandwidth, slow];
+        assert_eq!([7, 22, 23, 0].map(|hour| Bandwidth::least(&both, hour * 60)), [Some(2), Some(1), Some(4), None]);
         let night = Bandwidth { usual: Some(9), spans: vec![span(22, 6, None)] };
         assert_eq!((night.at(6 * 60), night.at(6 * 60 - 1)), (Some(9), None));
     }

@@ -44,10 +44,12 @@ impl SshFolder {
         const OURS: [&str; 5] =
             ["stricthostkeychecking", "verifyhostkeydns", "nohostauthentication", "batchmode", "controlpath"];
         let is_trusting = |word: &str| OURS.iter().any(|option| word.to_ascii_lowercase().contains(option));
-        // Letters of several options may stand together.
+        // Letters of several options may stand together, and the value of the last one behind it. `S`: somebody else's connection.
         let says_yes = |word: &str| {
-            word.strip_prefix('-')
-                .is_some_and(|letters| letters.contains('y') && letters.bytes().all(|byte| byte.is_ascii_alphabetic()))
+            let letters = word.strip_prefix('-').unwrap_or_default().bytes();
+            // Behind `o`, `p`, `i` and the like there is a value.
+            let own = letters.take_while(|letter| !b"BbcDEeFIiJKLlmOoPpQRWw".contains(letter));
+            own.take_while(u8::is_ascii_alphabetic).any(|letter| matches!(letter, b'y' | b'S'))
         };
         let mut words = text.split_ascii_whitespace();
         words.clone().next().is_some() && !words.any(|word| is_trusting(word) || says_yes(word))
@@ -119,7 +121,13 @@ mod tests {
 
     #[test]
     fn ssh_is_not_told_to_trust() {
-        for text in ["ssh", "ssh -F /etc/x", "setsid dbclient"] {
+        for text in [
+            "ssh",
+            "ssh -F /etc/x",
+            "setsid dbclient",
+            "ssh -oServerAliveInterval=15 -i/etc/key",
+            "ssh -oHostKeyAlgorithms=+ssh-rsa -p2222",
+        ] {
             assert!(SshFolder::is_command(text), "{text}");
         }
         for text in [
@@ -129,6 +137,8 @@ mod tests {
             "ssh -o stricthostkeychecking=accept-new",
             "dbclient -y",
             "dbclient -Ty",
+            "dbclient -yp22",
+            "ssh -S /run/shared",
             "ssh -oVerifyHostKeyDNS=yes",
         ] {
             assert!(!SshFolder::is_command(text), "{text}");

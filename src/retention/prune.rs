@@ -178,6 +178,10 @@ impl Pruning<'_> {
         stop: &AtomicBool,
         mut removed: impl FnMut(&Planned),
     ) -> Result<(), Error> {
+        // Before a tombstone says that something is gone.
+        if plan.backups.iter().any(|backup| !backup.is_kept()) {
+            self.target.may_delete()?;
+        }
         for remembered in &plan.forgotten {
             self.db.forget_backup(remembered)?;
         }

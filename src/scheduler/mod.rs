@@ -1,14 +1,15 @@
 //! What is due, and how long to sleep: decided from plain values, done by whoever asks.
 //!
-//! A job is due if its time of day has come since its last run ended: so what was missed is made up for once, and what passes while
-//! it runs is not. One that never ran, or was parked, or cut off, is due at once. No clock is read here and nothing is waited for.
+//! A job is due if a time of its schedule has come since its last run ended: so what was missed is made up for once, and what passes while
+//! it runs is not. One that never ran, or was parked, or cut off, is due at once. What is due outside its window waits for it. No clock
+//! is read here and nothing is waited for.
 
 mod zone;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::JobOptions;
+use crate::config::{JobOptions, Schedule};
 use crate::db::JobRun;
 use crate::limits::CLOCK_SECONDS_MIN;
 use crate::outcome::Outcome;
@@ -23,7 +24,7 @@ pub const WATCH_DOUBTED: Duration = Duration::from_secs(30);
 pub const PATIENCE: Duration = Duration::from_secs(3600);
 /// A clock is corrected by less than this without being doubted.
 const CORRECTION_SECONDS: i64 = 86_400;
-/// A run that is cut off so many times in a row waits for its time of day: it may be what brings the box down.
+/// A run that is cut off so many times in a row waits for its next time: it may be what brings the box down.
 const TRIES_MAX: u32 = 3;
 
 /// The last runs by the name of the job.
@@ -85,6 +86,7 @@ impl Scheduler {
         self.held.retain(|_, until| *until > now.uptime);
         let due = |job: &JobOptions| due_since(job, runs.get(&job.name), zone, now.unix);
         let dues = jobs.iter().enumerate().filter_map(|(number, job)| due(job).map(|since| (since, number)));
+        let dues = dues.filter(|(_, number)| is_open(&jobs[*number], zone, now.unix));
         let (held, free): (Vec<_>, Vec<_>) = dues.partition(|(_, number)| self.held.contains_key(&jobs[*number].name));
         if let Some((_, number)) = free.into_iter().min() {
             return Plan::Run(number);
@@ -104,6 +106,16 @@ impl Scheduler {
         self.held.insert(job.to_owned(), until);
     }
 
+    /// Whether a job is held at this uptime.
+    pub fn is_held(&self, job: &str, uptime: Duration) -> bool {
+        self.held.get(job).is_some_and(|until| *until > uptime)
+    }
+
+    /// A job is not held any more.
+    pub fn free(&mut self, job: &str) {
+        self.held.remove(job);
+    }
+
     /// No job is held any more.
     pub fn free_all(&mut self) {
         self.held.clear();
@@ -121,15 +133,47 @@ impl Scheduler {
     }
 }
 
-/// When the job will be due, if it is not.
+/// When the job will be due, if it is not; when its window opens, if it is.
 pub fn next(job: &JobOptions, last: Option<&JobRun>, zone: &Zone, now: i64) -> i64 {
     let served = last.and_then(served_until).filter(|served| !is_ahead(*served, now));
-    zone.next(job.at, served.map_or(now, |served| served.max(now)))
+    let due = match due_since(job, last, zone, now) {
+        Some(_) if !is_open(job, zone, now) => now,
+        _ => zone.next(&job.at, served.map_or(now, |served| served.max(now))),
+    };
+    in_window(job, zone, due)
+}
+
+/// When a job that is due at this time may run.
+pub fn in_window(job: &JobOptions, zone: &Zone, due: i64) -> i64 {
+    match job.window {
+        Some(window) if !is_open(job, zone, due) => zone.next(&Schedule::daily(window.opens), due),
+        _ => due,
+    }
+}
+
+/// Until when a job that runs may go on: the end of its window, if it has one. `now` or before: it is to be parked.
+pub fn closes(job: &JobOptions, zone: &Zone, now: i64) -> Option<i64> {
+    let window = job.window?;
+    if !is_open(job, zone, now) {
+        return Some(now);
+    }
+    Some(zone.next(&Schedule::daily(window.closes), now))
+}
+
+/// Whether the job may run now.
+fn is_open(job: &JobOptions, zone: &Zone, now: i64) -> bool {
+    job.window.is_none_or(|window| window.has(zone.minute_of_day(now)))
+}
+
+/// Since when a job that is due may run; nothing: it is not due, or its window is closed.
+pub fn may_run_since(job: &JobOptions, last: Option<&JobRun>, zone: &Zone, now: i64) -> Option<i64> {
+    let due = due_since(job, last, zone, now).filter(|_| is_open(job, zone, now))?;
+    Some(job.window.map_or(due, |window| due.max(zone.last(&Schedule::daily(window.opens), now))))
 }
 
 /// Since when the job is due.
 fn due_since(job: &JobOptions, last: Option<&JobRun>, zone: &Zone, now: i64) -> Option<i64> {
-    let time = zone.last(job.at, now);
+    let time = zone.last(&job.at, now);
     match last.and_then(served_until) {
         Some(served) if time <= served && !is_ahead(served, now) => None,
         _ => Some(time),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Now, PATIENCE, Plan, Runs, Scheduler, WATCH, WATCH_DOUBTED, Why, Zone, next};
+use super::{Now, PATIENCE, Plan, Runs, Scheduler, WATCH, WATCH_DOUBTED, Why, Zone, closes, next};
 use crate::config::{Config, JobOptions, Surroundings};
 use crate::date::Utc;
 use crate::db::{JobEnd, JobRun};
@@ -128,6 +128,94 @@ fn a_year_has_a_run_a_day() {
     assert_eq!(days.len(), 366, "none ran twice on a day");
     assert!(began.iter().any(|(_, at)| at == "2028-02-29 02:30 CET"));
     assert!(began.iter().any(|(_, at)| at == "2028-10-29 02:30 CEST"), "the first of two");
+}
+
+#[test]
+fn a_year_of_cron() {
+    // Workdays at half past two, and what the clock leaps over or shows twice.
+    let mut simulation =
+        Simulation::new(&["30 2 * * 1-5", "15 2 29 2 *", "*/30 1-3 * * 0"], "2027-12-31T20:00").all_ran();
+    let began = simulation.until("2028-12-31T20:00", 60);
+    let of = |number| began.iter().filter(|(job, _)| *job == number).map(|(_, at)| at.as_str()).collect::<Vec<_>>();
+    assert_eq!(of(0).len(), 260, "days from Monday to Friday in 2028");
+    assert!(of(0).iter().all(|at| at.contains(" 02:30 ")));
+    assert_eq!(of(1), ["2028-02-29 02:15 CET"]);
+    let on = |day: &str| of(2).into_iter().filter_map(|at| at.strip_prefix(day)).collect::<Vec<_>>();
+    let usual = [" 01:00 CET", " 01:30 CET", " 02:00 CET", " 02:30 CET", " 03:00 CET", " 03:30 CET"];
+    assert_eq!(on("2028-01-02"), usual);
+    assert_eq!(on("2028-03-26"), [" 01:00 CET", " 01:30 CET", " 03:00 CEST", " 03:30 CEST"], "leapt over: once");
+    let twice = [" 01:00 CEST", " 01:30 CEST", " 02:00 CEST", " 02:30 CEST", " 03:00 CET", " 03:30 CET"];
+    assert_eq!(on("2028-10-29"), twice, "what is there twice: once");
+    assert_eq!(of(2).len(), 53 * 6 - 2);
+}
+
+#[test]
+fn what_is_due_outside_its_window_waits_for_it() {
+    let mut simulation = Simulation::new(&["02:30\nwindow=01:00-06:00"], "2026-11-25T12:00");
+    // It never ran.
+    assert_eq!(simulation.plan(), Plan::Sleep(Why::Next(0, unix("2026-11-26T00:00")), Some(WATCH)));
+    assert_eq!(
+        simulation.until("2026-11-27T12:00", 60),
+        [(0, "2026-11-26 01:00 CET".into()), (0, "2026-11-26 02:30 CET".into()), (0, "2026-11-27 02:30 CET".into())]
+    );
+    // What was missed is made up for, once, and at night too.
+    simulation.set("2026-12-06T08:00");
+    assert_eq!(simulation.next(), "2026-12-07 01:00 CET");
+    assert_eq!(simulation.until("2026-12-07T12:00", 60).len(), 2);
+    let mut early = Simulation::new(&["00:30\nwindow=01:00-06:00"], "2026-11-25T12:00").all_ran();
+    assert_eq!(early.next(), "2026-11-26 01:00 CET");
+    assert_eq!(early.until("2026-11-26T12:00", 60), [(0, "2026-11-26 01:00 CET".into())]);
+}
+
+#[test]
+fn what_its_window_parks_goes_on_in_the_next() {
+    let mut simulation = Simulation::new(&["22:30\nwindow=22:00-06:00", "04:00"], "2026-11-25T12:00").all_ran();
+    simulation.set("2026-11-25T21:30");
+    assert_eq!(simulation.plan(), Plan::Run(0));
+    let shuts = closes(&simulation.jobs[0], &simulation.zone, simulation.now.unix);
+    assert_eq!(shuts, Some(unix("2026-11-26T05:00")));
+    simulation.run(0, 7 * 3600 + 1800, Outcome::Interrupted);
+    let now = simulation.now.unix;
+    assert_eq!((simulation.plan(), closes(&simulation.jobs[0], &simulation.zone, now)), (Plan::Run(1), Some(now)));
+    assert_eq!(closes(&simulation.jobs[1], &simulation.zone, now), None);
+    simulation.run(1, 60, Outcome::Done);
+    // Not at once, and not at half past ten.
+    let began = simulation.until("2026-11-26T21:30", 60);
+    assert_eq!(began, [(0, "2026-11-26 22:00 CET".into())]);
+}
+
+#[test]
+fn a_year_of_nights_with_a_window() {
+    // A first backup of weeks, in windows that the clock leaps over, and shows twice.
+    let mut simulation = Simulation::new(&["02:00\nwindow=02:00-03:00"], "2028-03-20T12:00");
+    let (mut worked, mut nights) = (0, std::collections::BTreeSet::new());
+    while simulation.now.unix < unix("2028-11-20T12:00") {
+        match simulation.plan() {
+            Plan::Run(0) => {
+                let now = simulation.now.unix;
+                let shuts = closes(&simulation.jobs[0], &simulation.zone, now).unwrap();
+                let most = u64::try_from(shuts - now).unwrap().min(WATCH.as_secs());
+                worked += most;
+                nights.insert(simulation.zone.shown(now)[..10].to_owned());
+                simulation.run(0, most, Outcome::Interrupted);
+            }
+            plan @ Plan::Run(_) => panic!("{plan:?}"),
+            Plan::Sleep(_, most) => simulation.pass(most.unwrap().as_secs()),
+        }
+    }
+    assert!(!nights.contains("2028-03-26"), "there was no such hour");
+    assert_eq!(nights.len(), 244, "every other night");
+    assert_eq!(worked, 244 * 3600 + 3600, "it went on when the hour came again");
+}
+
+#[test]
+fn a_clock_that_leaps_out_of_the_window_parks() {
+    let mut simulation = Simulation::new(&["02:30\nwindow=01:00-06:00"], "2026-11-25T12:00").all_ran();
+    simulation.set("2026-11-26T01:30");
+    assert_eq!(simulation.plan(), Plan::Run(0));
+    simulation.set("2026-11-26T07:30");
+    let now = simulation.now.unix;
+    assert_eq!(closes(&simulation.jobs[0], &simulation.zone, now), Some(now));
 }
 
 #[test]

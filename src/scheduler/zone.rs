@@ -1,4 +1,4 @@
-//! The time zone of the place: when a time of day is, and what the clock on the wall says.
+//! The time zone of the place: when a schedule has its times, and what the clock on the wall says.
 //!
 //! `$TZ` counts first, then `/etc/TZ` (OpenWrt and others with a small C library), then `/etc/localtime`; without any of them it
 //! is UTC. It is read once and then in memory: a daemon that looked again and again would wake the disk that `/etc` is on.
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 
-use crate::config::TimeOfDay;
+use crate::config::Schedule;
 use crate::fsutil::read_small;
 use crate::limits::ZONE_FILE_BYTES_MAX;
 
@@ -17,6 +17,9 @@ use crate::limits::ZONE_FILE_BYTES_MAX;
 const ZONE_FOLDERS: [&str; 3] = ["usr/share/zoneinfo", "usr/lib/zoneinfo", "usr/share/lib/zoneinfo"];
 /// Names that need no file.
 const UTC_NAMES: [&str; 4] = ["UTC", "GMT", "Etc/UTC", "Etc/GMT"];
+/// How far a time is looked for: a 29th of February may be eight years away.
+const DAYS_MAX: usize = 9 * 366;
+const TWO_HOURS: i64 = 7200;
 
 /// A time zone.
 #[derive(Clone, Debug)]
@@ -85,27 +88,63 @@ impl Zone {
         self.warning.as_deref()
     }
 
-    /// The last time up to `now` when it was `at`. Times are in seconds since 1970.
-    pub fn last(&self, at: TimeOfDay, now: i64) -> i64 {
-        self.days(at, now).filter(|time| *time <= now).max().unwrap_or(i64::MIN)
+    /// The last time of the schedule up to `now`. Times are in seconds since 1970.
+    pub fn last(&self, schedule: &Schedule, now: i64) -> i64 {
+        let today = self.today(now);
+        let before =
+            |day: Date| Some(day).filter(|day| has_month(schedule, *day)).unwrap_or_else(|| day.first_of_month());
+        let days =
+            std::iter::successors(Some(today.tomorrow().unwrap_or(today)), |day| day.yesterday().ok().map(before));
+        let distance = |time: i64| (time <= now).then(|| now.abs_diff(time));
+        self.nearest(schedule, &mut days.take(DAYS_MAX), &distance).unwrap_or(i64::MIN)
     }
 
-    /// The first time behind `now` when it will be `at`.
-    pub fn next(&self, at: TimeOfDay, now: i64) -> i64 {
-        self.days(at, now).filter(|time| *time > now).min().unwrap_or(i64::MAX)
+    /// The first time of the schedule behind `now`.
+    pub fn next(&self, schedule: &Schedule, now: i64) -> i64 {
+        let today = self.today(now);
+        let behind =
+            |day: Date| Some(day).filter(|day| has_month(schedule, *day)).unwrap_or_else(|| day.last_of_month());
+        let days =
+            std::iter::successors(Some(today.yesterday().unwrap_or(today)), |day| day.tomorrow().ok().map(behind));
+        let distance = |time: i64| (time > now).then(|| now.abs_diff(time));
+        self.nearest(schedule, &mut days.take(DAYS_MAX), &distance).unwrap_or(i64::MAX)
     }
 
-    /// When it is `at` on the days around `now`. What the clock leaps over comes later by the leap; of two the first counts.
-    fn days(&self, at: TimeOfDay, now: i64) -> impl Iterator<Item = i64> {
-        let today = self.rules.to_datetime(timestamp(now)).date();
-        // A place that changes sides of the date line has no such day at all: so two to each side.
-        let before = |day: Date| day.yesterday().unwrap_or(day);
-        let days = std::iter::successors(Some(before(before(today))), |day| day.tomorrow().ok());
-        days.take(5).filter_map(move |day| self.on(day, at))
+    fn today(&self, now: i64) -> Date {
+        self.rules.to_datetime(timestamp(now)).date()
     }
 
-    fn on(&self, date: Date, at: TimeOfDay) -> Option<i64> {
-        let time = Time::new(i8::try_from(at.hour).ok()?, i8::try_from(at.minute).ok()?, 0, 0).ok()?;
+    /// Of the times that have a distance the one with the smallest. Days are in the order of theirs.
+    fn nearest(
+        &self,
+        schedule: &Schedule,
+        days: &mut dyn Iterator<Item = Date>,
+        distance: &dyn Fn(i64) -> Option<u64>,
+    ) -> Option<i64> {
+        let mut nearest: Option<(u64, i64)> = None;
+        for day in days {
+            let is_last = nearest.is_some();
+            for hour in hours(schedule, day) {
+                // 1,440 times of a day are not all worth a look: those of an hour are within two, whatever the clock does.
+                let Some(begin) = self.on(day, hour, 0) else { continue };
+                let far = [begin, begin + TWO_HOURS].into_iter().filter_map(distance).min();
+                let is_near = |far: u64| nearest.is_none_or(|(best, _)| far < best + TWO_HOURS.unsigned_abs());
+                if far.is_some_and(is_near) {
+                    let times = schedule.minutes().filter_map(|minute| self.on(day, hour, minute));
+                    nearest = times.filter_map(|time| Some((distance(time)?, time))).chain(nearest).min();
+                }
+            }
+            // A place that changes sides of the date line lacks a day, whose times come with those of the next one.
+            if is_last {
+                break;
+            }
+        }
+        nearest.map(|(_, time)| time)
+    }
+
+    /// What the clock leaps over comes later by the leap; of two the first counts.
+    fn on(&self, date: Date, hour: u8, minute: u8) -> Option<i64> {
+        let time = Time::new(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, 0, 0).ok()?;
         let there = self.rules.to_ambiguous_timestamp(date.to_datetime(time)).compatible().ok()?;
         Some(there.as_second())
     }
@@ -139,6 +178,19 @@ fn timestamp(time: i64) -> Timestamp {
     Timestamp::from_second(time).unwrap_or(if time < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
+/// Months without a time are stepped over: eight years have many days for a slow CPU.
+fn has_month(schedule: &Schedule, day: Date) -> bool {
+    schedule.has_month(u32::from(day.month().unsigned_abs()))
+}
+
+/// Those of a day that the schedule has; nothing: none.
+fn hours(schedule: &Schedule, day: Date) -> impl Iterator<Item = u8> {
+    let number = |number: i8| u32::from(number.unsigned_abs());
+    let of_week = number(day.weekday().to_sunday_zero_offset());
+    let has_day = schedule.has_day(number(day.month()), number(day.day()), of_week);
+    schedule.hours().filter(move |_| has_day)
+}
+
 fn file(path: &Path) -> Option<TimeZone> {
     let bytes = read_small(path, ZONE_FILE_BYTES_MAX).ok()?;
     TimeZone::tzif("", &bytes).ok()
@@ -151,10 +203,14 @@ fn named(name: &str, root: &Path) -> Option<TimeZone> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, TimeOfDay};
     use crate::date::Utc;
 
     const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
-    const HALF_PAST_TWO: TimeOfDay = TimeOfDay { hour: 2, minute: 30 };
+
+    fn half_past_two() -> Schedule {
+        Schedule::daily(TimeOfDay { hour: 2, minute: 30 })
+    }
 
     fn utc(text: &str) -> i64 {
         Utc::parse(text).unwrap().to_unix()
@@ -164,10 +220,27 @@ mod tests {
     fn the_last_and_the_next_time() {
         let berlin = Zone::posix(BERLIN).unwrap();
         let at = utc("2026-11-25T01:30");
-        assert_eq!(berlin.last(HALF_PAST_TWO, at), at);
-        assert_eq!(berlin.last(HALF_PAST_TWO, at - 1), at - 86_400);
-        assert_eq!(berlin.next(HALF_PAST_TWO, at - 1), at);
-        assert_eq!(berlin.next(HALF_PAST_TWO, at), at + 86_400);
+        assert_eq!(berlin.last(&half_past_two(), at), at);
+        assert_eq!(berlin.last(&half_past_two(), at - 1), at - 86_400);
+        assert_eq!(berlin.next(&half_past_two(), at - 1), at);
+        assert_eq!(berlin.next(&half_past_two(), at), at + 86_400);
+    }
+
+    #[test]
+    fn months_without_a_time_are_stepped_over() {
+        let at = |text: &str, now: &str| {
+            let text = format!(
+                "[SOURCE:s]\npath=/s\nrecipient=A\n[TARGET:t]\ntype=Filesystem\npath=/t\n[JOB:a]\nfrom=s\nto=t\nat={text}\n"
+            );
+            let schedule = Config::parse("f".as_ref(), text.as_bytes()).unwrap().jobs.remove(0).at;
+            let berlin = Zone::posix(BERLIN).unwrap();
+            (berlin.last(&schedule, utc(now)), berlin.next(&schedule, utc(now)))
+        };
+        let times = |last: &str, next: &str| (utc(last), utc(next));
+        assert_eq!(at("0 12 1 3,11 *", "2027-12-15T00:00"), times("2027-11-01T11:00", "2028-03-01T11:00"));
+        assert_eq!(at("0 12 30 4 *", "2028-04-30T09:59"), times("2027-04-30T10:00", "2028-04-30T10:00"));
+        assert_eq!(at("0 12 31 1,12 *", "2027-12-31T11:00"), times("2027-12-31T11:00", "2028-01-31T11:00"));
+        assert_eq!(at("0 12 29 2 *", "2100-01-01T00:00"), times("2096-02-29T11:00", "2104-02-29T11:00"));
     }
 
     #[test]
@@ -175,22 +248,22 @@ mod tests {
         let berlin = Zone::posix(BERLIN).unwrap();
         // At 02:00 it is 03:00: there is no 02:30.
         let day = utc("2026-03-28T23:00");
-        let at = berlin.next(HALF_PAST_TWO, day);
+        let at = berlin.next(&half_past_two(), day);
         assert_eq!(Utc::from_unix(at).to_string(), "2026-03-29T01:30:00Z");
         assert_eq!(berlin.shown(at), "2026-03-29 03:30 CEST");
-        assert_eq!(Utc::from_unix(berlin.next(HALF_PAST_TWO, at)).to_string(), "2026-03-30T00:30:00Z");
+        assert_eq!(Utc::from_unix(berlin.next(&half_past_two(), at)).to_string(), "2026-03-30T00:30:00Z");
     }
 
     #[test]
     fn of_two_times_the_first_counts() {
         let berlin = Zone::posix(BERLIN).unwrap();
         // At 03:00 it is 02:00 again: there are two 02:30.
-        let at = berlin.next(HALF_PAST_TWO, utc("2026-10-24T22:00"));
+        let at = berlin.next(&half_past_two(), utc("2026-10-24T22:00"));
         assert_eq!(berlin.shown(at), "2026-10-25 02:30 CEST");
         let second = at + 3600;
         assert_eq!(berlin.shown(second), "2026-10-25 02:30 CET");
-        assert_eq!(berlin.last(HALF_PAST_TWO, second + 60), at);
-        assert_eq!(Utc::from_unix(berlin.next(HALF_PAST_TWO, at)).to_string(), "2026-10-26T01:30:00Z");
+        assert_eq!(berlin.last(&half_past_two(), second + 60), at);
+        assert_eq!(Utc::from_unix(berlin.next(&half_past_two(), at)).to_string(), "2026-10-26T01:30:00Z");
     }
 
     #[test]
@@ -246,7 +319,9 @@ mod tests {
     fn no_time_is_too_far() {
         let zone = Zone::posix(BERLIN).unwrap();
         for time in [i64::MIN, -1, 0, 4_102_444_800, i64::MAX] {
-            assert!(zone.last(HALF_PAST_TWO, time) <= time && zone.next(HALF_PAST_TWO, time) > time.saturating_sub(1));
+            assert!(
+                zone.last(&half_past_two(), time) <= time && zone.next(&half_past_two(), time) > time.saturating_sub(1)
+            );
             assert!(!zone.shown(time).is_empty() && !zone.stamp(time).is_empty());
         }
     }

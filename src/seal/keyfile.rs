@@ -42,8 +42,12 @@ impl SecretFile {
     pub fn open(path: &Path, passphrase: impl FnOnce() -> Option<Zeroizing<String>>) -> Result<Self, Error> {
         let file = |error| Error::File(path.into(), error);
         let there = std::fs::metadata(path).map_err(file)?;
-        if !there.is_file() {
+        if there.is_dir() {
             return Err(file(std::io::ErrorKind::IsADirectory.into()));
+        }
+        if !there.is_file() {
+            let (place, expected) = (path.display().to_string(), "a file, and not a device or a pipe");
+            return Err(Error::KeyText { place, expected });
         }
         let bytes = Zeroizing::new(fsutil::read_small(path, KEY_FILE_BYTES_MAX).map_err(file)?);
         let place = path.display().to_string();

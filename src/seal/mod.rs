@@ -11,6 +11,7 @@ mod key;
 mod keyfile;
 mod keyring;
 mod opening;
+mod password;
 mod sealing;
 mod tombstone;
 
@@ -21,6 +22,7 @@ pub use key::{BoxKey, BoxPublic, Identity, KeyId, Recipient};
 pub use keyfile::SecretFile;
 pub use keyring::{Keyring, KnownBoxes};
 pub use opening::{Opener, Opening};
+pub use password::Password;
 pub use sealing::Sealing;
 pub use tombstone::{Tombstone, write_tombstone};
 

@@ -2,12 +2,19 @@
 
 use std::fmt::Display;
 use std::io::{self, Read};
+#[cfg(feature = "s3")]
+use std::os::unix::fs::FileExt as _;
 
 use super::error::{Error, ErrorKind};
 use super::http::{Answer, Http, header};
+#[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
+use super::name::ObjectName;
 use super::retry::{Failed, Retry};
 #[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
 use super::stage::Finished;
+
+#[cfg(feature = "s3")]
+const BEGINNING_BYTES: u64 = 4096;
 
 /// What hands out parts of objects, over HTTP (RFC 9110, section 14).
 pub(super) trait Ranged {
@@ -32,6 +39,42 @@ pub(super) fn holds(from: &dyn Ranged, name: &str, length: Option<u64>, finished
     }
     let mut reader = Body::new(from, name.to_owned(), 0, finished.length());
     finished.is_same(&mut reader).map_err(|error| Error::io(from.what("read", &name), error))
+}
+
+/// The same by its length and its beginning, which is different in any two objects: whose it is, not whether it is whole.
+#[cfg(feature = "s3")]
+pub(super) fn begins_as(
+    from: &dyn Ranged,
+    name: &str,
+    length: Option<u64>,
+    finished: &Finished,
+) -> Result<bool, Error> {
+    if length != Some(finished.length()) {
+        return Ok(false);
+    }
+    let (mut there, mut here) =
+        (Vec::new(), vec![0; usize::try_from(finished.length().min(BEGINNING_BYTES)).unwrap_or(0)]);
+    let failed = |error| Error::io(from.what("read", &name), error);
+    Body::new(from, name.to_owned(), 0, here.len() as u64).read_to_end(&mut there).map_err(failed)?;
+    finished.file.read_exact_at(&mut here, 0).map_err(|error| Error::io("can't read the spool", error))?;
+    Ok(here == there)
+}
+
+/// The same where a try before may have stored it. A chunk that is another one, of the same length, is damaged: nobody is to count on it.
+#[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
+pub(super) fn came_through(
+    from: &dyn Ranged,
+    name: &str,
+    length: Option<u64>,
+    finished: &Finished,
+) -> Result<bool, Error> {
+    let holds = holds(from, name, length, finished)?;
+    let is_chunk = ObjectName::parse(name).is_some_and(|name| name.tells_contents());
+    if !holds && is_chunk && length == Some(finished.length()) {
+        let why = format!("{}: what is there of this name is something else", from.what("store", &name));
+        return Err(Error::new(ErrorKind::Corrupt, why).advise("when it is moved away there, it is stored anew"));
+    }
+    Ok(holds)
 }
 
 /// The value of the header `range`.
@@ -154,7 +197,8 @@ impl Read for Body<'_> {
             self.cuts += 1;
             if self.cuts >= crate::limits::RETRY_TRIES || !self.from.retry().wait(self.cuts, None) {
                 let what = self.from.what("read", &self.name);
-                return Err(io::Error::other(Error { kind: ErrorKind::Unreachable, ..Error::io(what, error) }));
+                let advice = Some(super::http::NETWORK.to_owned());
+                return Err(io::Error::other(Error { kind: ErrorKind::Unreachable, advice, ..Error::io(what, error) }));
             }
         }
         Ok(0)

@@ -51,6 +51,10 @@ impl Target for DryRun<'_> {
         Ok(())
     }
 
+    fn may_delete(&self) -> Result<(), Error> {
+        self.0.may_delete()
+    }
+
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
         match expected {
             Some(_) => self.0.identify(expected),

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     NotFound,
     /// The target has another id than the one that this box remembers, or none.
     OtherTarget,
+    /// Whoever is there does not take us, or we don't take him: a login, a certificate, a host key, a clock.
+    Refused,
     /// The run was told to stop.
     Stopped,
     /// Not there, not mounted, not answering.
@@ -68,7 +70,7 @@ impl Error {
 
     /// Whether it is of the way there, and says nothing of what was asked for.
     pub fn is_of_the_way(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unreachable | ErrorKind::Stopped)
+        matches!(self.kind, ErrorKind::Refused | ErrorKind::Unreachable | ErrorKind::Stopped)
     }
 
     /// With what to do about it.
@@ -98,7 +100,7 @@ impl Error {
             ErrorKind::Exists => {
                 "another box has taken this name: the next run takes the next one. Boxes that back up sources of one name to one place need a folder each"
             }
-            ErrorKind::NotFound | ErrorKind::Stopped | ErrorKind::Io => return None,
+            ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Stopped | ErrorKind::Io => return None,
         })
     }
 }

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Once};
 use std::time::{Duration, SystemTime};
 
 use super::Target;
@@ -22,13 +23,15 @@ const STALE: Duration = Duration::from_secs(24 * 3600);
 #[derive(Clone, Debug)]
 pub struct Filesystem {
     folder: PathBuf,
+    /// By whoever writes first: a look changes nothing.
+    swept: Arc<Once>,
 }
 
 impl Filesystem {
     /// The target at a folder. Nothing is touched yet.
     pub fn at(folder: &Path) -> Self {
         // `/raid/b/` and `/raid//b` are `/raid/b`: a target is remembered by what it describes itself as.
-        Self { folder: folder.components().collect() }
+        Self { folder: folder.components().collect(), swept: Arc::new(Once::new()) }
     }
 
     fn path(&self, name: &ObjectName) -> PathBuf {
@@ -186,6 +189,8 @@ impl Filesystem {
 
 impl Target for Filesystem {
     fn stage(&self) -> Result<Stage, Error> {
+        // Leftovers cost space, not safety.
+        self.swept.call_once(|| drop(self.sweep()));
         let (file, path) = fsutil::named_temporary(&self.folder, "stage")
             .map_err(|error| self.failed("write", &"a new object", error))?;
         Ok(Stage::named(file, path))
@@ -251,12 +256,7 @@ impl Target for Filesystem {
 
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
         let (place, is_there) = (self.folder.display().to_string(), self.folder.is_dir());
-        let Some(found) = id::check(self.read_id()?, expected, &place, is_there)? else {
-            return self.create();
-        };
-        // Leftovers cost space, not safety.
-        let _ = self.sweep();
-        Ok(found)
+        id::check(self.read_id()?, expected, &place, is_there)?.map_or_else(|| self.create(), Ok)
     }
 
     fn clock(&self) -> Result<SystemTime, Error> {

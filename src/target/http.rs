@@ -16,6 +16,7 @@ use super::retry::Failed;
 use super::tls::{self, TlsConnector};
 use super::way::Way;
 use crate::date::Utc;
+#[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::provider::Trust;
 
@@ -26,6 +27,17 @@ const ANSWER: Duration = Duration::from_secs(300);
 /// Without a byte of a request taken.
 const IDLE: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const NETWORK: &str = "is the network there, and is the target's address right?";
+const NAME: &str =
+    "is the name of the host right, and can this box look up names? (names that end in .local are known to few)";
+/// For all of a short answer, on a line that is slow.
+#[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
+const SHORT_ANSWER: Duration = Duration::from_secs(600);
+/// What is read of an answer that nobody wants, to use its connection again.
+const DRAINED: Duration = Duration::from_secs(5);
+const DRAINED_BYTES_MAX: u64 = 64 * 1024;
+/// What to do when a server says that it is busy, or being looked after.
+pub(super) const LATER: &str = "it may do later: the next run goes on from here";
 
 /// What a server says, and what it sends.
 pub(super) type Answer = http::Response<Body>;
@@ -66,6 +78,19 @@ impl Http {
             way,
             dated: Mutex::default(),
         })
+    }
+
+    /// Sends a request with a body, and has an answer, in so much time in all.
+    pub(super) fn send_within(
+        &self,
+        request: http::Request<()>,
+        mut body: &mut dyn Read,
+        what: &str,
+        within: Duration,
+    ) -> Result<Answer, Failed> {
+        let request = request.map(|()| SendBody::from_reader(&mut body));
+        let request = self.agent.configure_request(request).timeout_global(Some(within)).build();
+        self.agent.run(request).map_err(|error| failed(error, what))
     }
 
     /// Sends a request. What comes back may be an answer of any status.
@@ -121,7 +146,8 @@ impl std::fmt::Debug for Http {
 #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
 pub(super) fn text(response: &mut Answer) -> io::Result<String> {
     let mut bytes = Vec::new();
-    response.body_mut().as_reader().take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
+    let body = response.body_mut().as_reader();
+    Until { body, end: Instant::now() + SHORT_ANSWER }.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -138,11 +164,9 @@ pub(super) fn retry_after(response: &Answer) -> Option<Duration> {
 /// What a failure below HTTP means.
 fn failed(error: ureq::Error, what: &str) -> Failed {
     let told = |kind, why: &str, advice| Error::new(kind, format!("{what}: {why}")).advise(advice);
-    let network = "is the network there, and is the target's address right?";
+    let network = NETWORK;
     match error {
-        ureq::Error::HostNotFound => {
-            Failed::ForNow(told(ErrorKind::Unreachable, "its host is not known", network), None)
-        }
+        ureq::Error::HostNotFound => Failed::ForNow(told(ErrorKind::Unreachable, "its host is not known", NAME), None),
         ureq::Error::Timeout(_) => Failed::ForNow(told(ErrorKind::Unreachable, "no answer in time", network), None),
         // Of the body that was to be sent.
         ureq::Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<Error>()) => {
@@ -152,7 +176,8 @@ fn failed(error: ureq::Error, what: &str) -> Failed {
             Some(failed) => failed,
             None => {
                 let kind = if error.kind() == io::ErrorKind::Other { ErrorKind::Io } else { ErrorKind::Unreachable };
-                Failed::ForNow(Error { kind, ..Error::io(what, error) }.advise(network), None)
+                let advice = advice(&error);
+                Failed::ForNow(Error { kind, ..Error::io(what, error) }.advise(advice), None)
             }
         },
         ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
@@ -165,7 +190,59 @@ fn failed(error: ureq::Error, what: &str) -> Failed {
     }
 }
 
+/// What to do about what the system says of a connection.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing answers at this port: does the server run, and is the port right?",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+            "is the network there? is the address in another one than it was?"
+        }
+        // What the standard library says for all that a resolver has to say.
+        _ if error.to_string().starts_with("failed to lookup") => NAME,
+        _ => NETWORK,
+    }
+}
+
 /// Reads what is left of an answer, so that its connection can be used again.
 pub(super) fn drain(response: Answer) {
-    let _ = io::copy(&mut response.into_body().into_reader().take(ANSWER_BYTES_MAX), &mut io::sink());
+    let body = Until { body: response.into_body().into_reader(), end: Instant::now() + DRAINED };
+    let _ = io::copy(&mut body.take(DRAINED_BYTES_MAX), &mut io::sink());
+}
+
+/// A body that is to have ended by then: one that comes byte by byte would be waited for for ever.
+struct Until<R> {
+    body: R,
+    end: Instant,
+}
+
+impl<R: Read> Read for Until<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if Instant::now() > self.end {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.body.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::ToSocketAddrs as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_the_way_is_told_apart() {
+        let refused = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let refused = std::net::TcpStream::connect(refused.unwrap()).unwrap_err();
+        let unknown = "no-such-host.invalid:443".to_socket_addrs().unwrap_err();
+        for (error, words) in [
+            (refused, "nothing answers at this port"),
+            (unknown, "the name of the host"),
+            (io::ErrorKind::NetworkUnreachable.into(), "is the network there?"),
+            (io::ErrorKind::UnexpectedEof.into(), "is the target's address right?"),
+        ] {
+            let Failed::ForNow(told, _) = failed(ureq::Error::Io(error), "can't") else { panic!() };
+            assert!(told.kind == ErrorKind::Unreachable && told.hint().unwrap().contains(words), "{told:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 #[cfg(feature = "brackup")]
 mod another_box;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3", feature = "webdav"))]
 mod body;
 #[cfg(feature = "gdrive")]
 mod drive;
@@ -13,10 +13,16 @@ mod dry_run;
 mod error;
 mod filesystem;
 #[cfg(feature = "http")]
+#[cfg_attr(
+    not(any(feature = "brackup", feature = "gdrive", feature = "s3", feature = "webdav")),
+    allow(dead_code, reason = "alerts alone need less")
+)]
 mod http;
 mod id;
 mod listing;
 mod name;
+#[cfg(feature = "http")]
+mod post;
 mod retry;
 #[cfg(feature = "s3")]
 mod s3;
@@ -25,7 +31,7 @@ mod spool;
 mod stage;
 #[cfg(feature = "http")]
 mod tls;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3", feature = "webdav"))]
 mod upload;
 
 // Without providers over a network nothing waits and nothing is sent.
@@ -44,10 +50,14 @@ pub use filesystem::Filesystem;
 #[cfg(feature = "web")]
 pub(crate) use id::{ID_BYTES_MAX, ID_FILE};
 pub use name::{BackupName, ObjectName};
+#[cfg(feature = "http")]
+pub use post::{Message, post};
 #[cfg(feature = "s3")]
 pub use s3::S3;
 pub use sftp::{Pace, Sftp};
 pub use stage::{Finished, Stage};
+#[cfg(feature = "email")]
+pub use tls::trusted_certificates;
 
 pub use way::Way;
 #[cfg(feature = "webdav")]
@@ -76,6 +86,11 @@ pub trait Target: Send + Sync {
 
     /// Removes an object; that it is not there is no error.
     fn delete(&self, name: &ObjectName) -> Result<(), Error>;
+
+    /// An error if it is known beforehand that nothing can be deleted.
+    fn may_delete(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// The target's random id, which is made at first use. `expected` is the id that this box remembers: then a target
     /// without it, or with another, is refused (an unmounted disk, a swapped bucket).

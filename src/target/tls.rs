@@ -59,7 +59,32 @@ impl TlsConnector {
     }
 }
 
+/// The certificates that are trusted, for who does not speak HTTP: those in the file, or the system's.
+#[cfg(feature = "email")]
+pub fn trusted_certificates(file: Option<&Path>) -> Result<Vec<Vec<u8>>, Error> {
+    let (pem, _) = pem(file)?;
+    let is_usable = |der: &CertificateDer<'static>| RootCertStore::empty().add(der.clone()).is_ok();
+    let usable = CertificateDer::pem_slice_iter(&pem).flatten().filter(is_usable);
+    Ok(usable.map(|der| der.as_ref().to_vec()).collect())
+}
+
 fn roots(file: Option<&Path>) -> Result<RootCertStore, Error> {
+    let (pem, path) = pem(file)?;
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+    if added == 0 {
+        return Err(unreadable(&path, io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it")));
+    }
+    Ok(roots)
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Error {
+    Error::io(format!("can't read the trusted certificates in {}", path.display()), error)
+        .advise("see `tls_ca` of the target in the configuration")
+}
+
+/// What is in that file, or in the system's, and which that is.
+fn pem(file: Option<&Path>) -> Result<(Vec<u8>, PathBuf), Error> {
     let variable = || std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let of_the_system = || CA_FILES.iter().map(PathBuf::from).find(|path| path.is_file());
     let path = file.map(PathBuf::from).or_else(variable).or_else(of_the_system);
@@ -67,17 +92,8 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, Error> {
         return Err(Error::new(ErrorKind::Unreachable, "this system has no file of trusted certificates")
             .advise("install ca-certificates, or name a file of certificates with `tls_ca`"));
     };
-    let failed = |error: io::Error| {
-        Error::io(format!("can't read the trusted certificates in {}", path.display()), error)
-            .advise("see `tls_ca` of the target in the configuration")
-    };
-    let pem = fsutil::read_small(&path, CA_FILE_BYTES_MAX).map_err(failed)?;
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
-    if added == 0 {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it")));
-    }
-    Ok(roots)
+    let pem = fsutil::read_small(&path, CA_FILE_BYTES_MAX).map_err(|error| unreadable(&path, error))?;
+    Ok((pem, path))
 }
 
 /// Trusts one key.
@@ -204,21 +220,57 @@ pub(super) fn failure(error: &io::Error, what: &str) -> Option<Failed> {
 /// A certificate that nobody vouches for stays so; a line that garbles a record does not.
 fn failed(error: &rustls::Error, what: &str) -> Failed {
     use rustls::AlertDescription::{HandshakeFailure, ProtocolVersion};
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
+    };
     use rustls::Error::{AlertReceived, InvalidCertificate, PeerIncompatible};
     let told = |kind| Error::new(kind, format!("{what}: {error}"));
     match error {
         InvalidCertificate(CertificateError::Other(other)) if other.0.is::<OtherKey>() => {
             let why = format!("{what}: the server is another one than `tls_pin` says, {}", other.0);
-            Failed::ForGood(Error::new(ErrorKind::Denied, why).advise(
+            Failed::ForGood(Error::new(ErrorKind::Refused, why).advise(
                 "somebody may be in between; if the server's owner changed its key, `tls_pin` is to be that one",
             ))
         }
-        InvalidCertificate(_) => Failed::ForGood(told(ErrorKind::Denied).advise(
-            "a certificate of your own is trusted if `tls_ca` names the file that it, or what signed it, is in, or `tls_pin` its key; a clock that is wrong makes certificates invalid",
+        InvalidCertificate(Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. }) => {
+            Failed::ForGood(told(ErrorKind::Refused).advise(
+                "is the clock of this box right? if it is, whoever runs the server must renew its certificate",
+            ))
+        }
+        InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            Failed::ForGood(told(ErrorKind::Refused).advise(
+                "the address must be one of those that the certificate is for; if it is your own server, `tls_pin` with its key does",
+            ))
+        }
+        InvalidCertificate(_) => Failed::ForGood(told(ErrorKind::Refused).advise(
+            "a certificate of your own is trusted if `tls_ca` names the file that it, or what signed it, is in, or `tls_pin` its key",
         )),
         PeerIncompatible(_) | AlertReceived(HandshakeFailure | ProtocolVersion) => {
             Failed::ForGood(told(ErrorKind::Unreachable).advise("does it speak TLS 1.2 or 1.3 at this address?"))
         }
-        _ => Failed::ForNow(told(ErrorKind::Unreachable), None),
+        _ => Failed::ForNow(told(ErrorKind::Unreachable).advise(
+            "does it speak TLS at this address and port? write http:// in place of https:// if not",
+        ), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_told_apart() {
+        for (error, advice) in [
+            (CertificateError::NotValidYet, "is the clock of this box right?"),
+            (CertificateError::Expired, "must renew its certificate"),
+            (CertificateError::NotValidForName, "the address must be one of those"),
+            (CertificateError::UnknownIssuer, "`tls_ca`"),
+        ] {
+            let Failed::ForGood(told) = failed(&rustls::Error::InvalidCertificate(error), "can't") else { panic!() };
+            assert!(told.kind == ErrorKind::Refused && told.hint().unwrap().contains(advice), "{told:?}");
+        }
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        let Failed::ForNow(told, _) = failed(&plain, "can't") else { panic!() };
+        assert!(told.is_of_the_way() && told.hint().unwrap().contains("http://"), "{told:?}");
     }
 }

@@ -44,11 +44,24 @@ impl<'a> Payload<'a> {
     /// Its digest, for which all of it is read.
     #[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3"))]
     pub(super) fn digest<D: sha2::Digest>(self, what: &str) -> Result<sha2::digest::Output<D>, Error> {
+        self.digest_beside::<D>(what, &mut |_| ())
+    }
+
+    /// The same, and what is read is shown.
+    #[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3"))]
+    pub(super) fn digest_beside<D: sha2::Digest>(
+        self,
+        what: &str,
+        beside: &mut dyn FnMut(&[u8]),
+    ) -> Result<sha2::digest::Output<D>, Error> {
         let (mut digest, mut reader, mut buffer) = (D::new(), self.reader(), vec![0; BUFFER_BYTES]);
         loop {
             match reader.read(&mut buffer) {
                 Ok(0) => return Ok(digest.finalize()),
-                Ok(read) => digest.update(&buffer[..read]),
+                Ok(read) => {
+                    digest.update(&buffer[..read]);
+                    beside(&buffer[..read]);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io(format!("{what}: can't read the spool"), error)),
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Error;
 use super::part::{Part, Plan};
-use crate::catalog::{self, Link, Listing, Look, OpenBackup, Trust};
+use crate::catalog::{self, Cursor, Link, Listing, Look, OpenBackup, Trust};
 use crate::db::{Check, Checks, Db};
 use crate::digest::Key;
 use crate::monitor::{Counter, Phase, Tally, one_line};
@@ -137,6 +137,11 @@ fn note(
 ) -> Result<Option<Check>, Error> {
     let what = match looked {
         Look::Whole => None,
+        Look::Gone(_) if is_anothers(options, key)? => {
+            let what = "is gone since it was listed: it was none that this box remembers to have stored, and whoever did may have collected it";
+            tally.notice(ObjectName::Chunk(*key).to_string(), what);
+            return Ok(None);
+        }
         Look::Damaged(what, _) | Look::Gone(what) => Some(what),
         // Who may not read it does not know what it is.
         Look::Unknown(what) => {
@@ -159,6 +164,18 @@ fn note(
     Ok(Some(check))
 }
 
+/// Whether a chunk that is gone is surely not there, and none that this box has stored.
+fn is_anothers(options: &Options<'_>, key: &Key) -> Result<bool, Error> {
+    if options.memory.map_or(Ok(false), |(db, _)| db.knows_chunk(key))? {
+        return Ok(false);
+    }
+    match options.target.stat(&ObjectName::Chunk(*key)) {
+        Ok(there) => Ok(there.is_none()),
+        Err(error) if error.is_of_the_way() => Err(error.into()),
+        Err(_) => Ok(false),
+    }
+}
+
 fn begin(name: &ObjectName, tally: &Tally<'_>) {
     tally.at(Phase::Verify, &RelPath::parse(name.to_string().as_bytes()).unwrap_or_default());
     tally.count(Counter::Chunks, 1);
@@ -175,8 +192,21 @@ fn read_link(options: &Options<'_>, link: &Link, tally: &Tally<'_>) -> Result<(O
     } else {
         OpenBackup::open(target, &link.name, link.length, &Trust::default(), spool).map(drop)
     };
+    if checked.is_err() && !link.is_removed && is_pruned(target, link)? {
+        return Ok((name, None));
+    }
     let is_whole = told(checked, &name, tally)?;
     Ok((name, is_whole))
+}
+
+/// Whether a backup was removed since it was listed.
+fn is_pruned(target: &dyn Target, link: &Link) -> Result<bool, Error> {
+    let stat = |name: ObjectName| match target.stat(&name) {
+        Ok(there) => Ok(there.is_some()),
+        Err(error) if error.is_of_the_way() => Err(error),
+        Err(_) => Ok(false),
+    };
+    Ok(stat(ObjectName::Tombstone(link.name.clone()))? && !stat(ObjectName::Metafile(link.name.clone()))?)
 }
 
 /// What is wrong with an object is told; that it can't be looked at ends it. Nothing: it may not be read.
@@ -197,21 +227,19 @@ fn told(checked: Result<(), catalog::Error>, name: &ObjectName, tally: &Tally<'_
 
 /// Holds what backups need against the listing, both sorted by key. What it lacks is asked for once more: it may be older than what was stored.
 fn missing(target: &dyn Target, db: &Db, identity: &str, listing: &Listing, tally: &Tally<'_>) -> Result<(), Error> {
-    let (mut failed, mut there) = (None, listing.chunks());
-    let mut next = there.next().transpose()?;
+    let (mut failed, mut there) = (None, Cursor::over(listing)?);
     db.each_needed(identity, |key, bytes| {
-        while next.is_some_and(|(listed, _)| listed.0 < key.0) {
-            next = there.next().transpose()?;
-        }
-        if next == Some((key, bytes)) {
+        let listed = there.at(&key)?;
+        // Of one that came with an inventory the length may not be known.
+        if listed == Some(bytes) || bytes == 0 && listed.is_some() {
             return Ok(());
         }
         let name = ObjectName::Chunk(key);
         match target.stat(&name) {
-            Ok(Some(length)) if length == bytes => return Ok(()),
+            Ok(Some(length)) if length == bytes || bytes == 0 => return Ok(()),
             Ok(Some(length)) => tally.problem(name.to_string(), format!("has {length} bytes and not {bytes}")),
             Ok(None) => tally.problem(name.to_string(), "is missing, and backups of this box need it"),
-            Err(error) if error.kind == ErrorKind::Unreachable => return Err(error.into()),
+            Err(error) if error.is_of_the_way() => return Err(error.into()),
             Err(error) => {
                 failed = failed.take().or(Some(error));
                 return Ok(());

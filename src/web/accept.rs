@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -13,15 +13,19 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::Limits;
 use super::certificate::Certified;
+use super::host::Host;
 use super::hosts::Hosts;
 use super::log::Log;
+use super::page::{Gate, Page};
 use super::patient::Patient;
 use super::route::{self, Caller};
+use super::until::Until;
 use crate::config::HostOptions;
 use crate::thread;
 
@@ -36,19 +40,30 @@ const BREATH: Duration = Duration::from_millis(200);
 /// What counts for a connection that begins now.
 pub(super) struct Rules {
     pub(super) hosts: Hosts,
+    /// Of the page; nothing: there is none.
+    pub(super) gate: Option<Arc<Gate>>,
     tls: Option<TlsAcceptor>,
 }
 
 impl Rules {
     /// A host that was there before keeps what is known of its folder.
-    pub(super) fn new(hosts: &[HostOptions], certified: Option<Certified>, before: Option<&Self>) -> Self {
+    pub(super) fn new(
+        hosts: &[HostOptions],
+        gate: Option<Gate>,
+        certified: Option<Certified>,
+        before: Option<&Self>,
+    ) -> Self {
         let tls = certified.map(|certified| TlsAcceptor::from(certified.config));
-        Self { hosts: Hosts::new(hosts, before.map(|rules| &rules.hosts)), tls }
+        Self { hosts: Hosts::new(hosts, before.map(|rules| &rules.hosts)), gate: gate.map(Arc::new), tls }
     }
 
-    /// The same certificate, other hosts.
-    pub(super) fn with_hosts(&self, hosts: &[HostOptions]) -> Self {
-        Self { hosts: Hosts::new(hosts, Some(&self.hosts)), tls: self.tls.clone() }
+    /// The same certificate, other hosts, another gate.
+    pub(super) fn with(&self, hosts: &[HostOptions], gate: Option<Gate>) -> Self {
+        Self { hosts: Hosts::new(hosts, Some(&self.hosts)), gate: gate.map(Arc::new), tls: self.tls.clone() }
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 }
 
@@ -57,13 +72,38 @@ pub(super) struct House {
     rules: Arc<Mutex<Arc<Rules>>>,
     pub(super) limits: Limits,
     pub(super) log: Log,
+    pub(super) page: Arc<Page>,
     /// Requests that are being answered.
     pub(super) busy: AtomicUsize,
+    /// Places for connections.
+    slots: Arc<Semaphore>,
+    is_swept: AtomicBool,
 }
 
 impl House {
     pub(super) fn rules(&self) -> Option<Arc<Rules>> {
         self.rules.lock().ok().map(|rules| rules.clone())
+    }
+
+    /// Its token may have been taken away meanwhile, or its folder moved.
+    pub(super) fn lets_in(&self, host: &Host) -> bool {
+        self.rules().is_some_and(|rules| rules.hosts.lets_in(host))
+    }
+
+    /// Removes what a service that was killed left, of all hosts: one of them may never come again. Not before one comes: until then
+    /// disks may sleep.
+    pub(super) fn sweep_once(&self) {
+        if self.is_swept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Some(rules) = self.rules() {
+            drop(spawn_blocking(move || rules.hosts.sweep()));
+        }
+    }
+
+    /// Nobody else comes in until somebody goes.
+    pub(super) fn is_full(&self) -> bool {
+        self.slots.available_permits() == 0
     }
 }
 
@@ -72,10 +112,12 @@ pub(super) fn run(
     listener: TcpListener,
     rules: Arc<Mutex<Arc<Rules>>>,
     limits: Limits,
-    log: Log,
+    (log, page): (Log, Arc<Page>),
     closed: oneshot::Receiver<()>,
 ) {
-    let house = Arc::new(House { rules, limits, log, busy: AtomicUsize::new(0) });
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let (busy, is_swept) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let house = Arc::new(House { rules, limits, log, page, busy, slots, is_swept });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -105,13 +147,14 @@ async fn accept(listener: TcpListener, house: &Arc<House>, closed: oneshot::Rece
         Ok(listener) => listener,
         Err(error) => return house.log.say(&format!("the door can't open: {error}")),
     };
-    let slots = Arc::new(Semaphore::new(house.limits.connections));
     let mut closed = pin!(closed);
     loop {
         let next = async {
             // Whoever finds no slot waits in the kernel's queue.
-            let slot = slots.clone().acquire_owned().await;
-            (slot, listener.accept().await)
+            drop(house.slots.acquire().await);
+            let accepted = listener.accept().await;
+            // Nobody else takes one, so there is one.
+            (house.slots.clone().try_acquire_owned(), accepted)
         };
         let mut next = pin!(next);
         let next = poll_fn(|context| {
@@ -150,13 +193,19 @@ async fn serve(house: &Arc<House>, stream: TcpStream, peer: SocketAddr) {
             _ => return,
         },
     };
-    let caller = Caller { house: house.clone(), peer };
+    let until = Until::new(limits.whole);
+    let caller = Caller { house: house.clone(), peer, until: until.clone() };
     let service = hyper::service::service_fn(move |request| route::answer(caller.clone(), request));
-    let _ = http1::Builder::new()
+    let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        .serve_connection(TokioIo::new(stream), service);
+    let (mut served, mut over) = (pin!(served), pin!(until.over()));
+    poll_fn(|context| match served.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => over.as_mut().poll(context),
+    })
+    .await;
 }

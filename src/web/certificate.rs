@@ -32,6 +32,8 @@ const LINE_CHARS: usize = 64;
 pub(super) struct Certified {
     pub(super) config: Arc<ServerConfig>,
     pub(super) pin: Pin,
+    /// The SHA-256 of the certificate, as browsers show it.
+    pub(super) fingerprint: String,
 }
 
 /// A certificate that can't be used.
@@ -76,6 +78,8 @@ impl Certified {
         let parsed = ParsedCertificate::try_from(first);
         let parsed = parsed.map_err(|error| other(certificate)(error.to_string()))?;
         let pin = Pin(sha2::Sha256::digest(parsed.subject_public_key_info()).into());
+        let digits: Vec<_> = sha2::Sha256::digest(first).iter().map(|byte| format!("{byte:02X}")).collect();
+        let fingerprint = digits.join(":");
         let secret = Zeroizing::new(pem(key)?);
         // What is wrong with a key is not repeated.
         let secret = PrivateKeyDer::from_pem_slice(&secret).map_err(|_| other(key)("no secret key is in it".into()))?;
@@ -87,7 +91,7 @@ impl Certified {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), pin })
+        Ok(Self { config: Arc::new(config), pin, fingerprint })
     }
 }
 

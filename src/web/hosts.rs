@@ -2,37 +2,43 @@
 
 use std::sync::Arc;
 
-use sha2::Digest as _;
-
+use super::bearer;
 use super::host::Host;
 use crate::config::HostOptions;
 
 /// All of them.
-pub(super) struct Hosts(Vec<([u8; 32], Arc<Host>)>);
+pub(super) struct Hosts(Vec<Arc<Host>>);
 
 impl Hosts {
     /// A host that was there before keeps what is reserved in its folder, whatever else of it changed.
     pub(super) fn new(options: &[HostOptions], before: Option<&Self>) -> Self {
         let host = |options: &HostOptions| {
             let mut known = before.iter().flat_map(|hosts| &hosts.0);
-            let of_before = known.find(|(_, host)| host.path() == options.path);
-            Arc::new(Host::new(options, of_before.map(|(_, host)| &**host)))
+            let of_before = known.find(|host| host.path() == options.path);
+            Arc::new(Host::new(options, of_before.map(|host| &**host)))
         };
-        Self(options.iter().map(|options| (options.token_sha256, host(options))).collect())
+        Self(options.iter().map(host).collect())
     }
 
-    /// Whether this host is let in still, with the folder that it had.
+    /// Whether this host is let in still, by the token that it has shown and with the folder that it had.
     pub(super) fn lets_in(&self, host: &Host) -> bool {
-        self.0.iter().any(|(_, known)| known.name == host.name && known.path() == host.path())
+        let is_same = |known: &Host| known.name == host.name && known.path() == host.path();
+        self.0.iter().any(|known| is_same(known) && bearer::is_same(&known.token_sha256, &host.token_sha256))
+    }
+
+    /// Leftovers in all folders that are there.
+    pub(super) fn sweep(&self) {
+        for host in self.0.iter().filter(|host| host.is_ready().is_ok()) {
+            host.sweep();
+        }
     }
 
     /// The one whose token it is. It takes as long for one as for another, and for none.
     pub(super) fn known_by(&self, token: &[u8]) -> Option<Arc<Host>> {
-        let digest: [u8; 32] = sha2::Sha256::digest(token).into();
+        let digest = bearer::digest(token);
         let mut found = None;
-        for (known, host) in &self.0 {
-            let differs = known.iter().zip(digest).fold(0, |differs, (one, other)| differs | (one ^ other));
-            if std::hint::black_box(differs) == 0 {
+        for host in &self.0 {
+            if bearer::is_same(&host.token_sha256, &digest) {
                 found = Some(host.clone());
             }
         }

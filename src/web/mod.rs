@@ -1,4 +1,4 @@
-//! The door of `brackup serve`: where other hosts store their sealed objects, as docs/PROTOCOL.md says.
+//! The door of `brackup serve`: where other hosts store their sealed objects, as docs/PROTOCOL.md says, and where the owner sees whether his data is safe.
 //!
 //! The only code that is async: one thread for all connections, and a few for disks, which are asked nothing while nobody asks here. Memory is
 //! bounded by [`Limits`], whatever is sent and by how many. A host sees its own folder, which is a target of type Filesystem; nothing there is
@@ -6,15 +6,19 @@
 
 mod accept;
 mod answer;
+mod bearer;
 mod certificate;
 mod host;
 mod hosts;
 mod log;
 mod objects;
+mod page;
 mod patient;
 mod pieces;
 mod refusal;
 mod route;
+mod until;
+mod wanted;
 
 use std::fmt;
 use std::io;
@@ -26,12 +30,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::config::{HostOptions, ServeOptions};
+use crate::config::{HostOptions, PageOptions, ServeOptions};
+use crate::monitor::one_line;
 use crate::provider::Pin;
+use crate::seal::Password;
+use crate::status::Board;
 use crate::thread;
 use accept::Rules;
 use certificate::Certified;
 use log::Log;
+use page::{Gate, Page};
 
 pub use certificate::Error as CertificateError;
 
@@ -44,6 +52,8 @@ pub struct Limits {
     pub head: Duration,
     /// For 64 KiB of a body to come, and for anything of an answer to be taken.
     pub idle: Duration,
+    /// For a request in all, from its head to the end of its answer.
+    pub whole: Duration,
     /// Who has no token is told so after this.
     pub refusal: Duration,
     /// What is under way may go on for so long when the door closes.
@@ -56,6 +66,7 @@ impl Default for Limits {
             connections: 16,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            whole: Duration::from_secs(6 * 3600),
             refusal: Duration::from_secs(1),
             grace: Duration::from_secs(3),
         }
@@ -69,6 +80,8 @@ pub struct House<'a> {
     pub serve: &'a ServeOptions,
     /// Each with its folder.
     pub hosts: &'a [HostOptions],
+    /// The owner's page; nothing: there is none.
+    pub page: Option<&'a PageOptions>,
     /// Where a key of its own is kept.
     pub key_dir: &'a Path,
 }
@@ -79,8 +92,10 @@ pub type Say = Box<dyn Fn(&str) + Send + Sync>;
 /// An open door; it closes when this goes.
 pub struct Door {
     address: SocketAddr,
-    pin: Option<Pin>,
+    /// What a certificate is known by: to programs, and to browsers.
+    known_by: Option<(Pin, String)>,
     rules: Arc<Mutex<Arc<Rules>>>,
+    page: Arc<Page>,
     close: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -92,39 +107,58 @@ pub enum Error {
     Listen(SocketAddr, io::Error),
     /// Its certificate.
     Certificate(CertificateError),
+    /// The owner's password can't be read.
+    Password(io::Error),
     /// No thread.
     Thread(io::Error),
 }
 
 impl Door {
-    /// Opens it. Port 0 is any that is free.
-    pub fn open(house: House<'_>, limits: Limits, say: Say) -> Result<Self, Error> {
+    /// Opens it. Port 0 is any that is free. What the page shows is on the board.
+    pub fn open(house: House<'_>, board: Arc<Board>, limits: Limits, say: Say) -> Result<Self, Error> {
+        // What is wrong with a password keeps the page from being shown, and nothing else from going on.
+        let gate = gate(house).unwrap_or_else(|error| {
+            say(&format!("{}; the page is not shown", one_line(&error)));
+            None
+        });
         let certified = Certified::of(&house.serve.tls, house.key_dir).map_err(Error::Certificate)?;
-        let pin = certified.as_ref().map(|certified| certified.pin);
+        let known_by = certified.as_ref().map(known_by);
         let listen = |error| Error::Listen(house.serve.listen, error);
         let listener = TcpListener::bind(house.serve.listen).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let rules = Arc::new(Mutex::new(Arc::new(Rules::new(house.hosts, certified, None))));
+        let rules = Arc::new(Mutex::new(Arc::new(Rules::new(house.hosts, gate, certified, None))));
+        let page = Arc::new(Page::new(board));
         let (close, closed) = oneshot::channel();
-        let (shared, log) = (rules.clone(), Log::new(say));
-        let run = move || accept::run(listener, shared, limits, log, closed);
+        let (shared, said) = (rules.clone(), (Log::new(say), page.clone()));
+        let run = move || accept::run(listener, shared, limits, said, closed);
         let thread = thread::named("web").stack_size(thread::LINE_STACK_BYTES).spawn(run).map_err(Error::Thread)?;
-        Ok(Self { address, pin, rules, close: Some(close), thread: Some(thread) })
+        Ok(Self { address, known_by, rules, page, close: Some(close), thread: Some(thread) })
     }
 
     /// Other hosts, for all requests that end from now on, and another certificate, for all connections that begin. With one that
     /// can't be used the one before stays, and the hosts are those of now: a token that was taken away is worth nothing.
     pub fn change(&mut self, house: House<'_>) -> Result<(), Error> {
         let certified = Certified::of(&house.serve.tls, house.key_dir).map_err(Error::Certificate);
+        let (gate, gated) = match gate(house) {
+            Ok(gate) => (gate, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
         let Ok(mut rules) = self.rules.lock() else { return Ok(()) };
         let (now, changed) = match certified {
             Ok(certified) => {
-                self.pin = certified.as_ref().map(|certified| certified.pin);
-                (Rules::new(house.hosts, certified, Some(&rules)), Ok(()))
+                self.known_by = certified.as_ref().map(known_by);
+                (Rules::new(house.hosts, gate, certified, Some(&rules)), gated)
             }
-            Err(error) => (rules.with_hosts(house.hosts), Err(error)),
+            Err(error) => (rules.with(house.hosts, gate), Err(error)),
         };
+        let is_another = match (&rules.gate, &now.gate) {
+            (Some(before), Some(now)) => now.has_other_password(before),
+            _ => true,
+        };
+        if is_another {
+            self.page.close_sessions();
+        }
         *rules = Arc::new(now);
         changed
     }
@@ -136,11 +170,27 @@ impl Door {
 
     /// The `tls_pin` by which a target knows it; nothing without TLS.
     pub fn pin(&self) -> Option<Pin> {
-        self.pin
+        self.known_by.as_ref().map(|(pin, _)| *pin)
+    }
+
+    /// The SHA-256 of its certificate, as browsers show it; nothing without TLS.
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.known_by.as_ref().map(|(_, fingerprint)| fingerprint.as_str())
     }
 }
 
-/// The `tls_pin` of a door that has a certificate already; nothing is made.
+fn known_by(certified: &Certified) -> (Pin, String) {
+    (certified.pin, certified.fingerprint.clone())
+}
+
+/// What is asked of who wants to see the page.
+fn gate(house: House<'_>) -> Result<Option<Gate>, Error> {
+    let Some(page) = house.page else { return Ok(None) };
+    let password = Password::read(house.key_dir).map_err(Error::Password)?;
+    Ok(Some(Gate::new(page, password)))
+}
+
+/// The `tls_pin` of a door that has a certificate already, of its own or somebody's; nothing is made.
 pub fn pin(serve: &ServeOptions, key_dir: &Path) -> Option<Pin> {
     certificate::found(&serve.tls, key_dir).ok().flatten().map(|certified| certified.pin)
 }
@@ -171,6 +221,7 @@ impl Error {
             Self::Certificate(_) => {
                 Some("see `tls_certificate` and `tls_key` of [SERVE]; without both a key of its own is made")
             }
+            Self::Password(_) => Some("`brackup serve --set-password` makes a new one"),
             Self::Thread(_) => None,
         }
     }
@@ -181,6 +232,7 @@ impl fmt::Display for Error {
         match self {
             Self::Listen(address, _) => write!(f, "can't listen at {address}"),
             Self::Certificate(error) => error.fmt(f),
+            Self::Password(_) => f.write_str("can't read the password of the page"),
             Self::Thread(_) => f.write_str("can't start a thread"),
         }
     }
@@ -189,7 +241,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Listen(_, error) | Self::Thread(error) => Some(error),
+            Self::Listen(_, error) | Self::Password(error) | Self::Thread(error) => Some(error),
             Self::Certificate(error) => error.source(),
         }
     }

@@ -22,6 +22,7 @@ use super::answer::{self, Answer};
 use super::host::{Host, Name, Reserved};
 use super::pieces::Pieces;
 use super::refusal::Refusal;
+use super::wanted::Wanted;
 use crate::fsutil;
 use crate::limits::RECEIVED_BYTES_MAX;
 use crate::target::{Finished, ID_BYTES_MAX, ObjectName, Stage, Target as _};
@@ -29,10 +30,13 @@ use crate::target::{Finished, ID_BYTES_MAX, ObjectName, Stage, Target as _};
 pub(super) const LINES: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 const JSON: &str = "application/json";
+const ANOTHER: &str = "this host, its token or its folder is another now";
 /// Of a body that comes.
 const TAKEN_BYTES: usize = 64 * 1024;
 /// What of one that goes stays in the page cache at most.
 const DROPPED_BYTES: u64 = 32 * GIVEN_BYTES as u64;
+/// Behind so much of one that comes it is looked what is free still: others may write there too.
+const LOOK_BYTES: u64 = 1024 * 1024;
 /// Of one that goes.
 const GIVEN_BYTES: usize = 32 * 1024;
 
@@ -59,15 +63,23 @@ pub(super) async fn about(host: Arc<Host>) -> Result<Answer, Refusal> {
     Ok(answer::with(StatusCode::OK, JSON, Pieces::words(format!("{}\n", about.await?))))
 }
 
+/// A body as the disk gives it, for as long as the host is let in.
+fn pieces(
+    (house, host): (Arc<House>, Arc<Host>),
+    length: Option<u64>,
+    mut source: impl FnMut() -> io::Result<Option<Bytes>> + Send + 'static,
+) -> Pieces {
+    Pieces::of_disk(length, move || if house.lets_in(&host) { source() } else { Err(io::Error::other(ANOTHER)) })
+}
+
 /// `NAME LENGTH` of each object, in no order, and `end COUNT`.
-pub(super) async fn list(host: Arc<Host>) -> Result<Answer, Refusal> {
-    let mut objects = Some(
-        on_disk(move || {
-            host.is_ready()?;
-            Ok(host.folder.objects()?)
-        })
-        .await?,
-    );
+pub(super) async fn list(house: Arc<House>, host: Arc<Host>) -> Result<Answer, Refusal> {
+    let asked = host.clone();
+    let begin = move || {
+        asked.is_ready()?;
+        Ok(asked.folder.objects()?)
+    };
+    let mut objects = Some(on_disk(begin).await?);
     let mut count = 0_u32;
     let source = move || {
         let Some(listed) = &mut objects else { return Ok(None) };
@@ -88,7 +100,7 @@ pub(super) async fn list(host: Arc<Host>) -> Result<Answer, Refusal> {
         }
         Ok(Some(lines.into()))
     };
-    Ok(answer::with(StatusCode::OK, LINES, Pieces::of_disk(None, source)))
+    Ok(answer::with(StatusCode::OK, LINES, pieces((house, host), None, source)))
 }
 
 /// Whether an object is there, and how long it is.
@@ -110,16 +122,17 @@ fn length(host: &Host, name: &Name) -> Result<u64, Refusal> {
 }
 
 /// An object, or a part of it.
-pub(super) async fn get(host: Arc<Host>, name: Name, head: &Parts) -> Result<Answer, Refusal> {
+pub(super) async fn get(house: Arc<House>, host: Arc<Host>, name: Name, head: &Parts) -> Result<Answer, Refusal> {
     let wanted = head.headers.get(RANGE).map(Wanted::parse).transpose()?;
-    let (file, total) = on_disk(move || {
-        length(&host, &name)?;
+    let asked = host.clone();
+    let open = move || {
+        length(&asked, &name)?;
         if name == Name::Id {
-            host.sweep();
+            asked.sweep();
         }
-        Ok(host.folder.file(&name)?)
-    })
-    .await?;
+        Ok(asked.folder.file(&name)?)
+    };
+    let (file, total) = on_disk(open).await?;
     let Some((mut at, end)) = wanted.as_ref().map_or(Some((0, total)), |wanted| wanted.of(total)) else {
         let mut answer = answer::words(StatusCode::RANGE_NOT_SATISFIABLE, "the object ends before");
         answer.headers_mut().insert(CONTENT_RANGE, value(&format!("bytes */{total}")));
@@ -141,7 +154,7 @@ pub(super) async fn get(host: Arc<Host>, name: Name, head: &Parts) -> Result<Ans
         Ok(Some(piece.into()))
     };
     let status = if wanted.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let mut answer = answer::with(status, BYTES, Pieces::of_disk(Some(length), source));
+    let mut answer = answer::with(status, BYTES, pieces((house, host), Some(length), source));
     if wanted.is_some() {
         let range = format!("bytes {begin}-{}/{total}", end.saturating_sub(1));
         answer.headers_mut().insert(CONTENT_RANGE, value(&range));
@@ -152,42 +165,6 @@ pub(super) async fn get(host: Arc<Host>, name: Name, head: &Parts) -> Result<Ans
 
 fn value(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// The header `range`, of which one part may be asked for at a time.
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    From(u64, Option<u64>),
-    Last(u64),
-}
-
-impl Wanted {
-    fn parse(value: &HeaderValue) -> Result<Self, Refusal> {
-        let parsed = || {
-            let (first, last) = value.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
-            let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
-            match (first, last) {
-                ("", last) => Some(Self::Last(number(last)?)),
-                (first, "") => Some(Self::From(number(first)?, None)),
-                (first, last) => {
-                    let (first, last) = (number(first)?, number(last)?);
-                    (first <= last).then_some(Self::From(first, Some(last)))
-                }
-            }
-        };
-        parsed().ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "range is to be bytes=A-B, bytes=A- or bytes=-N"))
-    }
-
-    /// From where to where; nothing if that is behind the end.
-    fn of(&self, total: u64) -> Option<(u64, u64)> {
-        match *self {
-            Self::From(first, last) => {
-                let end = last.map_or(total, |last| last.saturating_add(1).min(total));
-                (first < total).then_some((first, end))
-            }
-            Self::Last(count) => (count > 0 && total > 0).then(|| (total.saturating_sub(count), total)),
-        }
-    }
 }
 
 /// What is told of a body before it comes.
@@ -252,14 +229,18 @@ struct Upload {
 impl Upload {
     fn begin(host: Arc<Host>, name: ObjectName, told: Told) -> Result<Self, Refusal> {
         host.is_ready()?;
-        let reserved = host.reserve(&Name::Object(name.clone()), told.length)?;
+        let reserved = host.reserve(&name, told.length)?;
         let stage = reserved.host.folder.stage()?;
         let stage = if told.sha256.is_some() { stage.with_sha256() } else { stage };
         Ok(Self { reserved, stage, name, told })
     }
 
     fn take(mut self, bytes: &[u8]) -> Result<Self, Refusal> {
+        let before = self.stage.length() / LOOK_BYTES;
         self.stage.write_received(bytes)?;
+        if self.stage.length() / LOOK_BYTES > before {
+            self.reserved.host.spares(0)?;
+        }
         Ok(self)
     }
 
@@ -290,6 +271,12 @@ impl Drop for Waiting {
     }
 }
 
+/// What was not let in any more while it sent is not stored.
+fn still(house: &House, host: &Host) -> Result<(), Refusal> {
+    let another = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ANOTHER);
+    house.lets_in(host).then_some(()).ok_or_else(another)
+}
+
 /// Stores an object that is not there yet.
 pub(super) async fn put(
     house: &House,
@@ -308,6 +295,7 @@ pub(super) async fn put(
         if !is_same {
             return Err(garbled("it has another SHA-256"));
         }
+        still(house, &host)?;
         on_disk(move || Ok(host.folder.create_as(&buffer)?)).await?;
         return Ok(stored());
     };
@@ -316,12 +304,10 @@ pub(super) async fn put(
     loop {
         buffer.clear();
         fill(body, &mut buffer, limits).await?;
+        still(house, &known)?;
         let Some(upload) = waiting.0.take() else { break };
         if buffer.is_empty() {
-            // Meanwhile its token may have been taken away, or its folder moved.
-            let is_let_in = house.rules().is_some_and(|rules| rules.hosts.lets_in(&known));
-            let other = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this host, or its folder, is another now");
-            on_disk(move || if is_let_in { upload.finish() } else { Err(other()) }).await?;
+            on_disk(move || upload.finish()).await?;
             break;
         }
         let (upload, emptied) = on_disk(move || Ok((upload.take(&buffer)?, buffer))).await?;
@@ -349,29 +335,6 @@ async fn fill(body: &mut Incoming, buffer: &mut Vec<u8>, limits: Limits) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_part_at_a_time_is_wanted() {
-        let of = |text: &str, total| Wanted::parse(&value(text)).ok().map(|wanted| wanted.of(total));
-        for (text, part) in [
-            ("bytes=0-0", Some((0, 1))),
-            ("bytes=3-5", Some((3, 6))),
-            ("bytes=3-", Some((3, 10))),
-            ("bytes=-4", Some((6, 10))),
-            ("bytes=-40", Some((0, 10))),
-            ("bytes=9-18446744073709551615", Some((9, 10))),
-            ("bytes=10-", None),
-            ("bytes=-0", None),
-        ] {
-            assert_eq!(of(text, 10), Some(part), "{text}");
-        }
-        assert_eq!(of("bytes=0-", 0), Some(None));
-        for wrong in
-            ["", "bytes", "bytes=", "bytes=-", "bytes=5-3", "bytes=0-1,3-4", "bytes=+1-2", "lines=0-1", "bytes=a-"]
-        {
-            assert_eq!(of(wrong, 10), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn a_digest_is_found_among_others() {

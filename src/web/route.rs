@@ -6,28 +6,30 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, EXPECT, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
 use tokio::time::{sleep, timeout};
 
 use super::accept::House;
 use super::answer::{self, Answer};
+use super::bearer;
 use super::host::{Host, Name};
 use super::objects;
 use super::refusal::Refusal;
+use super::until::Until;
 
 /// A body that nobody wants is taken up to this, so that its sender hears why.
 const UNWANTED_BYTES_MAX: usize = 1024 * 1024;
 /// Of a path that is logged.
 const PATH_CHARS_MAX: usize = 80;
-const SCHEME: &[u8] = b"Bearer ";
 
 /// Who asks, and where.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) house: Arc<House>,
     pub(super) peer: SocketAddr,
+    pub(super) until: Until,
 }
 
 /// Counts a request for as long as it is answered.
@@ -49,11 +51,15 @@ impl Drop for Busy {
 /// One request.
 pub(super) async fn answer(caller: Caller, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let _busy = Busy::of(caller.house.clone());
+    caller.until.begin();
     let (head, mut body) = request.into_parts();
     let (host, answered) = match head.uri.path().strip_prefix("/v1/") {
-        None => (None, Err(Refusal::new(StatusCode::NOT_FOUND, "there is nothing here: the protocol begins at /v1/"))),
+        None => (None, page(&caller, &head, &mut body).await),
         Some(path) => match known(&caller, &head) {
-            Some(host) => (Some(host.clone()), at(&caller, host, path, &head, &mut body).await),
+            Some(host) => {
+                caller.house.sweep_once();
+                (Some(host.clone()), at(&caller, host, path, &head, &mut body).await)
+            }
             None => {
                 // Who tries tokens tries few.
                 sleep(caller.house.limits.refusal).await;
@@ -61,27 +67,36 @@ pub(super) async fn answer(caller: Caller, request: Request<Incoming>) -> Result
             }
         },
     };
-    Ok(match answered {
-        Ok(answer) => answer,
+    let (mut answer, stays) = match answered {
+        Ok(answer) => (answer, true),
         Err(refusal) => {
             tell(&caller, host.as_deref(), &head, &refusal);
-            let mut answer = answer::refused(&refusal, allowed(head.uri.path()));
+            let answer = answer::refused(&refusal, allowed(head.uri.path()));
             // Whoever has no token keeps no connection from those who have one.
             let stays = is_taken(&caller, &head, &mut body).await && host.is_some();
-            if !stays {
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            answer
+            (answer, stays)
         }
-    })
+    };
+    // Nor does anybody where others may be waiting: places go round, an object at a time.
+    if !stays || caller.house.is_full() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    caller.until.answered(answer.body());
+    Ok(answer)
+}
+
+/// The owner's page, if it is shown.
+async fn page(caller: &Caller, head: &Parts, body: &mut Incoming) -> Result<Answer, Refusal> {
+    let nothing = || Refusal::new(StatusCode::NOT_FOUND, "there is nothing here: the protocol begins at /v1/");
+    let rules = caller.house.rules().ok_or_else(nothing)?;
+    let gate = rules.gate.clone().ok_or_else(nothing)?;
+    let whence = (caller.peer, rules.is_tls());
+    drop(rules);
+    caller.house.page.answer(&gate, &caller.house, whence, head, body).await
 }
 
 fn known(caller: &Caller, head: &Parts) -> Option<Arc<Host>> {
-    let mut said = head.headers.get_all(AUTHORIZATION).iter();
-    let said = said.next().filter(|_| said.next().is_none()).map_or(&b""[..], HeaderValue::as_bytes);
-    let is_bearer = said.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
-    let token = said.get(SCHEME.len()..).filter(|_| is_bearer)?;
-    caller.house.rules()?.hosts.known_by(token)
+    caller.house.rules()?.hosts.known_by(bearer::token(&head.headers)?)
 }
 
 async fn at(
@@ -98,7 +113,7 @@ async fn at(
     let object = path.strip_prefix("objects/");
     match (path, object, &head.method) {
         ("", _, &Method::GET | &Method::HEAD) => objects::about(host).await,
-        ("objects", _, &Method::GET) => objects::list(host).await,
+        ("objects", _, &Method::GET) => objects::list(caller.house.clone(), host).await,
         ("objects", _, &Method::HEAD) => Ok(answer::head(objects::LINES, None)),
         (_, Some(name), &Method::GET | &Method::HEAD | &Method::PUT) => {
             let no_name = || Refusal::new(StatusCode::NOT_FOUND, "no object has such a name");
@@ -106,7 +121,7 @@ async fn at(
             match head.method {
                 Method::PUT => objects::put(&caller.house, host, name, head, body).await,
                 Method::HEAD => objects::look(host, name).await,
-                _ => objects::get(host, name, head).await,
+                _ => objects::get(caller.house.clone(), host, name, head).await,
             }
         }
         ("" | "objects", ..) | (_, Some(_), _) => not_allowed(),

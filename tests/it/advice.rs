@@ -20,9 +20,22 @@ fn nobody_is_told_to_change_the_mode_of_a_file_that_is_no_key_file() {
     let (test_box, _) = backed_up();
     fs::write(test_box.path("passwd"), "root:x:0:0:root:/root:/bin/sh\n").unwrap();
     let ls = |key: &str| test_box.brackup(["ls", "tree:latest", "--key", key]);
+    is_an_error(ls("/dev/null"), 2, "/dev/null: expected a file, and not a device", "BRACKUP-SECRET-KEY-1");
     is_an_error(ls("passwd"), 2, "passwd: expected a key file of brackup", "BRACKUP-SECRET-KEY-1");
     fs::set_permissions(test_box.path("secret.key"), fs::Permissions::from_mode(0o644)).unwrap();
     is_an_error(ls("secret.key"), 1, "can be read by others", "chmod 600");
+}
+
+/// What is wrong with older backups is no fault of this one.
+#[test]
+fn a_problem_that_names_no_file_leaves_the_backup_whole() {
+    let (test_box, _) = backed_up();
+    let chunk = fs::read_dir(test_box.path("store")).unwrap().map(|entry| entry.unwrap().path());
+    let chunk = chunk.into_iter().find(|path| path.extension().is_some_and(|end| end == "chunk")).unwrap();
+    fs::remove_file(chunk).unwrap();
+    let ran = test_box.brackup(["--from=tree", "--to=store"]).is(3);
+    assert!(ran.out.contains("1 problem listed above: a file that is named there is not, or not whole"), "{}", ran.out);
+    assert!(!ran.out.contains("these are not in the backup"), "{}", ran.out);
 }
 
 /// Somebody who has only the backups and a key needs no configuration.

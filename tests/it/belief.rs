@@ -7,7 +7,7 @@ use brackup::restore::Conflict;
 use brackup::target::{ObjectName, Target};
 
 use crate::failures::{comes_back, tree};
-use crate::support::{Call, Fault, How, Nas, Program, Recording, Tree, code, noise, settle, stderr};
+use crate::support::{Between, Call, Fault, How, Nas, Program, Recording, Tree, code, noise, settle, stderr};
 
 /// A disk that was set back to an older state has the id that it had: what is gone from it is noticed, and stored anew (I1).
 #[test]
@@ -124,6 +124,34 @@ fn a_target_is_known_by_its_id_under_any_name() {
     assert!(stderr(&verified).contains("does not remember"), "{}", stderr(&verified));
     // The next backup stores all of it again.
     comes_back(&program, &tree);
+}
+
+/// What another box prunes and collects while this one reads is no damage; what this one has stored is.
+#[test]
+fn what_goes_while_it_is_verified_is_asked_for_again() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    let mut other = Nas::new();
+    other.folder.clone_from(&nas.folder);
+    tree.file("file", noise(1, 2_000_000));
+    for night in 2..4 {
+        tree.file("changing", noise(night, 1_500_000));
+        settle();
+        nas.backup(&tree);
+        other.backup(&tree);
+    }
+    let target = nas.target();
+    let collects = || {
+        let policy = brackup::policy::Policy { last: Some(1), ..Default::default() };
+        other.try_prune(&other.target(), &policy).unwrap();
+        assert!(other.try_gc(&other.target(), 0, None).unwrap().1.deleted.chunks > 0);
+    };
+    // Identified, and listed.
+    assert_eq!(nas.verify_at(&Between::over(&target, 3, &collects)).unwrap(), []);
+    let victim = nas.files(".chunk").into_iter().find(|path| {
+        nas.chunks_of(&nas.backups()[0].to_string()).contains(path.file_name().unwrap().to_str().unwrap())
+    });
+    let removes = || fs::remove_file(victim.as_ref().unwrap()).unwrap();
+    assert!(!nas.verify_at(&Between::over(&target, 3, &removes)).unwrap().is_empty());
 }
 
 /// Whoever removes metafiles leaves chunks that are whole: that their backups are gone only the box knows that made them.

@@ -41,9 +41,9 @@ fn a_box_conforms_over_tls_and_is_known_by_its_pin() {
     };
     let (kind, all) = told(Trust::Pin(Pin([7; 32])));
     let pin = doorway.pin().unwrap();
-    assert!(kind == ErrorKind::Denied && all.contains("`tls_pin`") && all.contains(&pin.to_string()), "{all}");
+    assert!(kind == ErrorKind::Refused && all.contains("`tls_pin`") && all.contains(&pin.to_string()), "{all}");
     let (kind, all) = told(Trust::System);
-    assert!(kind == ErrorKind::Denied && all.contains("`tls_pin`"), "{all}");
+    assert!(kind == ErrorKind::Refused && all.contains("`tls_pin`"), "{all}");
     conforms_and_keeps_all(&open(&url, &doorway.tokens[0], Trust::Pin(pin), &spool, true), doorway.place());
 }
 
@@ -150,7 +150,7 @@ fn what_is_at_the_other_end_instead_is_told() {
         ("404 Not Found", "", ErrorKind::Unreachable, "no box that runs `brackup serve`"),
         ("404 Not Found", "Brackup-Api: 2, 3\r\n", ErrorKind::Unreachable, "speaks another version"),
         ("503 Service Unavailable", "", ErrorKind::Unreachable, "says 503, and is no box"),
-        ("401 Unauthorized", API, ErrorKind::Denied, "`token` must be the one"),
+        ("401 Unauthorized", API, ErrorKind::Refused, "`token` must be the one"),
         ("503 Service Unavailable", API, ErrorKind::Unreachable, "`path` in [HOST:…]"),
         ("302 Found", "Location: http://127.0.0.1:1/\r\n", ErrorKind::Unreachable, "no box that runs"),
     ] {
@@ -170,7 +170,32 @@ fn what_is_at_the_other_end_instead_is_told() {
     let spool = TempDir::new().unwrap();
     let target = open(&format!("http://{nobody}"), &Token::generate().unwrap(), Trust::System, &spool, false);
     let error = target.identify(None).unwrap_err();
-    assert_eq!((error.kind, error.hint().unwrap().contains("is the network there")), (ErrorKind::Unreachable, true));
+    assert_eq!(
+        (error.kind, error.hint().unwrap().contains("nothing answers at this port")),
+        (ErrorKind::Unreachable, true)
+    );
+}
+
+#[test]
+fn a_chunk_that_reads_back_otherwise_is_not_stored() {
+    let spool = TempDir::new().unwrap();
+    let local = brackup::target::Filesystem::at(spool.path());
+    let length = object(&local, 10).length();
+    let bytes = "x".repeat(usize::try_from(length).unwrap());
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{API}Content-Length: {length}\r\n\r\n");
+    let range = format!("{API}Content-Range: bytes 0-{}/{length}\r\n", length - 1);
+    // What became of the first try nobody heard.
+    let answers = [
+        answer("502 Bad Gateway", "", ""),
+        answer("412 Precondition Failed", API, ""),
+        head,
+        answer("206 Partial Content", &range, &bytes),
+    ];
+    let server = Scripted::answering(&answers);
+    let target = open(&server.endpoint(), &Token::generate().unwrap(), Trust::System, &spool, true);
+    let finished = object(&target, 10);
+    let error = target.put(&chunk_name(&finished), finished).unwrap_err();
+    assert!(error.kind == ErrorKind::Corrupt && error.to_string().contains("something else"), "{error}");
 }
 
 #[test]

@@ -129,7 +129,9 @@ fn the_makefile_says_what_the_manifest_says() {
         .split('"')
         .skip(1)
         .step_by(2)
-        .filter(|name| !["bench", "desk", "manual", "mount", "original", "rebuild", "restore-test"].contains(name))
+        .filter(|name| {
+            !["bench", "desk", "email", "manual", "mount", "original", "rebuild", "restore-test"].contains(name)
+        })
         .collect();
     let options = format!("--no-default-features --features {}", features.join(","));
     assert_eq!(variable(&mk, "BRACKUP_CARGO_BUILD_OPTS"), options);

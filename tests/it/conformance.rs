@@ -208,6 +208,9 @@ fn a_stage_that_nobody_wrote_to_for_a_day_is_swept_and_a_younger_one_is_not() {
     fs::write(&young, b"young").unwrap();
     crate::support::set_mtime(&old, 1_000_000_000, 0);
     target.identify(None).unwrap();
+    target.list(&mut |_, _| Ok(())).unwrap();
+    assert!(old.exists(), "a look changes nothing");
+    drop(target.stage().unwrap());
     assert_eq!((old.exists(), young.exists()), (false, true));
 }
 

@@ -47,6 +47,8 @@ fn try_copy(
         connections: 2,
         force,
         dry_run: false,
+        is_new: false,
+        lock: None,
     };
     let copied = copy::run(&options, &Tally::new(&quiet), &nas.stop);
     db.end_run().unwrap();
@@ -148,6 +150,8 @@ fn wherever_a_copy_is_cut_off_nothing_is_listed_that_lacks_something() {
             connections: 1,
             force: false,
             dry_run: false,
+            is_new: false,
+            lock: None,
         };
         db.begin_run().unwrap();
         db.remember_target("second", &to).unwrap();
@@ -303,6 +307,15 @@ fn what_was_found_damaged_there_does_not_count_as_there() {
 }
 
 #[test]
+fn a_metafile_whose_answer_was_lost_counts() {
+    let (nas, _tree, made, second) = three_nights();
+    let target = Filesystem::at(&second);
+    let (told, report) = try_copy(&nas, &nas.target(), &Fault::over(&target, 0, How::Doubts), Which::All, false);
+    assert_eq!((told, report.unwrap().backups.len()), (vec![], made.len()));
+    is_well(&nas, &second);
+}
+
+#[test]
 fn a_backup_that_this_box_signed_and_has_forgotten_is_not_copied() {
     let (nas, tree, made, second) = three_nights();
     // As after a crash that the database did not survive, and with chunks that are known all the same.
@@ -336,7 +349,15 @@ fn a_box_that_knows_nothing_copies_all_and_only_all() {
     assert!(stderr(&named).contains("this box does not know what it needs"), "{}", stderr(&named));
     fs::remove_dir_all(&nas.folder).unwrap();
     let dry = run(&["-n"]);
-    assert!(!nas.folder.exists() && code(&dry) == Some(10), "{}", stderr(&dry));
+    assert!(!nas.folder.exists() && code(&dry) == Some(0), "{}", stderr(&dry));
+    let would = String::from_utf8(dry.stdout).unwrap();
+    assert!(would.starts_with("would copy 1 backup in ") && would.contains("; 0 backups and 0 chunks were"), "{would}");
+    fs::write(&nas.folder, "a file").unwrap();
+    assert_eq!(code(&run(&["-n"])), Some(10), "what is no folder can't be made");
+    fs::remove_file(&nas.folder).unwrap();
+    let to_far = format!("{to}/below");
+    let far = nas.run(&["copy", "--from-target", &from, "--to-target", &to_far, "-n"]);
+    assert_eq!(code(&far), Some(10), "{}", stderr(&far));
     let copied = run(&["--json"]);
     assert_eq!(code(&copied), Some(0), "{}", stderr(&copied));
     let told: serde_json::Value = serde_json::from_slice(&copied.stdout).unwrap();
@@ -345,6 +366,18 @@ fn a_box_that_knows_nothing_copies_all_and_only_all() {
     assert!(!nas.home().join("state/brackup.db").exists() && !nas.home().join("keys").exists());
     let again = String::from_utf8(run(&[]).stdout).unwrap();
     assert!(again.starts_with("copied 0 backups in 0 chunks, 0 B; 1 backup and "), "{again}");
+    // Another one of the same name and length, and one that is damaged there.
+    let metafile = fs::read_dir(&nas.folder).unwrap().map(|entry| entry.unwrap().path());
+    let metafile = metafile.into_iter().find(|path| path.extension().is_some_and(|end| end == "meta")).unwrap();
+    let good = fs::read(&metafile).unwrap();
+    let mut damaged = good.clone();
+    let end = damaged.len() - 30;
+    damaged[end] ^= 1;
+    fs::write(&metafile, &damaged).unwrap();
+    let unlike = run(&[]);
+    assert!(code(&unlike) == Some(3) && stderr(&unlike).contains("can't be compared"), "{}", stderr(&unlike));
+    assert_eq!(fs::read(&metafile).unwrap(), damaged);
+    fs::write(&metafile, &good).unwrap();
     let same = nas.run(&["copy", "--from-target", &from, "--to-target", &from]);
     assert_eq!(code(&same), Some(2), "{}", stderr(&same));
     let to = Tree::absent();

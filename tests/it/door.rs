@@ -121,6 +121,30 @@ fn a_host_sees_its_own_folder_only() {
 }
 
 #[test]
+fn a_token_that_was_replaced_stores_nothing_more_and_reads_nothing_more() {
+    let mut doorway = Doorway::open().with_id();
+    let large = doorway.place().join(META);
+    fs::File::create(large).unwrap().set_len(1 << 28).unwrap();
+    let (bytes, length) = (noise(4, 100_000), 100_000 - 1);
+    let head = |line: &str, lines: &str| format!("{line} HTTP/1.1\r\nHost: nas\r\n{}{lines}\r\n", doorway.bearer());
+    let lines = "Connection: close\r\nIf-None-Match: *\r\nContent-Length: 100000\r\n";
+    let (mut up, mut down) = (doorway.connect(), doorway.connect());
+    up.write_all(head(&format!("PUT /v1/objects/{}", chunk(&bytes)), lines).as_bytes()).unwrap();
+    up.write_all(&bytes[..length]).unwrap();
+    wait_until("a stage", || doorway.names().len() == 3);
+    down.write_all(head(&format!("GET /v1/objects/{META}"), "Connection: close\r\n").as_bytes()).unwrap();
+    down.read_exact(&mut [0; 100]).unwrap();
+    doorway.hosts[0].token_sha256 = Token::generate().unwrap().sha256();
+    doorway.change();
+    up.write_all(&bytes[length..]).unwrap();
+    is(&Asked::read(up).unwrap(), 503, "this host, its token or its folder is another now");
+    let mut rest = Vec::new();
+    let _ = down.read_to_end(&mut rest);
+    assert!(rest.len() < 1 << 27, "{} bytes came", rest.len());
+    wait_until("that the stage goes", || doorway.names() == ["brackup-target.id", META]);
+}
+
+#[test]
 fn no_name_leads_out_of_the_folder() {
     let doorway = Doorway::open().with_id();
     let outside = doorway.folder.path().join("outside-2026112400.meta");
@@ -300,4 +324,24 @@ fn stages_of_those_who_went_away_are_swept_after_a_day() {
     crate::support::set_mtime(&old, 1_000_000_000, 0);
     is(&doorway.ask("GET /v1/objects/brackup-target.id", "", b""), 200, "brackup target 1");
     assert_eq!((old.exists(), young.exists()), (false, true));
+}
+
+#[test]
+fn stages_of_hosts_that_never_come_again_are_swept_too() {
+    let mut doorway = Doorway::open().with_id();
+    let other = doorway.folder.path().join("other");
+    doorway.add("desk", &other, None);
+    fs::create_dir(&other).unwrap();
+    fs::copy(doorway.place().join("brackup-target.id"), other.join("brackup-target.id")).unwrap();
+    let [old, young] = [".stage-1-1.partial", ".stage-1-2.partial"].map(|name| other.join(name));
+    fs::write(&old, b"old").unwrap();
+    fs::write(&young, b"young").unwrap();
+    crate::support::set_mtime(&old, 1_000_000_000, 0);
+    // Not by whoever is a stranger: disks may sleep.
+    doorway.reopen();
+    is(&doorway.ask_as("", "GET /v1/", "", b""), 401, "");
+    assert!(old.exists());
+    is(&doorway.ask("GET /v1/", "", b""), 200, "");
+    wait_until("that it goes", || !old.exists());
+    assert!(young.exists() && other.join("brackup-target.id").exists());
 }

@@ -19,6 +19,13 @@ fn name(bytes: &[u8]) -> String {
     format!("{}.chunk", Sha1::of(bytes))
 }
 
+/// The head of a request that stores this.
+fn put(doorway: &Doorway, bytes: &[u8]) -> String {
+    let (name, bearer, length) = (name(bytes), doorway.bearer(), bytes.len());
+    let lines = format!("Connection: close\r\nIf-None-Match: *\r\nContent-Length: {length}\r\n");
+    format!("PUT /v1/objects/{name} HTTP/1.1\r\nHost: nas\r\n{bearer}{lines}\r\n")
+}
+
 /// What comes until the other end ends the connection, which it must.
 #[track_caller]
 fn ends(mut stream: TcpStream) -> String {
@@ -79,37 +86,6 @@ fn who_does_not_take_what_he_asked_for_is_cut() {
     stream.read_exact(&mut [0; 100]).unwrap();
     // By writing it is known that the other end is gone, without taking what it has sent.
     wait_until("a cut", || stream.write_all(b"\r\n").is_err());
-}
-
-#[test]
-fn one_more_than_may_be_waits_until_another_goes() {
-    let doorway = Doorway::open().with_id();
-    let most = Limits::default().connections;
-    let mut all: Vec<_> = (0..most).map(|_| doorway.connect()).collect();
-    let request = format!("GET /v1/ HTTP/1.1\r\nHost: nas\r\n{}\r\n", doorway.bearer());
-    let mut first = [0; 15];
-    for stream in &mut all {
-        stream.write_all(request.as_bytes()).unwrap();
-        stream.read_exact(&mut first).unwrap();
-        assert_eq!(&first, b"HTTP/1.1 200 OK");
-    }
-    let mut late = doorway.connect();
-    late.write_all(request.as_bytes()).unwrap();
-    late.set_nonblocking(true).unwrap();
-    // The others are answered, again and again; this one is not.
-    for stream in &mut all {
-        let mut answer = vec![0; 10_000];
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut read = 0;
-        while !String::from_utf8_lossy(&answer[..read]).contains("HTTP/1.1 200 OK") {
-            read += stream.read(&mut answer[read..]).unwrap();
-        }
-    }
-    assert_eq!(late.read(&mut first).unwrap_err().kind(), ErrorKind::WouldBlock);
-    late.set_nonblocking(false).unwrap();
-    all.pop();
-    late.read_exact(&mut first).unwrap();
-    assert_eq!(&first, b"HTTP/1.1 200 OK");
 }
 
 #[test]
@@ -226,6 +202,32 @@ fn a_quota_counts_what_was_there_and_what_was_removed() {
 }
 
 #[test]
+fn so_many_backups_a_host_has_and_no_more() {
+    let mut doorway = Doorway::open().with_id();
+    let most = 20_000;
+    for number in 1..most {
+        std::fs::File::create(doorway.place().join(format!("r{number}-2026112400.meta"))).unwrap();
+    }
+    let store = |doorway: &Doorway, name: &str| {
+        doorway.ask(&format!("PUT /v1/objects/{name}"), &digested(b"meta"), b"meta").status
+    };
+    let stone = "tree-2026112400.tombstone";
+    assert_eq!(store(&doorway, "tree-2026112400.meta"), 201);
+    assert_eq!(store(&doorway, "tree-2026112401.meta"), 507);
+    doorway.reopen();
+    assert_eq!(store(&doorway, stone), 507, "after a restart too");
+    let said =
+        "host laptop: refused: PUT /v1/objects/tree-2026112401.meta: 507, laptop has 20000 backups and tombstones here";
+    assert!(doorway.said().contains(said), "{}", doorway.said());
+    let chunk = noise(1, 1000);
+    assert_eq!(doorway.put(&name(&chunk), &chunk).status, 201, "chunks are bounded by the quota");
+    std::fs::remove_file(doorway.place().join("r1-2026112400.meta")).unwrap();
+    doorway.change();
+    assert_eq!(store(&doorway, stone), 201, "the owner removed one");
+    assert_eq!(store(&doorway, "tree-2026112401.meta"), 507, "a tombstone is counted as well");
+}
+
+#[test]
 fn a_disk_that_is_full_is_told_and_keeps_nothing_half() {
     if !when_root("a disk of a test's own") {
         return;
@@ -233,16 +235,55 @@ fn a_disk_that_is_full_is_told_and_keeps_nothing_half() {
     let disk = Mount::memory(2 << 20);
     let doorway =
         Doorway::at(TempDir::new().unwrap(), &disk.at.join("laptop"), quick_limits(), DoorTls::None, None).with_id();
-    let filler = fill(&disk.at);
     let bytes = noise(1, 500_000);
-    let asked = doorway.put(&name(&bytes), &bytes);
+    let (mut stream, head) = (doorway.connect(), put(&doorway, &bytes));
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&bytes[..100_000]).unwrap();
+    wait_until("a stage", || doorway.names().len() == 2);
+    let filler = fill(&disk.at);
+    stream.write_all(&bytes[100_000..]).unwrap();
+    let asked = Asked::read(stream).unwrap();
     assert!(asked.status == 507 && asked.text().contains("the disk is full"), "{} {}", asked.head, asked.text());
-    assert_eq!(doorway.names(), ["brackup-target.id"]);
+    wait_until("that the stage goes", || doorway.names() == ["brackup-target.id"]);
     assert!(doorway.said().contains("No space left on device"), "{}", doorway.said());
     let meta = b"a metafile";
     std::fs::remove_file(filler).unwrap();
     assert_eq!(doorway.put(&name(&bytes), &bytes).status, 201);
     assert_eq!(doorway.ask("PUT /v1/objects/tree-2026112400.meta", &digested(meta), meta).status, 201);
+}
+
+#[test]
+fn some_of_a_disk_is_kept_for_the_box_itself() {
+    if !when_root("a disk of a test's own") {
+        return;
+    }
+    // 409.6 KiB of it, a twentieth, are kept.
+    let disk = Mount::memory(8 << 20);
+    let at = disk.at.join("laptop");
+    let doorway = Doorway::at(TempDir::new().unwrap(), &at, quick_limits(), DoorTls::None, None).with_id();
+    let store = |seed, length| {
+        let bytes = noise(seed, length);
+        doorway.put(&name(&bytes), &bytes)
+    };
+    assert_eq!(store(1, 4 << 20).status, 201);
+    let asked = store(2, (4 << 20) - (100 << 10));
+    assert!(asked.status == 507 && asked.text().contains("but for what is kept for the box itself"), "{asked:?}");
+    assert!(!asked.text().contains("bytes"), "how full it is concerns nobody else");
+    assert!(doorway.said().contains("of which 419430 are kept"), "{}", doorway.said());
+    // Nor where it fills up while an object comes.
+    let bytes = noise(3, 1_900_000);
+    let (mut stream, head) = (doorway.connect(), put(&doorway, &bytes));
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&bytes[..100_000]).unwrap();
+    wait_until("a stage", || doorway.names().len() == 3);
+    let filler = disk.at.join("filler");
+    std::fs::write(&filler, noise(4, 2_830_000)).unwrap();
+    let _ = stream.write_all(&bytes[100_000..]);
+    let asked = Asked::read(stream).unwrap();
+    assert!(asked.status == 507 && asked.text().contains("but for what is kept for the box itself"), "{asked:?}");
+    wait_until("that the stage goes", || doorway.names().len() == 2);
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(store(3, 1_900_000).status, 201, "what is left is there for hosts");
 }
 
 #[test]

@@ -4,21 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use brackup::fsutil::Space;
 use nix::sys::signal::Signal;
 
 use crate::support::servers::is_there;
 use crate::support::{Cut, Cutter, Program, Service, Tree, code, free_port, noise, stderr, wait_until};
 
 /// A NAS that lets a laptop in, and the laptop.
-struct House {
-    nas: Program,
-    laptop: Program,
-    tree: Tree,
+pub(crate) struct House {
+    pub(crate) nas: Program,
+    pub(crate) laptop: Program,
+    pub(crate) tree: Tree,
     port: u16,
-    token: String,
+    pub(crate) token: String,
     pin: String,
     /// Of the laptop, on the NAS.
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// All that was said by anybody.
     said: String,
 }
@@ -31,7 +32,7 @@ fn value(text: &str, key: &str) -> String {
 
 impl House {
     /// As the documentation says: a section [SERVE], `brackup host add`, and what it prints pasted on both sides.
-    fn new() -> (Self, Service) {
+    pub(crate) fn new() -> (Self, Service) {
         let tree = Tree::new();
         tree.file("text", "some text that nobody else reads\n".repeat(1000));
         tree.file("noise", noise(9, 3_000_000));
@@ -39,13 +40,13 @@ impl House {
         let (port, folder) = (free_port(), nas.home().join("laptop"));
         let config = |program: &Program| program.home().join(".brackup.conf");
         fs::write(config(&nas), format!("[SERVE]\nlisten = 127.0.0.1:{port}\n")).unwrap();
-        let output = nas.run(&["host", "add", "laptop", "--path", folder.to_str().unwrap()]);
+        let output = nas.run(&["host", "add", "laptop", "--path", folder.to_str().unwrap(), "--quota", "500GB"]);
         assert_eq!(code(&output), Some(0), "{}", stderr(&output));
         let sections = String::from_utf8(output.stdout).unwrap();
         let (here, there) = sections.split_once("\n\n").unwrap();
         let written = fs::read_to_string(config(&nas)).unwrap();
         assert!(!written.contains("HOST"), "nothing is written");
-        fs::write(config(&nas), format!("{written}{here}\nquota = 500GB\n")).unwrap();
+        fs::write(config(&nas), format!("{written}{here}\n")).unwrap();
         let mut service = Service::start(nas.command(&["serve"]));
         let pin = value(&service.says("lets 1 host in at ").replace(", tls_pin", "\ntls_pin"), "tls_pin");
         let (_, there) = there.split_once("[TARGET:nas]\n").unwrap();
@@ -124,6 +125,101 @@ fn a_laptop_backs_up_to_a_nas_that_can_read_none_of_it() {
     assert!(exit == Some(0) && log.ends_with("brackup: ends"), "{log}");
     house.said += &log;
     assert!(!house.said.contains(&house.token), "{}", house.said);
+}
+
+/// As docs/TARGETS.md has it: the laptop may delete nothing through the door, and with a login to the folder it may.
+#[test]
+fn what_has_become_too_much_goes_by_another_way() {
+    let (mut house, service) = House::new();
+    let names = |house: &House, end: &str| -> Vec<String> {
+        let entries =
+            fs::read_dir(&house.folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = entries.filter(|name| name.ends_with(end)).collect();
+        names.sort();
+        names
+    };
+    house.laptop(&["--from=tree", "--to=disk"], 0);
+    let first = names(&house, ".meta");
+    house.tree.file("noise", noise(10, 3_000_000));
+    house.laptop(&["--from=tree", "--to=disk"], 0);
+    let before = names(&house, "");
+    for command in [&["prune", "disk", "--keep-last=1"][..], &["gc", "disk", "--grace=0s", "--compact-under=99%"]] {
+        let told = house.laptop(command, 1);
+        assert!(told.contains("the other box lets nobody delete") && told.contains("docs/TARGETS.md"), "{told}");
+    }
+    assert_eq!(names(&house, ""), before, "no tombstone says that what is there is gone");
+    let config = house.laptop.home().join(".brackup.conf");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[TARGET:folder]\ntype = Filesystem\npath = {}\n", house.folder.display()))
+        .unwrap();
+    house.laptop(&["--from=tree", "--to=folder"], 0);
+    house.laptop(&["prune", "folder", "--keep-last=1"], 0);
+    for _ in 0..2 {
+        house.laptop(&["gc", "folder", "--grace=0s"], 0);
+    }
+    assert!(names(&house, ".meta").len() == 1 && !names(&house, ".meta").contains(&first[0]));
+    assert!(names(&house, ".chunk").len() < before.iter().filter(|name| name.ends_with(".chunk")).count());
+    house.laptop(&["--from=tree", "--to=disk"], 0);
+    house.laptop(&["verify", "disk", "--no-key"], 0);
+    house.restored(|_| {}, &["--from=disk"]);
+    assert_eq!(service.end().0, Some(0));
+}
+
+#[test]
+fn a_host_that_is_added_has_a_quota() {
+    let tree = Tree::new();
+    let nas = Program::new(&tree.root);
+    let free = || Space::at(nas.home()).unwrap().free;
+    let add = |path: &Path, more: &[&str]| {
+        let output = nas.run(&[&["host", "add", "laptop", "--path", path.to_str().unwrap()], more].concat());
+        (code(&output), format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output)))
+    };
+    let before = free();
+    let (exit, told) = add(&nas.home().join("laptop"), &[]);
+    let quota = brackup::config::parse_size(&value(&told, "quota")).unwrap();
+    // Rounded down, of what others write here meanwhile, too.
+    assert!(exit == Some(0) && quota <= before.max(free()) / 2 && quota > before.min(free()) / 3, "{quota} {told}");
+    assert!(told.starts_with("# for the configuration of this box; the quota is half of what is free"), "{told}");
+    let (_, told) = add(&nas.home().join("laptop"), &["--quota", "20MB"]);
+    assert!(told.starts_with("# for the configuration of this box\n") && value(&told, "quota") == "20MB", "{told}");
+    // The folder above it is that of a disk that is not mounted: nothing is known of it.
+    let (exit, told) = add(&nas.home().join("away/laptop"), &[]);
+    assert!(exit == Some(0) && told.contains("its disk is not there") && !told.contains("\nquota = "), "{told}");
+    let (exit, told) = add(&nas.home().join("laptop"), &["--quota", "much"]);
+    assert!(exit == Some(2) && told.contains("--quota is \"much\", expected a size"), "{told}");
+}
+
+#[test]
+fn a_host_that_is_added_finds_the_box() {
+    let tree = Tree::new();
+    let nas = Program::new(&tree.root);
+    let added = |serve: &str| {
+        fs::write(nas.home().join(".brackup.conf"), format!("[SERVE]\n{serve}")).unwrap();
+        let output = nas.run(&["host", "add", "laptop", "--path", nas.home().join("laptop").to_str().unwrap()]);
+        assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = added("listen = 192.168.1.10:8713\n");
+    assert!(value(&told, "url") == "https://192.168.1.10:8713/" && !told.contains(".local"), "{told}");
+    assert!(told.contains("# tls_pin = what `brackup serve` says"), "{told}");
+    // All addresses there are: then it is a name, which not everybody knows.
+    let told = added("listen = 0.0.0.0:8713\n");
+    let url = value(&told, "url");
+    assert!(!url.contains("0.0.0.0") && url.ends_with(":8713/"), "{told}");
+    assert_eq!(told.contains("# a name with .local may not be known there"), url.contains(".local"), "{told}");
+    // A key of its own, and then, with the same key, a certificate of somebody's, which is renewed with others.
+    let port = free_port();
+    let own = format!("listen = 127.0.0.1:{port}\n");
+    added(&own);
+    let mut service = Service::start(nas.command(&["serve"]));
+    service.says("lets 0 hosts in at ");
+    assert_eq!(service.end().0, Some(0));
+    let told = added(&own);
+    assert!(value(&told, "tls_pin").starts_with("sha256//"), "{told}");
+    let output = Command::new("find").arg(nas.home()).args(["-name", "serve.pem"]).output().unwrap();
+    let pem = String::from_utf8(output.stdout).unwrap();
+    let told = added(&format!("{own}tls_certificate = {0}\ntls_key = {0}\n", pem.trim()));
+    assert!(!told.contains("\ntls_pin") && told.contains("# no tls_pin: who signed the certificate counts"), "{told}");
 }
 
 #[test]

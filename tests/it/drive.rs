@@ -102,11 +102,11 @@ fn what_does_not_pass_is_told_at_once() {
     for (on, status, reason, kind, hint) in [
         ("^POST /upload", 403, "storageQuotaExceeded", ErrorKind::Full, "free some space"),
         (UPLOAD, 403, "storageQuotaExceeded", ErrorKind::Full, "free some space"),
-        ("^POST /upload", 403, "dailyLimitExceeded", ErrorKind::Denied, "a limit of a day"),
-        ("^GET", 403, "accessNotConfigured", ErrorKind::Denied, "turn the Google Drive API on"),
-        ("^GET", 403, "insufficientPermissions", ErrorKind::Denied, "brackup target login disk"),
+        ("^POST /upload", 403, "dailyLimitExceeded", ErrorKind::Refused, "a limit of a day"),
+        ("^GET", 403, "accessNotConfigured", ErrorKind::Refused, "turn the Google Drive API on"),
+        ("^GET", 403, "insufficientPermissions", ErrorKind::Refused, "brackup target login disk"),
         ("^POST /upload", 403, "insufficientFilePermissions", ErrorKind::Denied, "docs/TARGETS.md"),
-        ("^POST /token", 401, "invalid_client", ErrorKind::Denied, "see `client_id` and `client_secret`"),
+        ("^POST /token", 401, "invalid_client", ErrorKind::Refused, "see `client_id` and `client_secret`"),
         ("^GET", 302, "x", ErrorKind::Unreachable, "no redirect is followed"),
     ] {
         if on == "^POST /token" {
@@ -122,7 +122,7 @@ fn what_does_not_pass_is_told_at_once() {
     }
     drive.tell(json!({"op": "revoke"}));
     let error = target.stat(&meta_name(0)).unwrap_err();
-    assert!(error.kind == ErrorKind::Denied && error.to_string().contains("invalid_grant"), "{error}");
+    assert!(error.kind == ErrorKind::Refused && error.to_string().contains("invalid_grant"), "{error}");
     assert_eq!(error.hint(), Some("log in again: brackup target login disk"));
 }
 
@@ -144,7 +144,7 @@ fn a_token_that_ends_is_got_anew_once() {
     // A new one that is refused as well is no reason for a third.
     drive.fault("^GET", json!({"status": 401, "reason": "authError", "times": 2}));
     let error = target.stat(&meta_name(0)).unwrap_err();
-    assert!(error.kind == ErrorKind::Denied && error.hint().unwrap().contains("target login"), "{error}");
+    assert!(error.kind == ErrorKind::Refused && error.hint().unwrap().contains("target login"), "{error}");
     assert_eq!(count(&drive.requests(), "POST /token"), 1);
     // One that has ended by what was told of it is not tried; and what comes to keep in its place is kept.
     drive.tell(json!({"op": "set", "expires_in": 60, "rotates": true}));

@@ -114,7 +114,7 @@ fn only_google_can_say_that_an_object_is_not_there() {
         (vec![page(&[], None), answer("404 Not Found", "", missing)], ErrorKind::Unreachable),
         (vec![page(&[], None), says(&json!({"id": "F", "trashed": true}))], ErrorKind::Unreachable),
         (vec![page(&[], None), says(&json!({"id": "other"}))], ErrorKind::Unreachable),
-        (vec![answer("404 Not Found", "", "<html>no such page</html>")], ErrorKind::Io),
+        (vec![answer("404 Not Found", "", "<html>no such page</html>")], ErrorKind::Unreachable),
         (vec![answer("404 Not Found", "", missing)], ErrorKind::Unreachable),
         (vec![answer("403 Forbidden", "", "")], ErrorKind::Denied),
         (vec![says(&json!({"files": [{"id": "1", "name": NAMES[0]}]}))], ErrorKind::Io),

@@ -84,6 +84,9 @@ fn another_target_gives_back_every_byte() {
     let [first, second] = [&made[0], &made[1]].map(|name| nas.folder.join(format!("{name}.meta")));
     fs::remove_file(&first).unwrap();
     flip(&second);
+    // Of a repair that was killed.
+    brackup::fsutil::create_private_directory(&nas.quarantine()).unwrap();
+    fs::write(nas.quarantine().join(".kept-2147483646-0.partial"), "half").unwrap();
     let (_, report) =
         nas.try_fsck(&nas.target(), May { read: true, from: Some(&other), force: Some(2), ..REPAIR }).unwrap();
     assert_eq!(
@@ -321,10 +324,15 @@ fn the_program_repairs_from_another_target() {
     let damaged = flip(&chunk);
     // From then on it is not believed to be there, but at the twin.
     assert_eq!(code(&program.run(&["verify", "disk"])), Some(3));
+    let left = String::from_utf8(program.run(&["fsck", "disk", "--repair"]).stdout).unwrap();
+    assert!(
+        left.contains("damaged-chunk: 1, 0 mended, 1 left: ") && left.contains("to do: they stay, since"),
+        "{left}"
+    );
     let repaired = program.run(&["fsck", "disk", "--repair", "--from-target", &twin]);
     assert_eq!(code(&repaired), Some(0), "{}", stderr(&repaired));
     let told = String::from_utf8(repaired.stdout).unwrap();
-    assert!(told.contains("damaged-chunk: 1, 1 mended: ") && !told.contains("to do:"), "{told}");
+    assert!(told.contains("damaged-chunk: 1, 1 mended, 0 left: ") && !told.contains("to do:"), "{told}");
     assert!(!told.contains("nothing is known here"), "it is this box's: {told}");
     assert_eq!(fs::read(&chunk).unwrap(), bytes);
     assert!(find(program.home(), ".damaged").is_some_and(|path| fs::read(path).unwrap() == damaged));

@@ -8,7 +8,7 @@ use brackup::gc::Error;
 use brackup::policy::Policy;
 use brackup::target::{ObjectName, Target};
 
-use crate::support::{Call, Fault, How, Nas, Program, Recording, Tree, code, noise, settle, stderr};
+use crate::support::{Call, Fault, How, May, Nas, Program, Recording, Tree, code, noise, settle, stderr};
 
 const DAY: i64 = 86_400;
 
@@ -227,7 +227,11 @@ fn a_backup_that_is_not_remembered_stops_it() {
     let (nas, _tree, made) = three_nights();
     let copy = format!("{}99", &made[0][..made[0].len() - 2]);
     fs::write(nas.folder.join(format!("{copy}.meta")), "broken").unwrap();
-    assert!(matches!(nas.try_gc(&nas.target(), 0, None), Err(Error::Forgotten(names)) if names == [copy]));
+    let error = nas.try_gc(&nas.target(), 0, None).unwrap_err();
+    assert!(error.hint().unwrap().contains("fsck TARGET --repair"), "a way out is named");
+    assert!(matches!(error, Error::Unreadable(names) if names == [copy]));
+    nas.try_fsck(&nas.target(), May { repair: true, ..May::default() }).unwrap();
+    nas.try_gc(&nas.target(), 0, None).unwrap();
 }
 
 #[test]

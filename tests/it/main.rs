@@ -5,8 +5,13 @@
 
 /// What to do about errors.
 mod advice;
+/// Who is told of jobs.
+#[cfg(feature = "http")]
+mod alerts;
 /// Stores written by earlier versions are read for ever.
 mod archives;
+/// What goes after a question.
+mod asked;
 /// Quickstart and keys.
 mod beginning;
 /// A target that is not as it was.
@@ -17,6 +22,9 @@ mod bench;
 /// Another box as a target.
 #[cfg(all(feature = "brackup", feature = "web"))]
 mod brackup_target;
+/// The owner's page there, in a browser.
+#[cfg(all(feature = "brackup", feature = "web"))]
+mod browser;
 /// The BR2_EXTERNAL tree.
 mod buildroot;
 /// What of a tree is backed up.
@@ -27,6 +35,8 @@ mod cli;
 mod compaction;
 mod conformance;
 mod copies;
+/// What others have stored.
+mod copy_strangers;
 /// Stops after every storage call, every database call, and by kill -9.
 mod crash;
 /// What is stored, remembered or kept is damaged in every way; then the next step is taken.
@@ -39,6 +49,9 @@ mod door;
 /// How much anybody gets at the door of a box.
 #[cfg(feature = "web")]
 mod door_bounds;
+/// That places at the door of a box go round.
+#[cfg(feature = "web")]
+mod door_fair;
 /// The program on both sides of a door.
 #[cfg(all(feature = "brackup", feature = "web"))]
 mod door_program;
@@ -75,6 +88,9 @@ mod init;
 mod interop;
 /// Imports go down only; what belongs where stays there.
 mod layers;
+/// Alerts by mail.
+#[cfg(feature = "email")]
+mod letters;
 /// Metafiles that mean harm.
 mod malice;
 /// Files that change, vanish or can't be read under way.
@@ -90,6 +106,9 @@ mod mp3;
 /// Linux 3.2, and disks without hard links.
 #[cfg(target_arch = "x86_64")]
 mod old_kernel;
+/// From a laptop to a NAS, and from there to another place.
+#[cfg(all(feature = "brackup", feature = "web"))]
+mod onward;
 /// The words of the Perl original.
 #[cfg(feature = "original")]
 mod original;
@@ -97,6 +116,9 @@ mod original;
 mod owners;
 /// Packages for boxes.
 mod packages;
+/// The owner's page there.
+#[cfg(feature = "web")]
+mod page;
 /// Runs the real binary.
 mod program;
 /// A file's contents from any place.
@@ -129,9 +151,18 @@ mod s3_policy;
 mod sampling;
 /// Jobs that run by themselves.
 mod serve;
+/// What they copy on.
+#[cfg(feature = "web")]
+mod serve_copies;
+mod serve_jobs;
+mod serve_upkeep;
+#[cfg(feature = "web")]
+mod serve_wishes;
 /// What packages make a service of.
 mod service;
 mod several;
+/// Where not all goes well.
+mod several_failures;
 /// SFTP.
 mod sftp;
 /// What a server of SFTP, or ssh, might answer and should not.

@@ -19,7 +19,17 @@ pub(crate) fn forge(nas: &Nas, documents: &[u8]) -> String {
     forge_compressed(nas, &zstd::stream::encode_all(documents, 1).unwrap())
 }
 
+/// The same, and the footer says that it needs so many chunks.
+#[cfg(feature = "rebuild")]
+pub(crate) fn forge_needing(nas: &Nas, documents: &[u8], chunks: u64) -> String {
+    forge_signed(nas, &zstd::stream::encode_all(documents, 1).unwrap(), chunks)
+}
+
 fn forge_compressed(nas: &Nas, payload: &[u8]) -> String {
+    forge_signed(nas, payload, 0)
+}
+
+fn forge_signed(nas: &Nas, payload: &[u8], chunks: u64) -> String {
     let (target, key) = (nas.target(), nas.box_key().unwrap());
     target.identify(None).unwrap();
     let number = u32::try_from(nas.backups().len()).unwrap();
@@ -34,7 +44,7 @@ fn forge_compressed(nas: &Nas, payload: &[u8]) -> String {
         previous: [0; 32],
         sealed_sha256: stage.sha256().unwrap(),
         sealed_length: stage.length(),
-        chunks: 0,
+        chunks,
     };
     append_footer(&footer, &key, |sealed| stage.write(sealed)).unwrap();
     target.put(&ObjectName::Metafile(name.clone()), stage.finish()).unwrap();

@@ -5,8 +5,11 @@ use std::fs;
 use std::process::Output;
 
 use brackup::db::Db;
+use brackup::monitor::{Quiet, Tally};
+use brackup::rebuild;
 
-use crate::support::{Lost, Program, Tree, code, json, noise, set_mtime, settle, stderr};
+use crate::malice::{forge_needing, metafile};
+use crate::support::{Lost, Nas, Program, Tree, code, json, noise, set_mtime, settle, stderr};
 
 #[test]
 fn without_an_inventory_a_backup_works_and_says_what_it_costs() {
@@ -37,7 +40,12 @@ fn with_an_inventory_nothing_is_stored_twice_and_everything_can_be_collected() {
     let chunks = lost.chunks();
     lost.lose();
     lost.gc_refuses("does not remember to have stored anything");
+    // Of one that was killed.
+    let left = lost.program.home().join(".rebuild-2147483646-0.partial");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("brackup.db"), "").unwrap();
     let inventory = lost.rebuilt("inventory.db");
+    assert!(!left.exists());
     // It has backed up elsewhere since: its chunks have other numbers than those of the inventory.
     let elsewhere = format!("--to=filesystem:{}", lost.file("elsewhere").display());
     assert_eq!(code(&lost.program.run(&["--from=tree", &elsewhere])), Some(0));
@@ -169,6 +177,8 @@ fn a_damaged_inventory_is_refused_and_nothing_changes() {
         );
         assert!(!lost.program.home().join("state").exists());
     }
+    let absent = stderr(&lost.import(&lost.file("absent.db"), &[]));
+    assert!(absent.contains("can't read ") && absent.contains("hint: is the path right?"), "{absent}");
     // What is whole, and no inventory, says nothing of this box's database.
     fs::write(&damaged, noise(4, 8192)).unwrap();
     Db::seal_inventory(&damaged).unwrap();
@@ -238,4 +248,65 @@ fn chunks_that_are_gone_are_told_and_what_was_in_them_is_stored_anew() {
     let restored = lost.program.run(&["restore", newest, "--from=disk", "--key", key, "--to", root]);
     assert_eq!(code(&restored), Some(0), "{}", stderr(&restored));
     lost.tree.snapshot().assert_same(&to.snapshot());
+}
+
+/// In a target that boxes share anybody can sign a backup that says what it likes of chunks.
+#[test]
+fn a_stranger_can_not_make_a_chunk_look_cut_short() {
+    let (nas, tree) = (Nas::new(), Tree::new());
+    tree.file("file", noise(1, 3_000_000));
+    settle();
+    let own = nas.backup(&tree).name();
+    let mut stranger = Nas::new();
+    (stranger.folder, stranger.recipients) = (nas.folder.clone(), nas.recipients.clone());
+    let chunks = nas.files(".chunk");
+    let [whole, cut] = [0, 1].map(|at| chunks[at].file_stem().unwrap().to_str().unwrap());
+    let bytes = fs::read(&chunks[1]).unwrap();
+    fs::write(&chunks[1], &bytes[..bytes.len() / 2]).unwrap();
+    let sha1 = brackup::digest::Sha1::of(b"").to_string();
+    let items = format!("- [{whole}, 1099511627776, 5]\n- [{cut}, 1099511627776, 5]\n");
+    let entry = format!("path: 'far'\ntype: file\nsize: 10\nsha1: '{sha1}'\nchunks:\n{items}");
+    let forged = forge_needing(&stranger, metafile(&[entry]).as_bytes(), 2);
+    let (quiet, folder, target) = (Quiet::default(), tempfile::tempdir().unwrap(), nas.target());
+    let tally = Tally::new(&quiet);
+    let planned = rebuild::plan(&target, &tally).unwrap();
+    assert_eq!(planned.len(), 2);
+    let db = Db::open(folder.path()).unwrap();
+    let mut rebuild = rebuild::Rebuild::create(&db, "t", &nas.identities).unwrap();
+    for one in &planned {
+        let name = one.link.name.to_string();
+        assert!(name == own || name == forged);
+        rebuild.add(one, &nas.open(&target, &name).unwrap(), &tally, &nas.stop).unwrap();
+    }
+    let report = rebuild.finish(&target, folder.path(), &tally).unwrap();
+    assert_eq!((report.backups, report.chunks, report.missing), (2, chunks.len() as u64, 1), "{:?}", quiet.problems());
+    let told = |what: &str, key: &str| {
+        quiet.problems().iter().any(|told| told.subject.starts_with(key) && told.what.contains(what))
+    };
+    assert!(
+        told("is cut short", cut) && told("is whole", whole) && !told("is cut short", whole),
+        "{:?}",
+        quiet.problems()
+    );
+}
+
+#[test]
+fn a_chunk_that_was_away_when_an_inventory_was_written_has_any_length() {
+    let lost = Lost::after_three_nights();
+    lost.lose();
+    let chunks = fs::read_dir(&lost.program.folder).unwrap().map(|entry| entry.unwrap().path());
+    let chunk = chunks.filter(|path| path.extension().is_some_and(|end| end == "chunk")).max().unwrap();
+    let away = lost.file("away");
+    fs::rename(&chunk, &away).unwrap();
+    assert_eq!(code(&lost.rebuild("inventory.db")), Some(3));
+    fs::rename(&away, &chunk).unwrap();
+    lost.imported(&lost.file("inventory.db"));
+    let verified = lost.program.run(&["verify", "disk"]);
+    assert_eq!((code(&verified), stderr(&verified).as_str()), (Some(0), ""));
+    let collected = lost.gc();
+    assert_eq!((&collected["odd"]["chunks"], &collected["missing"]["chunks"]), (&0.into(), &0.into()), "{collected}");
+    let mended = lost.program.run(&["fsck", "disk", "--repair"]);
+    let told = String::from_utf8_lossy(&mended.stdout).into_owned();
+    assert!(code(&mended) == Some(0) && told.contains("doubted-chunk: 1, 1 mended, 0 left"), "{told}");
+    assert_eq!(code(&lost.program.run(&["fsck", "disk"])), Some(0));
 }

@@ -75,9 +75,9 @@ fn what_is_wrong_is_told(weed: &Weed) {
     let (kind, hint) = told("elsewhere", ACCESS_KEY, SECRET_KEY);
     assert!(kind == ErrorKind::Unreachable && hint.contains("make the bucket"), "{hint}");
     let (kind, hint) = told("there", ACCESS_KEY, "wrong");
-    assert!(kind == ErrorKind::Denied && hint.contains("aws_secret_access_key"), "{hint}");
+    assert!(kind == ErrorKind::Refused && hint.contains("aws_secret_access_key"), "{hint}");
     let (kind, hint) = told("there", "AKUNKNOWN", SECRET_KEY);
-    assert!(kind == ErrorKind::Denied && hint.contains("aws_access_key_id"), "{hint}");
+    assert!(kind == ErrorKind::Refused && hint.contains("aws_access_key_id"), "{hint}");
 }
 
 fn a_wire_that_is_cut_costs_time_only(weed: &Weed) {

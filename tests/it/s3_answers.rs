@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use brackup::target::{Error, ErrorKind, ObjectName, S3, Target as _, Way};
 use tempfile::TempDir;
 
-use super::conformance::{chunk_name, object};
+use super::conformance::{chunk_name, meta_name, object};
 use super::s3::{access_key, bucket};
 use crate::support::{ACCESS_KEY, SECRET_KEY, Scripted, answer};
 
@@ -16,6 +16,9 @@ const NAMES: [&str; 3] = [
     "2222222222222222222222222222222222222222.chunk",
     "3333333333333333333333333333333333333333.chunk",
 ];
+
+/// What is said with an object that was held against its checksum.
+const STORED: &str = "ETag: \"e\"\r\nx-amz-checksum-sha1: x\r\n";
 
 fn name() -> ObjectName {
     ObjectName::parse(NAMES[0]).unwrap()
@@ -118,8 +121,10 @@ fn only_a_server_of_s3_can_say_that_an_object_is_not_there() {
     };
     assert_eq!(stat(answer("404 Not Found", "", missing)).unwrap(), None);
     for (answer, kind) in [
-        (answer("404 Not Found", "", ""), ErrorKind::Io),
-        (answer("404 Not Found", "", "<html>no such page</html>"), ErrorKind::Io),
+        (answer("404 Not Found", "", ""), ErrorKind::Unreachable),
+        (answer("404 Not Found", "", "<html>no such page</html>"), ErrorKind::Unreachable),
+        (answer("503 Slow Down", "", "<Error><Code>SlowDown</Code></Error>"), ErrorKind::Unreachable),
+        (answer("500 Oops", "", "<Error><Code>InternalError</Code></Error>"), ErrorKind::Io),
         (answer("404 Not Found", "", "<Error><Code>NoSuchBucket</Code></Error>"), ErrorKind::Unreachable),
         (answer("206 Partial Content", "", "x"), ErrorKind::Io),
         (answer("403 Forbidden", "", ""), ErrorKind::Denied),
@@ -137,7 +142,7 @@ fn what_is_no_server_of_s3_has_stored_nothing() {
         let name = chunk_name(&finished);
         (s3.put(&name, finished), server.asked())
     };
-    let (done, asked) = put(&[answer("200 OK", "ETag: \"e\"\r\n", "")]);
+    let (done, asked) = put(&[answer("200 OK", STORED, "")]);
     done.unwrap();
     let head = asked[0].to_lowercase();
     for line in ["if-none-match: *", "x-amz-checksum-sha1: ", "expect: 100-continue", "x-amz-content-sha256: "] {
@@ -151,6 +156,41 @@ fn what_is_no_server_of_s3_has_stored_nothing() {
         answer("206 Partial Content", "Content-Range: bytes 0-0/5\r\n", "x"),
     ]);
     assert_eq!(done.unwrap_err().kind, ErrorKind::Exists);
+}
+
+/// Some servers pass over what they do not know: the first object is read back, and those behind it go with a checksum that all know.
+#[test]
+fn what_is_said_nothing_of_is_looked_at() {
+    let spool = TempDir::new().unwrap();
+    let length = object(&brackup::target::Filesystem::at(spool.path()), 1_000).length();
+    let one = answer("206 Partial Content", &format!("Content-Range: bytes 0-0/{length}\r\n"), "x");
+    let other = "x".repeat(usize::try_from(length).unwrap());
+    let range = format!("Content-Range: bytes 0-{}/{length}\r\n", length - 1);
+    let other = answer("206 Partial Content", &range, &other);
+    let deaf = answer("200 OK", "ETag: \"e\"\r\n", "");
+    let (server, s3, _spool) =
+        scripted(&[deaf.clone(), one.clone(), other, answer("204 No Content", "", ""), deaf], false);
+    let finished = object(&s3, 1_000);
+    assert_eq!(s3.put(&chunk_name(&finished), finished).unwrap_err().kind, ErrorKind::Corrupt);
+    let finished = object(&s3, 1_000);
+    s3.put(&chunk_name(&finished), finished).unwrap();
+    let asked = server.asked();
+    assert!(asked[0].contains("x-amz-checksum-sha1") && asked[4].contains("content-md5"), "{asked:?}");
+    assert!(asked[3].starts_with("DELETE /b/nas/"), "what reads back otherwise does not stay: {asked:?}");
+
+    // A condition is passed over, too: of two metafiles of one name the second lies there.
+    let gone = answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+    let beginning = "x".repeat(usize::try_from(length.min(4096)).unwrap());
+    let range = format!("Content-Range: bytes 0-{}/{length}\r\n", beginning.len() - 1);
+    let other = answer("206 Partial Content", &range, &beginning);
+    let (_server, s3, _spool) = scripted(&[gone, answer("200 OK", STORED, ""), one, other], false);
+    let finished = object(&s3, 1_000);
+    assert_eq!(s3.put(&meta_name(0), finished).unwrap_err().kind, ErrorKind::Exists);
+
+    // A page to log in on is no id.
+    let (_server, s3, _spool) = scripted(&[answer("200 OK", "", "<html>log in first</html>")], false);
+    let error = s3.identify(None).unwrap_err();
+    assert!(error.kind == ErrorKind::Unreachable && error.hint().unwrap().contains("`endpoint`"), "{error}");
 }
 
 #[test]

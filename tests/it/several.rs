@@ -8,14 +8,14 @@ use serde_json::Value;
 use crate::support::{Program, Tree, code, noise, settle, stderr};
 
 /// A box with two disks.
-struct Box {
-    program: Program,
+pub(crate) struct Box {
+    pub(crate) program: Program,
     tree: Tree,
-    second: PathBuf,
+    pub(crate) second: PathBuf,
 }
 
 impl Box {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let tree = Tree::new();
         tree.file("always", noise(1, 2_500_000));
         settle();
@@ -29,26 +29,31 @@ impl Box {
         Self { program, tree, second }
     }
 
-    fn night(&self, seed: u64) {
+    pub(crate) fn night(&self, seed: u64) {
         self.tree.file(format!("night {seed}"), noise(seed, 300_000));
         settle();
     }
 
+    pub(crate) fn link(&self, file: &str, name: &str) {
+        self.tree.link(file, name);
+        settle();
+    }
+
     /// Backs up to both; what was told, and the exit code.
-    fn back_up(&self) -> (Value, Option<i32>, String) {
+    pub(crate) fn back_up(&self) -> (Value, Option<i32>, String) {
         let output = self.program.run(&["--from=tree", "--to=disk", "--to=second", "--json"]);
         let told = stderr(&output);
         (serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{told}")), code(&output), told)
     }
 
-    fn names(&self, folder: &Path) -> Vec<String> {
+    pub(crate) fn names(&self, folder: &Path) -> Vec<String> {
         let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.filter(|name| name.ends_with(".meta") || name.ends_with(".chunk")).collect();
         names.sort();
         names
     }
 
-    fn are_the_same(&self) {
+    pub(crate) fn are_the_same(&self) {
         let names = self.names(&self.program.folder);
         assert_eq!(names, self.names(&self.second));
         for name in names {
@@ -60,7 +65,7 @@ impl Box {
     }
 
     /// The newest of each restores, no chain has a gap or a fork, and nothing lacks.
-    fn is_well(&self) {
+    pub(crate) fn is_well(&self) {
         self.restores();
         for target in ["disk", "second"] {
             let verified = self.program.run(&["verify", target, "--json"]);
@@ -78,7 +83,7 @@ impl Box {
         }
     }
 
-    fn restores(&self) {
+    pub(crate) fn restores(&self) {
         for target in ["disk", "second"] {
             let to = Tree::absent();
             let (key, root) = (self.program.key.to_str().unwrap(), to.root.to_str().unwrap());
@@ -113,7 +118,9 @@ fn a_backup_to_two_targets_is_sealed_once() {
     let twice = both.program.run(&["--from=tree", "--to=disk", "--to=disk"]);
     assert!(code(&twice) == Some(2) && stderr(&twice).contains("names disk twice"), "{}", stderr(&twice));
     let before = both.names(&both.second);
-    assert_eq!(code(&both.program.run(&["--from=tree", "--to=disk", "--to=second", "-n"])), Some(0));
+    let dry = both.program.run(&["--from=tree", "--to=disk", "--to=second", "-n", "--json"]);
+    let told: Value = serde_json::from_slice(&dry.stdout).unwrap_or_else(|_| panic!("{}", stderr(&dry)));
+    assert_eq!((code(&dry), &told["dry_run"], told["targets"].as_array().unwrap().len()), (Some(0), &true.into(), 2));
     assert_eq!(both.names(&both.second), before);
 }
 
@@ -130,7 +137,7 @@ fn a_target_that_was_away_gets_what_it_missed() {
             (exit, &told["targets"][0]["complete"], &told["targets"][1]["complete"]),
             (Some(3), &true.into(), &false.into())
         );
-        assert!(talk.contains("second: no backup there: "), "{talk}");
+        assert!(talk.contains("second: no new backup there: "), "{talk}");
         assert!(!mounts.exists(), "nothing is made where a disk is mounted");
     }
     fs::rename(&away, mounts).unwrap();
@@ -138,6 +145,32 @@ fn a_target_that_was_away_gets_what_it_missed() {
     let (_, exit, talk) = both.back_up();
     assert_eq!((exit, &*talk), (Some(0), ""));
     both.are_the_same();
+    both.is_well();
+}
+
+#[test]
+fn what_keeps_up_does_not_wait_for_what_lags() {
+    let both = Box::new();
+    let (config, third) = (both.program.home().join(".brackup.conf"), both.program.home().join("third"));
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[TARGET:third]\ntype = Filesystem\npath = {}\n", third.display())).unwrap();
+    let back_up = || code(&both.program.run(&["--from=tree", "--to=disk", "--to=second", "--to=third"]));
+    let newest = |folder: &Path| {
+        let name = both.names(folder).into_iter().rfind(|name| name.ends_with(".meta")).unwrap();
+        (fs::metadata(folder.join(&name)).unwrap().modified().unwrap(), name)
+    };
+    assert_eq!(back_up(), Some(0));
+    let (mounts, away) = (both.second.parent().unwrap(), both.program.home().join("away"));
+    fs::rename(mounts, &away).unwrap();
+    // So much that a clock which ticks coarsely shows which was first.
+    both.tree.file("large", noise(2, 60_000_000));
+    both.night(2);
+    assert_eq!(back_up(), Some(3));
+    fs::rename(&away, mounts).unwrap();
+    both.night(3);
+    assert_eq!(back_up(), Some(0));
+    let [second, third] = [&both.second, &third].map(|folder| newest(folder));
+    assert!(second.1 == third.1 && third.0 < second.0, "{second:?} {third:?}");
     both.is_well();
 }
 

@@ -10,7 +10,7 @@ use brackup::target::{ErrorKind, ObjectName, Sftp, Target as _, Way};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, conforms, listed, meta_name, object, read};
-use crate::support::{Cut, Cutter, Place as _, Sshd, free_port, new_key, quick, set_mtime};
+use crate::support::{Cut, Cutter, Place as _, Served, Sshd, free_port, new_key, quick, set_mtime};
 
 fn open(at: SshFolder, spool: &TempDir) -> Sftp {
     Sftp::open(at, spool.path().into(), Way::default()).unwrap().at_pace(quick())
@@ -43,8 +43,8 @@ fn rclone_conforms() {
     for cache_mode in ["off", "writes"] {
         let Some(server) = Sshd::start_rclone(cache_mode) else { return };
         let spool = TempDir::new().unwrap();
-        let folder = server.folder().join("served/target");
-        conforms(&open(server.at(Path::new("/target")), &spool), folder.as_path());
+        let served = Served { folder: server.folder().join("served/target"), server: &server };
+        conforms(&open(server.at(Path::new("/target")), &spool), &served);
     }
 }
 
@@ -84,6 +84,9 @@ fn a_stage_that_nobody_wrote_to_for_a_day_is_swept_and_a_younger_one_is_not() {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     set_mtime(&young, i64::try_from(now - 23 * 3600).unwrap(), 0);
     target.identify(None).unwrap();
+    assert!(old.exists(), "a look changes nothing");
+    let finished = object(&target, 10);
+    target.put(&chunk_name(&finished), finished).unwrap();
     assert_eq!([&old, &young, &foreign, &other].map(|path| path.exists()), [false, true, true, true]);
     assert_eq!(partials(temporary.path()), 2, "nor does looking at the clock leave anything");
 }
@@ -103,17 +106,17 @@ fn what_is_wrong_is_told() {
     new_key(&other);
     let (kind, text) = told(&|at| at.identity_file = Some(other.clone()));
     assert!(
-        kind == ErrorKind::Denied && text.contains("Permission denied") && text.contains("authorized_keys"),
+        kind == ErrorKind::Refused && text.contains("Permission denied") && text.contains("authorized_keys"),
         "{text}"
     );
     let (kind, text) = told(&|at| at.user = Some("nobody-here".into()));
-    assert!(kind == ErrorKind::Denied && text.contains("sftp_user"), "{text}");
+    assert!(kind == ErrorKind::Refused && text.contains("sftp_user"), "{text}");
 
     let known = server.file("another-known-hosts");
     fs::write(&known, "").unwrap();
     let (kind, text) = told(&|at| at.known_hosts = Some(known.clone()));
     assert!(
-        kind == ErrorKind::Denied && text.contains("is not known; `ssh-keyscan") && text.contains("fingerprint"),
+        kind == ErrorKind::Refused && text.contains("is not known; `ssh-keyscan") && text.contains("fingerprint"),
         "{text}"
     );
     assert_eq!(fs::read_to_string(&known).unwrap(), "", "nothing is trusted silently");
@@ -121,7 +124,7 @@ fn what_is_wrong_is_told() {
     fs::write(&known, crate::support::known(server.port(), &public)).unwrap();
     let (kind, text) = told(&|at| at.known_hosts = Some(known.clone()));
     assert!(
-        kind == ErrorKind::Denied && text.contains("another one than the one that is known, it shows SHA256:"),
+        kind == ErrorKind::Refused && text.contains("another one than the one that is known, it shows SHA256:"),
         "{text}"
     );
     assert!(text.contains("in between") && text.contains("ssh-keygen -f"), "{text}");

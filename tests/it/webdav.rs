@@ -132,22 +132,22 @@ fn what_is_wrong_is_told(dav: &Dav) {
     for way in ["basic", "digest"] {
         let there = format!("{}/{way}/told/", dav.url());
         let (kind, all) = told(collection(&there), USER, "wrong-word");
-        assert!(kind == ErrorKind::Denied && all.contains("`user` and `password`"), "{all}");
+        assert!(kind == ErrorKind::Refused && all.contains("`user` and `password`"), "{all}");
         let (kind, all) = told(collection(&there), "somebody", PASSWORD);
-        assert!(kind == ErrorKind::Denied && all.contains("`user` and `password`"), "{all}");
+        assert!(kind == ErrorKind::Refused && all.contains("`user` and `password`"), "{all}");
     }
     let target =
         WebDav::open(collection(&format!("{}/basic/told", dav.url())), None, spool.path().into(), Way::default());
-    assert_eq!(target.unwrap().identify(None).unwrap_err().kind, ErrorKind::Denied, "nobody asks");
+    assert_eq!(target.unwrap().identify(None).unwrap_err().kind, ErrorKind::Refused, "nobody asks");
     let (kind, all) = told(collection(&format!("{}/basic/nowhere/told", dav.url())), USER, PASSWORD);
     assert!(kind == ErrorKind::Unreachable && all.contains("the path in `url`"), "{all}");
 
     let secure = collection(&format!("{}/basic/told", dav.tls_url()));
     let (kind, all) = told(secure.clone(), USER, PASSWORD);
-    assert!(kind == ErrorKind::Denied && all.contains("`tls_ca`"), "{all}");
+    assert!(kind == ErrorKind::Refused && all.contains("`tls_ca`"), "{all}");
     let [authority, server] = dav.certificates();
     let (kind, all) = told(secure.clone().trusting(pin(&authority.pin())), USER, PASSWORD);
-    assert!(kind == ErrorKind::Denied && all.contains("`tls_pin`") && all.contains(&server.pin()), "{all}");
+    assert!(kind == ErrorKind::Refused && all.contains("`tls_pin`") && all.contains(&server.pin()), "{all}");
     for trust in [Trust::File(authority.certificate.clone()), pin(&server.pin())] {
         open(secure.clone().trusting(trust), &spool).identify(None).unwrap();
     }

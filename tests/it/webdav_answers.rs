@@ -103,18 +103,25 @@ fn only_a_folder_that_is_there_lacks_an_object() {
         target.stat(&name())
     };
     let none = status("404 Not Found");
-    assert_eq!(stat(&[none.clone(), multistatus("")]).unwrap(), None);
+    let named = file(&format!("/nas/{NAME}"), "5");
+    let named = answer("207 Multi-Status", "", &format!("<D:multistatus xmlns:D=\"DAV:\">{named}</D:multistatus>"));
+    assert_eq!(stat(&gone()).unwrap(), None);
     assert_eq!(stat(&[part("0-0/5", "", "x")]).unwrap(), Some(5));
     assert_eq!(stat(&[answer("200 OK", "", "12345")]).unwrap(), Some(5));
     for (answers, kind) in [
         (vec![none.clone(), none.clone()], ErrorKind::Unreachable),
+        // Nextcloud says so of what may not be read.
+        (vec![none.clone(), multistatus(""), named], ErrorKind::Denied),
         (vec![none.clone(), status("403 Forbidden")], ErrorKind::Denied),
         (vec![none.clone(), answer("200 OK", "", "<html>log in</html>")], ErrorKind::Io),
         (vec![none, multistatus("").replace("<D:collection/>", "")], ErrorKind::Unreachable),
         (vec![part("x", "", "x")], ErrorKind::Io),
-        (vec![status("401 Unauthorized")], ErrorKind::Denied),
+        (vec![status("401 Unauthorized")], ErrorKind::Refused),
         (vec![status("507 Insufficient Storage")], ErrorKind::Full),
-        (vec![status("423 Locked")], ErrorKind::Io),
+        (vec![status("423 Locked")], ErrorKind::Unreachable),
+        (vec![status("500 Oops")], ErrorKind::Io),
+        (vec![status("429 Too Many Requests")], ErrorKind::Unreachable),
+        (vec![status("503 In Maintenance")], ErrorKind::Unreachable),
     ] {
         assert_eq!(stat(&answers).unwrap_err().kind, kind, "{answers:?}");
     }
@@ -169,7 +176,7 @@ fn a_nonce_that_is_too_old_is_replaced_and_a_wrong_password_is_not_said_again() 
     assert_eq!(done.unwrap(), Some(5));
     for more in ["", ", stale=false"] {
         let (done, asked) = stat(&[asks("one", ""), asks("two", more), status("500 x")]);
-        assert_eq!((done.unwrap_err().kind, asked.len()), (ErrorKind::Denied, 2));
+        assert_eq!((done.unwrap_err().kind, asked.len()), (ErrorKind::Refused, 2));
     }
     let endless: Vec<_> = (0..9).map(|number| asks(&number.to_string(), ", stale=true")).collect();
     assert!(stat(&endless).0.unwrap_err().to_string().contains("again and again"));
@@ -182,7 +189,7 @@ fn a_password_is_not_said_where_it_can_be_heard() {
     // An address of this machine that does not look like one.
     let (server, target, _spool) = scripted_as(&answers, false, |url| url.replace("127.0.0.1", "0.0.0.0"));
     let error = target.stat(&name()).unwrap_err();
-    assert!(error.kind == ErrorKind::Denied && error.hint().unwrap().contains("insecure_http"), "{error}");
+    assert!(error.kind == ErrorKind::Refused && error.hint().unwrap().contains("insecure_http"), "{error}");
     assert!(!server.asked().concat().to_lowercase().contains("authorization"));
     let (server, target, _spool) = scripted(&answers, false);
     assert_eq!(target.stat(&name()).unwrap(), Some(5));
@@ -210,9 +217,13 @@ fn probe() -> Vec<String> {
     let taken = status("412 Precondition Failed");
     let names =
         [stored.clone(), stored.clone(), one.clone(), two.clone(), taken, one.clone(), two, part("1-1/2", "", "2")];
-    let renamed = [stored, status("404 Not Found"), multistatus(""), one];
     let removed = std::iter::repeat_n(status("204 No Content"), 3);
-    names.into_iter().chain(renamed).chain(removed).collect()
+    names.into_iter().chain([stored]).chain(gone()).chain([one]).chain(removed).collect()
+}
+
+/// What a good server says of an object that is not there.
+fn gone() -> [String; 3] {
+    [status("404 Not Found"), multistatus(""), status("404 Not Found")]
 }
 
 fn put(answers: &[String], waits: bool) -> (Result<(), Error>, Vec<String>) {
@@ -225,7 +236,7 @@ fn put(answers: &[String], waits: bool) -> (Result<(), Error>, Vec<String>) {
 #[test]
 fn a_server_that_can_not_be_counted_on_is_found_out_before_anything_is_stored() {
     let (stored, two) = (status("201 Created"), part("0-0/2", "", "2"));
-    let gone = [status("404 Not Found"), multistatus("")];
+    let gone = gone();
     let page = answer("200 OK", "", "<html>log in first</html>");
     let good = probe();
     for (answers, why) in [
@@ -263,6 +274,16 @@ fn what_is_not_stored_whole_is_not_stored() {
     let head = asked[probe.len() + 2].to_lowercase();
     assert!(head.contains("overwrite: f") && head.contains("destination: http://127.0.0.1:"), "{head}");
 
+    // What came is other than what was sent, and the server tells its digest, as Nextcloud does.
+    let other = answer("201 Created", &format!("X-Hash-SHA1: {}\r\n", "0".repeat(40)), "");
+    let (done, asked) = put(&with(&[other, status("204 No Content")]), false);
+    assert_eq!(done.unwrap_err().kind, ErrorKind::Corrupt);
+    let asked = asked[probe.len()..].concat();
+    assert!(
+        asked.contains("x-hash: sha1") && asked.contains("DELETE /nas/.stage-") && !asked.contains("MOVE"),
+        "{asked}"
+    );
+
     // Half of it is there, whatever the server says; the second time all of it is.
     let half = [stored.clone(), expected(5)];
     let (done, _) = put(&with(&half), false);
@@ -274,7 +295,7 @@ fn what_is_not_stored_whole_is_not_stored() {
     assert_ne!(stage(0), stage(3), "what a proxy may still hold of the first try does not come over the second");
     // A page to log in on says yes to everything.
     let page = answer("200 OK", "", "<html>Who are you?</html>");
-    let gone = [status("404 Not Found"), multistatus("")];
+    let gone = gone();
     let (done, _) = put(&with(&[&[stored.clone(), expected(length), page][..], &gone].concat()), false);
     assert!(done.unwrap_err().to_string().contains("says that it is renamed"));
     // It does not know Expect.
@@ -302,7 +323,7 @@ fn what_is_not_stored_whole_is_not_stored() {
 
 #[test]
 fn a_metafile_of_another_box_is_told_before_and_after() {
-    let (stored, probe, gone) = (status("201 Created"), probe(), [status("404 Not Found"), multistatus("")]);
+    let (stored, probe, gone) = (status("201 Created"), probe(), gone());
     let put = |answers: &[String]| {
         let (server, target, _spool) = scripted(&[&probe, answers].concat(), false);
         let finished = object(&target, 1_000);
@@ -315,7 +336,7 @@ fn a_metafile_of_another_box_is_told_before_and_after() {
     let length = object(&brackup::target::Filesystem::at(spool.path()), 1_000).length();
     let there = |length: u64| part(&format!("0-0/{length}"), "", "x");
     let before = [&gone[..], &[stored.clone(), there(length), stored]].concat();
-    let (done, asked) = put(&[&before[..], &[there(length + 1)]].concat());
+    let (done, asked) = put(&[&before[..], &[there(length + 1), status("204 No Content"), there(length + 1)]].concat());
     assert_eq!((done, asked.contains("MOVE")), (Err(ErrorKind::Exists), true));
     let other = "x".repeat(usize::try_from(length).unwrap());
     let (done, _) =

@@ -28,12 +28,28 @@ impl Bell {
         self.ring.try_clone().map(Ringer)
     }
 
+    /// One that rings as often as somebody presses it.
+    pub(super) fn button(&self) -> io::Result<Button> {
+        self.ring.set_nonblocking(true)?;
+        self.ring.try_clone().map(Button)
+    }
+
     /// Waits until it has rung, but no longer than this.
     pub(super) fn wait(&self, most: Option<Duration>) {
         // Zero would be for ever.
         let most = most.map(|most| most.max(Duration::from_millis(1)));
         // Whatever comes of it: the caller looks around again.
         let _ = self.hear.set_read_timeout(most).and_then(|()| (&self.hear).read(&mut [0; 64]));
+    }
+}
+
+/// See [`Bell::button`].
+pub(super) struct Button(UnixStream);
+
+impl Button {
+    pub(super) fn press(&self) {
+        // Full: it has rung often enough.
+        let _ = (&self.0).write(&[0]);
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use brackup::scheduler::Runs;
 use brackup::thread;
 
 use super::bell::Bell;
-use super::task::Ran;
+use super::orders::Wish;
+use super::task::{self, Ran};
 use crate::term::Failure;
 
 /// What a thread of its own does.
@@ -20,6 +23,12 @@ pub(super) struct Work {
     pub(super) state_dir: PathBuf,
     /// Since it began SIGHUP was heard: what it waits for may have come.
     pub(super) is_outdated: bool,
+    /// Somebody wants it now, whatever time it is.
+    pub(super) wish: Option<Wish>,
+    /// When it began, by the clock of the box.
+    began: i64,
+    /// Set: it is to park.
+    stop: Arc<AtomicBool>,
     answer: Receiver<Answer>,
 }
 
@@ -36,6 +45,7 @@ impl Work {
         job: Option<String>,
         state_dir: PathBuf,
         bell: &Bell,
+        stop: Arc<AtomicBool>,
         act: impl FnOnce() -> Answer + Send + 'static,
     ) -> io::Result<Self> {
         let ringer = bell.ringer()?;
@@ -47,7 +57,7 @@ impl Work {
             drop(send);
         };
         thread::named("job").stack_size(thread::LINE_STACK_BYTES).spawn(worker)?;
-        Ok(Self { job, state_dir, is_outdated: false, answer })
+        Ok(Self { job, state_dir, is_outdated: false, wish: None, began: task::now(), stop, answer })
     }
 
     /// The answer, if it has come.
@@ -59,8 +69,23 @@ impl Work {
         }
     }
 
-    /// Waits for the end; whether it came in time.
-    pub(super) fn ends_within(&self, most: Duration) -> bool {
-        self.answer.recv_timeout(most).is_ok()
+    /// Whether it does what can wait, and what may run since this time can't.
+    pub(super) fn is_in_the_way_of(&self, since: i64) -> bool {
+        self.wish == Some(Wish::Verify) && since > self.began
+    }
+
+    /// It was told to.
+    pub(super) fn is_parked(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// It is to park; whether that is new.
+    pub(super) fn park(&self) -> bool {
+        !self.stop.swap(true, Ordering::Relaxed)
+    }
+
+    /// Waits for the end; the answer, if it came in time.
+    pub(super) fn ends_within(&self, most: Duration) -> Option<Answer> {
+        self.answer.recv_timeout(most).ok()
     }
 }

@@ -54,7 +54,7 @@ impl Brackup {
         }
         let bearer = zeroize::Zeroizing::new(format!("Bearer {}", self.token.as_str()));
         let mut bearer = ureq::http::HeaderValue::from_str(&bearer)
-            .map_err(|_| Error::new(ErrorKind::Denied, format!("{what}: the token can't be said over HTTP")))?;
+            .map_err(|_| Error::new(ErrorKind::Refused, format!("{what}: the token can't be said over HTTP")))?;
         bearer.set_sensitive(true);
         let request = request.header("authorization", bearer).body(()).map_err(|error| {
             Error::new(ErrorKind::Unreachable, format!("{what}: {error}")).advise("is the target's address right?")
@@ -94,10 +94,10 @@ fn speaks_as_this_one(answer: &Answer, what: &str) -> Result<(), Failed> {
 impl Refusal {
     /// As an error of what was tried.
     pub(super) fn failed(self, what: &str) -> Failed {
-        use ErrorKind::{Corrupt, Denied, Exists, Full, Io, NotFound, Unreachable};
+        use ErrorKind::{Corrupt, Denied, Exists, Full, Io, NotFound, Refused, Unreachable};
         let (kind, why, advice) = match (self.status, self.retry_after) {
             (401, _) => (
-                Denied,
+                Refused,
                 "knows no such token",
                 "`token` must be the one whose digest is in [HOST:…] there; `brackup host add` there makes a new one",
             ),
@@ -114,8 +114,9 @@ impl Refusal {
             (507, _) => (
                 Full,
                 "has no space left for this host",
-                "raise `quota` in [HOST:…] there, or free some space on its disk; what was stored is used by the next run",
+                "its log says what is full: raise `quota` in [HOST:…] there, free some space on its disk, or remove old backups (docs/TARGETS.md); what was stored is used by the next run",
             ),
+            (408 | 429 | 502..=504, _) => (Unreachable, "can't be asked now", http::LATER),
             _ => (Io, "fails", ""),
         };
         let mut error = Error::new(kind, format!("{what}: the other box says {}, it {why}", self.status));

@@ -81,15 +81,14 @@ impl Brackup {
                     Ok(true)
                 }
                 // The first try may have been stored and its answer lost.
-                Err(refusal) if refusal.status == 412 => Ok(tried > 0 && self.holds(name, finished)?),
+                Err(refusal) if refusal.status == 412 => Ok(tried > 0 && self.came_through(name, finished)?),
                 Err(refusal) => Err(refusal.failed(what)),
             }
         })
     }
 
-    /// Whether the object there is this one.
-    fn holds(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
-        body::holds(self, name, self.length(name)?, finished)
+    fn came_through(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
+        body::came_through(self, name, self.length(name)?, finished)
     }
 
     fn length(&self, name: &str) -> Result<Option<u64>, Error> {
@@ -159,9 +158,14 @@ impl Target for Brackup {
     }
 
     /// Refused without asking: the other box would refuse it.
-    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
-        let why = format!("{}: the other box lets nobody delete", self.what_of("delete", name));
-        Err(Error::new(ErrorKind::Denied, why).advise("its owner can, in the folder of this host there"))
+    fn delete(&self, _: &ObjectName) -> Result<(), Error> {
+        self.may_delete()
+    }
+
+    fn may_delete(&self) -> Result<(), Error> {
+        let why = format!("nothing is deleted at {}: the other box lets nobody delete", self.place());
+        Err(Error::new(ErrorKind::Denied, why)
+            .advise("who may write to the folder of this host there can: docs/TARGETS.md, Another box"))
     }
 
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {

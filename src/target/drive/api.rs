@@ -63,7 +63,7 @@ impl Api {
             }
         }
         let mut bearer = ureq::http::HeaderValue::from_str(&zeroize::Zeroizing::new(format!("Bearer {token}")))
-            .map_err(|_| Error::new(ErrorKind::Denied, format!("{what}: the token can't be said over HTTP")))?;
+            .map_err(|_| Error::new(ErrorKind::Refused, format!("{what}: the token can't be said over HTTP")))?;
         bearer.set_sensitive(true);
         let request = request.header("authorization", bearer).body(()).map_err(|error| {
             Error::new(ErrorKind::Unreachable, format!("{what}: {error}")).advise("is `api_endpoint` right?")

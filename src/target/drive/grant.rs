@@ -41,7 +41,7 @@ impl GrantFile {
     pub(super) fn read(&self, client_id: &str) -> Result<Zeroizing<String>, Error> {
         let path = self.path.display();
         let failed = |error| Error::io(format!("can't read the login at Google Drive in {path}"), error);
-        let denied = |why: String| Error::new(ErrorKind::Denied, why);
+        let denied = |why: String| Error::new(ErrorKind::Refused, why);
         let mode = match std::fs::metadata(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let advice = format!("log in: brackup target login {}", self.target);

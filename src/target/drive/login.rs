@@ -77,11 +77,11 @@ pub fn log_in(
     if scope.is_some_and(|scope| !scope.split(' ').any(|one| one == SCOPE)) {
         let why = format!("{what}: it was not allowed to keep files");
         return Err(
-            Error::new(ErrorKind::Denied, why).advise("log in again and leave the tick at the files of Google Drive")
+            Error::new(ErrorKind::Refused, why).advise("log in again and leave the tick at the files of Google Drive")
         );
     }
     let token = granted.refresh_token().ok_or_else(|| {
-        Error::new(ErrorKind::Denied, format!("{what}: there is no token to keep in the answer"))
+        Error::new(ErrorKind::Refused, format!("{what}: there is no token to keep in the answer"))
             .advise("is the OAuth client of the kind \"TVs and Limited Input devices\"?")
     })?;
     file.write(&oauth.client.id, &token)
@@ -108,13 +108,13 @@ fn not_yet(refusal: Refusal, what: &str) -> Result<NotYet, Failed> {
     match refusal.reason.as_str() {
         "authorization_pending" => Ok(NotYet::Pending),
         "slow_down" | "rate_limit_exceeded" => Ok(NotYet::TooOften),
-        "access_denied" => Err(Error::new(ErrorKind::Denied, format!("{what}: it was refused in the browser")).into()),
+        "access_denied" => Err(Error::new(ErrorKind::Refused, format!("{what}: it was refused in the browser")).into()),
         "expired_token" | "invalid_grant" => Err(too_late(what).into()),
         _ => Err(refusal.failed(what, "see `client_id`")),
     }
 }
 
 fn too_late(what: &str) -> Error {
-    Error::new(ErrorKind::Denied, format!("{what}: the code was not entered in time"))
+    Error::new(ErrorKind::Refused, format!("{what}: the code was not entered in time"))
         .advise("log in again for another code")
 }

@@ -246,8 +246,9 @@ impl Target for GoogleDrive {
     fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
         let (text, what) = (name.to_string(), self.what_of("store", name));
         let exists = || Error::new(ErrorKind::Exists, format!("{name} is there already in {}", self.folder));
-        if let Some(there) = self.look(&text, &what)? {
-            let is_it = name.tells_contents() && there.fits(&text) && there.length() == Some(finished.length());
+        // Beside a chunk that is not what its name says the right one is stored, and is then the one.
+        if let Some(there) = self.look(&text, &what)?.filter(|there| there.fits(&text)) {
+            let is_it = name.tells_contents() && there.length() == Some(finished.length());
             return if is_it { Ok(()) } else { Err(exists()) };
         }
         let file = self.store(&text, &finished, &what)?;
@@ -277,6 +278,14 @@ impl Target for GoogleDrive {
         // What was stored just now may not be listed yet.
         let remembered = self.known.id(&text);
         let listed = self.named(&text, &what)?;
+        let is_another = |file: &File| listed.iter().any(|other| other.sha1_checksum != file.sha1_checksum);
+        if !name.tells_contents() && listed.iter().any(is_another) {
+            // Whoever wants it deleted has looked at one of them.
+            let why = format!("{what}: several files have this name, and they are not the same");
+            return Err(
+                Error::new(ErrorKind::Corrupt, why).advise("two boxes with sources of one name need a folder each")
+            );
+        }
         let is_listed = |id: &String| listed.iter().any(|file| file.id == *id);
         for id in remembered.iter().filter(|id| !is_listed(id)).chain(listed.iter().map(|file| &file.id)) {
             self.remove(id, &what)?;

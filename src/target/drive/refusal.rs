@@ -36,33 +36,35 @@ impl Refusal {
 
     /// As an error of what was tried. `log_in`: what to do where it is the login.
     pub(super) fn failed(self, what: &str, log_in: &str) -> Failed {
-        use ErrorKind::{Denied, Full, Io, NotFound, Unreachable};
+        use ErrorKind::{Denied, Full, Io, NotFound, Refused, Unreachable};
         let client = "see `client_id` and `client_secret`: they are of one OAuth client of the kind \"TVs and Limited Input devices\"";
         let (kind, advice) = match (self.status, self.reason.as_str()) {
             (300..=399, _) => (Unreachable, "no redirect is followed: is something in between?"),
             (_, "rateLimitExceeded" | "userRateLimitExceeded" | "sharingRateLimitExceeded" | "rate_limit_exceeded") => {
-                (Io, "")
+                (Unreachable, http::LATER)
             }
             (_, "storageQuotaExceeded" | "quotaExceeded" | "teamDriveFileLimitExceeded") => (Full, QUOTA),
             (_, "numChildrenInNonRootLimitExceeded") => {
                 (Full, "a folder of Google Drive holds 500,000 files: a larger `chunk_size`, or another `path`, helps")
             }
             (_, "dailyLimitExceeded" | "dailyLimitExceededUnreg" | "uploadLimitExceeded") => (
-                Denied,
+                Refused,
                 "it is a limit of a day: what was stored is used by the run after its end, at midnight in California",
             ),
             (_, "accessNotConfigured" | "SERVICE_DISABLED") => {
-                (Denied, "turn the Google Drive API on in the project that `client_id` is of")
+                (Refused, "turn the Google Drive API on in the project that `client_id` is of")
             }
             (_, "invalid_grant" | "insufficientPermissions" | "ACCESS_TOKEN_SCOPE_INSUFFICIENT")
-            | (401, "authError") => (Denied, log_in),
+            | (401, "authError") => (Refused, log_in),
             (_, "invalid_client" | "unauthorized_client" | "deleted_client" | "disabled_client" | "org_internal") => {
-                (Denied, client)
+                (Refused, client)
             }
-            (401, _) => (Denied, log_in),
+            (401, _) => (Refused, log_in),
             (403, _) => (Denied, "docs/TARGETS.md says what a login may do"),
             (404, "notFound") => (NotFound, ""),
             (507, _) => (Full, QUOTA),
+            (408 | 425 | 429 | 502..=504 | 520..=530, _) => (Unreachable, http::LATER),
+            (400 | 404, "") => (Unreachable, "is something in between?"),
             _ => (Io, ""),
         };
         let mut why = format!("{what}: Google says {}", self.status);
@@ -73,7 +75,7 @@ impl Refusal {
         if !advice.is_empty() {
             error = error.advise(advice);
         }
-        let is_too_fast = kind == Io && matches!(self.status, 403 | 429);
+        let is_too_fast = kind == Unreachable && matches!(self.status, 403 | 429);
         let may_pass = is_too_fast
             || matches!(self.status, 408 | 425 | 429 | 500..=504 | 520..=530)
             // Of something in between.
@@ -108,21 +110,21 @@ mod tests {
     #[test]
     fn what_passes_and_what_does_not() {
         for (status, reason, may_pass, kind, advice) in [
-            (403, "rateLimitExceeded", true, ErrorKind::Io, ""),
-            (403, "userRateLimitExceeded", true, ErrorKind::Io, ""),
-            (403, "rate_limit_exceeded", true, ErrorKind::Io, ""),
-            (429, "RESOURCE_EXHAUSTED", true, ErrorKind::Io, ""),
+            (403, "rateLimitExceeded", true, ErrorKind::Unreachable, ""),
+            (403, "userRateLimitExceeded", true, ErrorKind::Unreachable, ""),
+            (403, "rate_limit_exceeded", true, ErrorKind::Unreachable, ""),
+            (429, "RESOURCE_EXHAUSTED", true, ErrorKind::Unreachable, ""),
             (500, "backendError", true, ErrorKind::Io, ""),
-            (503, "", true, ErrorKind::Io, ""),
-            (404, "", true, ErrorKind::Io, ""),
+            (503, "", true, ErrorKind::Unreachable, ""),
+            (404, "", true, ErrorKind::Unreachable, ""),
             (404, "notFound", false, ErrorKind::NotFound, ""),
             (403, "storageQuotaExceeded", false, ErrorKind::Full, "free some space"),
-            (403, "dailyLimitExceeded", false, ErrorKind::Denied, "a limit of a day"),
+            (403, "dailyLimitExceeded", false, ErrorKind::Refused, "a limit of a day"),
             (403, "insufficientFilePermissions", false, ErrorKind::Denied, "docs/TARGETS.md"),
-            (403, "accessNotConfigured", false, ErrorKind::Denied, "turn the Google Drive API on"),
-            (401, "authError", false, ErrorKind::Denied, "log in again"),
-            (400, "invalid_grant", false, ErrorKind::Denied, "log in again"),
-            (401, "invalid_client", false, ErrorKind::Denied, "`client_secret`"),
+            (403, "accessNotConfigured", false, ErrorKind::Refused, "turn the Google Drive API on"),
+            (401, "authError", false, ErrorKind::Refused, "log in again"),
+            (400, "invalid_grant", false, ErrorKind::Refused, "log in again"),
+            (401, "invalid_client", false, ErrorKind::Refused, "`client_secret`"),
             (302, "", false, ErrorKind::Unreachable, "no redirect"),
             (400, "invalid", false, ErrorKind::Io, ""),
         ] {

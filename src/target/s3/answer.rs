@@ -1,14 +1,11 @@
-//! What S3 answers: pages of listings, and refusals.
-
-use std::time::Duration;
+//! What S3 answers: pages of listings, and of uploads in parts.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::refusal::Refusal;
 use crate::date::Utc;
-use crate::target::error::{Error, ErrorKind};
-use crate::target::retry::Failed;
-use crate::target::{ObjectName, http};
+use crate::target::ObjectName;
 
 /// A page of a listing.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +25,9 @@ pub(super) fn page(xml: &str, prefix: &str) -> Result<Page, String> {
         match path {
             ["ListBucketResult"] => is_listing = true,
             ["ListBucketResult", "EncodingType"] if !text.is_empty() => return Err("its names are encoded".into()),
-            ["ListBucketResult", "IsTruncated"] => is_truncated = Some(text == "true"),
+            ["ListBucketResult", "IsTruncated"] => {
+                is_truncated = Some(text.parse().map_err(|_| format!("whether there is more is {text:?}"))?);
+            }
             ["ListBucketResult", "NextContinuationToken"] => token = Some(text.to_owned()),
             ["ListBucketResult", "Contents", "Key"] => key = Some(text.to_owned()),
             ["ListBucketResult", "Contents", "Size"] => {
@@ -42,7 +41,10 @@ pub(super) fn page(xml: &str, prefix: &str) -> Result<Page, String> {
                     return Err(format!("it has {key:?}, which was not asked for"));
                 };
                 page.objects.extend(ObjectName::parse(name).map(|name| (name, size)));
-                let first = page.keys.take().map_or_else(|| key.clone(), |(first, _)| first);
+                let (first, last) = page.keys.take().unwrap_or_else(|| (key.clone(), String::new()));
+                if key <= last {
+                    return Err(format!("{key:?} is behind {last:?}"));
+                }
                 page.keys = Some((first, key));
             }
             _ => {}
@@ -55,6 +57,7 @@ pub(super) fn page(xml: &str, prefix: &str) -> Result<Page, String> {
         (_, None, _) => Err("it does not say whether there is more".into()),
         (_, Some(true), None) => Err("there is more, and it does not say where".into()),
         (_, Some(true), token) => Ok(Page { next: token, ..page }),
+        (_, Some(false), Some(token)) if !token.is_empty() => Err("there is no more, and it says where".into()),
         (_, Some(false), _) => Ok(page),
     }
 }
@@ -115,7 +118,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 /// Calls back at the end of each element, with the path to it and its text.
-fn elements(xml: &str, mut each: impl FnMut(&[&str], &str) -> Result<(), String>) -> Result<(), String> {
+pub(super) fn elements(xml: &str, mut each: impl FnMut(&[&str], &str) -> Result<(), String>) -> Result<(), String> {
     const DEPTH_MAX: usize = 16;
     let mut reader = Reader::from_str(xml);
     let mut path: Vec<String> = Vec::new();
@@ -156,122 +159,10 @@ fn elements(xml: &str, mut each: impl FnMut(&[&str], &str) -> Result<(), String>
     }
 }
 
-/// Why S3 refuses: its status, and the code and the message in its answer.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: u16,
-    pub(super) code: String,
-    pub(super) message: String,
-    region: Option<String>,
-    retry_after: Option<Duration>,
-    /// An object was to be stored and locked: then a request that is not valid is one that the bucket is not made for.
-    pub(super) is_of_a_lock: bool,
-}
-
-impl Refusal {
-    /// Of an answer that is none of the good ones.
-    pub(super) fn read(mut response: ureq::http::Response<ureq::Body>) -> Self {
-        let retry_after = http::retry_after(&response);
-        let region = http::header(&response, "x-amz-bucket-region").map(str::to_owned);
-        let xml = http::text(&mut response).unwrap_or_default();
-        let mut refusal = Self { region, retry_after, ..Self::of(response.status().as_u16()) };
-        let _ = elements(&xml, |path, text| {
-            refusal.element(path, text);
-            Ok(())
-        });
-        refusal
-    }
-
-    fn of(status: u16) -> Self {
-        Self {
-            status,
-            code: String::new(),
-            message: String::new(),
-            region: None,
-            retry_after: None,
-            is_of_a_lock: false,
-        }
-    }
-
-    fn element(&mut self, path: &[&str], text: &str) {
-        match path {
-            ["Error", "Code"] => text.clone_into(&mut self.code),
-            ["Error", "Message"] => text.clone_into(&mut self.message),
-            ["Error", "Region"] => self.region = Some(text.to_owned()),
-            _ => {}
-        }
-    }
-
-    /// That the object is not there, in so many words. A 404 of anything else, such as a proxy, is none.
-    pub(super) fn is_no_such_object(&self) -> bool {
-        self.status == 404 && self.code == "NoSuchKey"
-    }
-
-    /// As an error of what was tried.
-    pub(super) fn failed(self, what: &str) -> Failed {
-        use ErrorKind::{Denied, Full, Io, NotFound, Unreachable};
-        let (kind, advice) = match (self.status, self.code.as_str()) {
-            (_, "NoSuchKey") => (NotFound, None),
-            (_, "NoSuchBucket") => {
-                (Unreachable, Some("make the bucket first; brackup never does. See `bucket`".into()))
-            }
-            (_, "RequestTimeTooSkewed" | "RequestExpired") => {
-                (Denied, Some("the clock of this box is wrong: set it, or let NTP do so".into()))
-            }
-            (_, "InvalidAccessKeyId" | "NotSignedUp") => (Denied, Some("see `aws_access_key_id`".into())),
-            (_, "SignatureDoesNotMatch") => (Denied, Some("see `aws_secret_access_key`".into())),
-            (_, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {
-                (Denied, Some("the session token is not valid any more: get new credentials".into()))
-            }
-            (301 | 307, _)
-            | (_, "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
-                let advice = match &self.region {
-                    Some(region) => format!("the bucket is in another region: region = {region}"),
-                    None => "see `region` and `endpoint`: the bucket may be in another region".into(),
-                };
-                (Unreachable, Some(advice))
-            }
-            (400, "InvalidRequest") if self.is_of_a_lock => {
-                (Denied, Some("see `object_lock`: a bucket must be made with Object Lock, or have it turned on".into()))
-            }
-            (501, _) => (
-                Io,
-                Some(
-                    "see `storage_class`, `server_side_encryption` and `object_lock`: the server may not know them"
-                        .into(),
-                ),
-            ),
-            (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "StorageFull") => (
-                Full,
-                Some("free some space there, or raise the quota; what was stored is used by the next run".into()),
-            ),
-            (401 | 403, _) => (
-                Denied,
-                Some("these credentials may not do that: docs/TARGETS.md has what a box must be allowed".into()),
-            ),
-            _ => (Io, None),
-        };
-        let mut why = format!("{what}: the server says {}", self.status);
-        for part in [&self.code, &self.message].into_iter().filter(|part| !part.is_empty()) {
-            why.push_str(if part == &self.code { " " } else { ", " });
-            why.extend(part.chars().filter(|c| !c.is_control()).take(300));
-        }
-        let mut error = Error::new(kind, why);
-        if let Some(advice) = advice {
-            error = error.advise(advice);
-        }
-        // 409: two requests at one name at a time. 408: the connection was too slow.
-        let may_pass = matches!(self.status, 408 | 409 | 429 | 500 | 502..=504 | 520..=530)
-            // Of something in between, which took another's bytes for the beginning of this.
-            || (matches!(self.status, 400 | 404) && self.code.is_empty())
-            || matches!(self.code.as_str(), "SlowDown" | "RequestTimeout" | "InternalError" | "BadDigest");
-        if may_pass && kind != Full { Failed::ForNow(error, self.retry_after) } else { Failed::ForGood(error) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::retry::Failed;
 
     const CHUNK: &str = "a9993e364706816aba3e25717850c26c9cd0d89d.chunk";
 
@@ -285,7 +176,7 @@ mod tests {
     fn a_page_has_our_objects_and_the_way_to_the_next() {
         let inside = format!(
             "<IsTruncated>true</IsTruncated><Contents><Key>b/{CHUNK}</Key><ETag>&quot;x&quot;</ETag><Size>5</Size><Owner><ID>7</ID></Owner></Contents>\
-             <Contents><Size>6</Size><Key>b/a &amp; b</Key></Contents><NextContinuationToken>a&amp;b=</NextContinuationToken>"
+             <Contents><Size>6</Size><Key>b/b &amp; a</Key></Contents><NextContinuationToken>a&amp;b=</NextContinuationToken>"
         );
         let page = page(&listing(&inside), "b/").unwrap();
         assert_eq!(page.objects, [(ObjectName::parse(CHUNK).unwrap(), 5)]);
@@ -300,9 +191,15 @@ mod tests {
         for end in 0..whole.len() {
             assert!(page(&whole[..end], "").is_err(), "{end}: {}", &whole[..end]);
         }
-        for inside in
-            ["", "<IsTruncated>true</IsTruncated>", "<IsTruncated>false</IsTruncated><Contents><Key>k</Key></Contents>"]
-        {
+        for inside in [
+            "",
+            "<IsTruncated>true</IsTruncated>",
+            "<IsTruncated>false</IsTruncated><Contents><Key>k</Key></Contents>",
+            "<IsTruncated>1</IsTruncated>",
+            "<IsTruncated>False</IsTruncated>",
+            "<IsTruncated>false</IsTruncated><NextContinuationToken>x</NextContinuationToken>",
+            "<IsTruncated>false</IsTruncated><Contents><Key>k</Key><Size>5</Size></Contents><Contents><Key>k</Key><Size>5</Size></Contents>",
+        ] {
             assert!(page(&listing(inside), "").is_err(), "{inside}");
         }
         assert!(page("<html><IsTruncated>false</IsTruncated></html>", "").is_err());

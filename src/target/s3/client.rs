@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::time::SystemTime;
 
-use super::answer::Refusal;
+use super::refusal::Refusal;
 use super::sign::{Parts, UNSIGNED_PAYLOAD, authorization, query};
 use crate::date::Utc;
 use crate::digest::hex;
@@ -63,7 +62,7 @@ impl Client {
 
     /// One request, once. Every status but those in `good` is a refusal.
     pub(super) fn ask(&self, ask: &Ask<'_>, good: &[u16], what: &str) -> Result<Result<Answer, Refusal>, Failed> {
-        let now = Utc::from_system(SystemTime::now());
+        let now = Utc::now();
         // TLS protects a body, and the file need not be read twice.
         let is_tls = self.bucket.endpoint.is_tls();
         let payload = match ask.body {

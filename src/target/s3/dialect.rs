@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::answer::Refusal;
 use super::client::Ask;
-use crate::digest::Sha1;
-use crate::target::error::Error;
+use super::refusal::Refusal;
+use crate::digest::Sha1Hasher;
+use crate::target::error::{Error, ErrorKind};
+use crate::target::stage::Finished;
 use crate::target::upload::Payload;
 
 const CONDITION: &str = "if-none-match";
@@ -20,7 +21,7 @@ pub(super) const SHA1: &str = "x-amz-checksum-sha1";
 /// What is asked of a server until it says that it does not know it.
 #[derive(Debug, Default)]
 pub(super) struct Dialect {
-    /// No checksums of AWS's: Backblaze B2.
+    /// No checksums of AWS's: Backblaze B2; or they are passed over, as by Garage 1.
     is_without_checksums: AtomicBool,
     /// No requests with a condition: Backblaze B2. Names are asked for first, wherever that matters.
     is_without_conditions: AtomicBool,
@@ -59,18 +60,68 @@ impl Dialect {
         !self.is_without_checksums.load(Ordering::Relaxed)
     }
 
-    /// What the server is to hold a body against, with which it stores nothing else. RFC 1864 is what the oldest of them know.
-    /// `sha1`: if it is known.
-    pub(super) fn checksum(
+    /// What the server is to hold all of an object against, with which it stores nothing else: that it has been sealed so, and not what the spool
+    /// says by now.
+    pub(super) fn checksum(&self, finished: &Finished, what: &str) -> Result<(&'static str, String), Error> {
+        if self.has_checksums() {
+            return Ok((SHA1, BASE64.encode(finished.sha1().0)));
+        }
+        let mut read = Sha1Hasher::default();
+        let checksum = self.checksum_of_part(Payload::of(finished), &mut read, what)?;
+        is_as_sealed(finished, read, what)?;
+        Ok(checksum)
+    }
+
+    /// The same for a part. RFC 1864 is what the oldest servers know. What is read goes into the digest of the whole.
+    pub(super) fn checksum_of_part(
         &self,
-        body: Payload<'_>,
-        sha1: Option<Sha1>,
+        part: Payload<'_>,
+        whole: &mut Sha1Hasher,
         what: &str,
     ) -> Result<(&'static str, String), Error> {
-        Ok(match sha1 {
-            _ if !self.has_checksums() => ("content-md5", BASE64.encode(body.digest::<md5::Md5>(what)?)),
-            Some(sha1) => (SHA1, BASE64.encode(sha1.0)),
-            None => (SHA1, BASE64.encode(body.digest::<sha1::Sha1>(what)?)),
+        let beside = &mut |bytes: &[u8]| whole.update(bytes);
+        Ok(match self.has_checksums() {
+            true => (SHA1, BASE64.encode(part.digest_beside::<sha1::Sha1>(what, beside)?)),
+            false => ("content-md5", BASE64.encode(part.digest_beside::<md5::Md5>(what, beside)?)),
         })
+    }
+
+    /// An answer to a body that was stored says nothing of its checksum: it may not have been looked at. From now on another is sent, which all know.
+    pub(super) fn says_nothing(&self) {
+        self.is_without_checksums.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What was read in the spool is what was sealed.
+pub(super) fn is_as_sealed(finished: &Finished, read: Sha1Hasher, what: &str) -> Result<(), Error> {
+    if read.finish() == finished.sha1() {
+        return Ok(());
+    }
+    let why = format!("{what}: the spool has other bytes than those that were written to it");
+    Err(Error::new(ErrorKind::Corrupt, why).advise("is the disk of spool_dir failing, or the memory of this box?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use super::*;
+    use crate::target::spool::Spool;
+
+    #[test]
+    fn what_the_spool_has_lost_is_not_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let finished = Spool::in_folder(folder.path().into()).finished(b"some bytes").unwrap();
+        let dialect = Dialect::default();
+        dialect.says_nothing();
+        assert_eq!(dialect.checksum(&finished, "x").unwrap().0, "content-md5");
+        finished.file.write_all_at(b"S", 0).unwrap();
+        assert_eq!(dialect.checksum(&finished, "x").unwrap_err().kind, ErrorKind::Corrupt);
+        let mut whole = Sha1Hasher::default();
+        let part = Payload::File { finished: &finished, offset: 0, length: 4 };
+        dialect.checksum_of_part(part, &mut whole, "x").unwrap();
+        let part = Payload::File { finished: &finished, offset: 4, length: 6 };
+        dialect.checksum_of_part(part, &mut whole, "x").unwrap();
+        assert!(is_as_sealed(&finished, whole, "x").is_err());
     }
 }

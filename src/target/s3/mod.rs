@@ -8,8 +8,10 @@ mod answer;
 mod client;
 mod dialect;
 mod parts;
+mod refusal;
 mod sign;
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::io::Read;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use std::sync::Once;
 use std::time::SystemTime;
 
 use crate::date::Utc;
+use crate::limits::LISTED_NAMES_MAX;
 use crate::provider::{AccessKey, Bucket, Lock};
 use crate::target::body::{self, Body, Ranged};
 use crate::target::error::{Error, ErrorKind};
@@ -28,9 +31,9 @@ use crate::target::stage::{Finished, Stage};
 use crate::target::upload::Payload;
 use crate::target::way::Way;
 use crate::target::{ObjectName, Target};
-use answer::Refusal;
 use client::{Ask, Client};
 use dialect::Dialect;
+use refusal::Refusal;
 
 /// A bucket, or what lies below a prefix of it.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ impl S3 {
         self.retry.run(|_| {
             let ask = Ask { method: "GET", name: ID_FILE, ..Ask::default() };
             match self.client.ask(&ask, &[200], &what)? {
+                // A page to log in on, or of a router.
+                Ok(answer) if header(&answer, "etag").is_none() => Err(Failed::ForNow(no_s3(&what), None)),
                 Ok(mut answer) => {
                     let mut bytes = Vec::new();
                     answer.body_mut().as_reader().take(ID_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
@@ -90,23 +95,29 @@ impl S3 {
             return self.store_in_parts(name, finished, what);
         }
         let payload = Payload::of(finished);
+        let says_sha1 = Cell::new(false);
         let ask = || {
             let mut headers = self.kept_with_the_object();
-            headers.push(self.dialect.checksum(payload, Some(finished.sha1()), what)?);
+            let checksum = self.dialect.checksum(finished, what)?;
+            says_sha1.set(checksum.0 == dialect::SHA1);
+            headers.push(checksum);
             Ok(Ask { method: "PUT", name, headers, body: Some(payload), ..Ask::default() })
         };
         self.retry.run(|tried| match self.ask_for_name(name, ask, &[200, 201], what)? {
             Naming::Answered(answer, is_sure) => {
-                let is_s3 = header(&answer, "etag").is_some();
+                let (is_s3, is_held) = (header(&answer, "etag").is_some(), header(&answer, dialect::SHA1).is_some());
                 http::drain(answer);
-                let other = || Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3"));
                 if !is_s3 {
-                    return Err(Failed::ForNow(other(), None));
+                    return Err(Failed::ForNow(no_s3(what), None));
                 }
-                Ok(is_sure || self.is_still(name, finished)?)
+                if says_sha1.get() && !is_held {
+                    self.dialect.says_nothing();
+                    return self.came_through(name, finished).map_err(|error| self.not_to_be_kept(name, error));
+                }
+                self.is_still(name, finished, is_sure)
             }
             // The first try may have been stored and its answer lost.
-            Naming::Taken => Ok(tried > 0 && self.holds(name, finished)?),
+            Naming::Taken => Ok(tried > 0 && self.came_through(name, finished)?),
             Naming::Refused(refusal) => Err(self.of_storing(refusal).failed(what)),
         })
     }
@@ -137,9 +148,18 @@ impl S3 {
         }
     }
 
-    /// After a request without a condition: what has the name now is this object. Of a chunk there is only one.
-    fn is_still(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
-        Ok(ObjectName::parse(name).is_some_and(|name| name.tells_contents()) || self.holds(name, finished)?)
+    /// What has the name now is this object, and not that of a box that was as fast: there are servers that pass over a condition, and those that know
+    /// none. Of a chunk there is only one. Of two metafiles the beginnings tell which it is.
+    fn is_still(&self, name: &str, finished: &Finished, is_sure: bool) -> Result<bool, Failed> {
+        if ObjectName::parse(name).is_some_and(|name| name.tells_contents()) {
+            return Ok(true);
+        }
+        let length = self.length(name)?;
+        Ok(if is_sure {
+            body::begins_as(self, name, length, finished)?
+        } else {
+            body::holds(self, name, length, finished)?
+        })
     }
 
     fn of_storing(&self, mut refusal: Refusal) -> Refusal {
@@ -153,16 +173,27 @@ impl S3 {
         headers.extend(storage_class.iter().map(|class| ("x-amz-storage-class", class.clone())));
         headers.extend(encryption.iter().map(|kind| ("x-amz-server-side-encryption", kind.clone())));
         if let Some(Lock { days, mode }) = lock {
-            let until = Utc::from_system(SystemTime::now()).to_unix() + i64::from(*days) * DAY_SECONDS;
+            let until = Utc::now().to_unix() + i64::from(*days) * DAY_SECONDS;
             headers.push(("x-amz-object-lock-mode", mode.name().to_owned()));
             headers.push(("x-amz-object-lock-retain-until-date", Utc::from_unix(until).to_string()));
         }
         headers
     }
 
-    /// Whether the object there is this one.
-    fn holds(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
-        body::holds(self, name, self.length(name)?, finished)
+    fn came_through(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
+        body::came_through(self, name, self.length(name)?, finished)
+    }
+
+    /// What was just stored, and reads back otherwise, is not to be taken for stored by whoever looks at names and lengths.
+    fn not_to_be_kept(&self, name: &str, error: Error) -> Failed {
+        if let (ErrorKind::Corrupt, Some(object)) = (error.kind, ObjectName::parse(name)) {
+            // Who may not delete it is told that it lies there, damaged.
+            return match self.delete(&object) {
+                Ok(()) => Failed::ForNow(error, None),
+                Err(_) => Failed::ForGood(error),
+            };
+        }
+        if error.is_of_the_way() { Failed::ForNow(error, None) } else { Failed::ForGood(error) }
     }
 
     /// By a part of one byte: where the answer to HEAD says 404, it can't say of what.
@@ -244,7 +275,7 @@ impl Target for S3 {
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         let what = format!("can't list {}", self.describe());
         let mut next: Option<String> = None;
-        let (mut last, mut empty) = (String::new(), 0);
+        let (mut last, mut empty, mut count) = (String::new(), 0, 0);
         loop {
             let mut pairs = vec![("list-type", "2"), ("prefix", &self.client.bucket.prefix), ("max-keys", PAGE_NAMES)];
             pairs.extend(next.as_deref().map(|token| ("continuation-token", token)));
@@ -263,6 +294,10 @@ impl Target for S3 {
                     return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends the same page again")));
                 }
                 last = end;
+            }
+            count += page.objects.len();
+            if count > LISTED_NAMES_MAX {
+                return Err(Error::new(ErrorKind::Io, format!("{what}: it has more than {LISTED_NAMES_MAX} names")));
             }
             for (name, length) in page.objects {
                 each(name, length)?;
@@ -310,4 +345,10 @@ impl Target for S3 {
         let Bucket { endpoint, name, prefix, .. } = &self.client.bucket;
         format!("s3://{}/{name}/{prefix}", endpoint.authority())
     }
+}
+
+/// What answers does not know what was asked.
+fn no_s3(what: &str) -> Error {
+    let why = format!("{what}: what answers is not a server of S3");
+    Error::new(ErrorKind::Unreachable, why).advise("see `endpoint`: is it the address of S3, and its port?")
 }

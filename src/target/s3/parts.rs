@@ -2,15 +2,15 @@
 //!
 //! It has its name only when all parts are there: the last request names them, and is refused like a PUT if the name is taken.
 
-use std::time::SystemTime;
-
 use quick_xml::escape::escape;
 
-use super::answer::{self, Refusal};
+use super::answer;
 use super::client::Ask;
-use super::dialect::SHA1;
-use super::{Naming, PAGE_NAMES, S3};
+use super::dialect::{SHA1, is_as_sealed};
+use super::refusal::Refusal;
+use super::{Naming, PAGE_NAMES, S3, no_s3};
 use crate::date::Utc;
+use crate::digest::Sha1Hasher;
 use crate::target::body::Ranged as _;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http::{self, header};
@@ -73,12 +73,12 @@ impl S3 {
     fn send(&self, upload: &Upload<'_>, finished: &Finished, what: &str) -> Result<String, Error> {
         let part_bytes = self.client.bucket.part_bytes.max(finished.length().div_ceil(PARTS_MAX));
         let mut parts = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-        let (mut offset, mut number) = (0, 0);
+        let (mut offset, mut number, mut whole) = (0, 0, Sha1Hasher::default());
         while offset < finished.length() {
             let length = part_bytes.min(finished.length() - offset);
             number += 1;
             let payload = Payload::File { finished, offset, length };
-            let (text, checksum) = (number.to_string(), self.dialect.checksum(payload, None, what)?);
+            let (text, checksum) = (number.to_string(), self.dialect.checksum_of_part(payload, &mut whole, what)?);
             let headers = vec![checksum.clone()];
             let query = [("partNumber", text.as_str()), ("uploadId", &upload.id)];
             let ask = Ask { method: "PUT", name: upload.name, query: &query, headers, body: Some(payload) };
@@ -88,7 +88,14 @@ impl S3 {
                     refusal.failed(what)
                 })?;
                 let etag = header(&answer, "etag").map(str::to_owned);
+                let is_held = checksum.0 != SHA1 || header(&answer, SHA1).is_some();
                 http::drain(answer);
+                if !is_held {
+                    // Begun anew with what all servers know.
+                    self.dialect.says_nothing();
+                    let why = format!("{what}: the server says nothing of the checksum of a part");
+                    return Err(Error::new(ErrorKind::Io, why).into());
+                }
                 etag.filter(|etag| etag.len() <= ETAG_BYTES_MAX).ok_or_else(|| no_answer(what))
             })?;
             let etag = escape(etag.as_str());
@@ -99,6 +106,7 @@ impl S3 {
             parts.push_str("</Part>");
             offset += length;
         }
+        is_as_sealed(finished, whole, what)?;
         parts.push_str("</CompleteMultipartUpload>");
         Ok(parts)
     }
@@ -108,7 +116,7 @@ impl S3 {
         let query = [("uploadId", upload.id.as_str())];
         self.retry.run(|tried| {
             // The first try may have done it, and its answer be lost.
-            let has_it = || Ok(tried > 0 && self.holds(upload.name, finished)?);
+            let has_it = || Ok(tried > 0 && self.came_through(upload.name, finished)?);
             let refused = |refusal: Refusal| match refusal.code.as_str() {
                 "PreconditionFailed" => has_it(),
                 "NoSuchUpload" if has_it()? => Ok(true),
@@ -127,7 +135,7 @@ impl S3 {
             // A server that takes long begins with 200 and says later that it failed.
             let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
             match answer::completed(&xml) {
-                Ok(true) => Ok(is_sure || self.is_still(upload.name, finished)?),
+                Ok(true) => self.is_still(upload.name, finished, is_sure),
                 Ok(false) => Err(no_answer(what)),
                 Err(refusal) => refused(refusal),
             }
@@ -150,7 +158,9 @@ impl S3 {
         let ask = Ask { method: "GET", query: &query, ..Ask::default() };
         let Ok(Ok(mut answer)) = self.client.ask(&ask, &[200], &what) else { return Ok(()) };
         let xml = http::text(&mut answer).map_err(|error| Error::io(what, error))?;
-        let before = Utc::from_unix(Utc::from_system(SystemTime::now()).to_unix() - ABANDONED_SECONDS);
+        // By the clock of the server: by a wrong one of this box, uploads of others that go on would be given up.
+        let now = Utc::from_system(self.client.http.clock("")?).to_unix();
+        let before = Utc::from_unix(now - ABANDONED_SECONDS);
         for (name, id) in answer::uploads(&xml, &self.client.bucket.prefix, before) {
             self.abandon(&Upload { name: &name, id })?;
         }
@@ -160,5 +170,5 @@ impl S3 {
 
 /// A 200 of something that does not know what was asked.
 fn no_answer(what: &str) -> Failed {
-    Failed::ForNow(Error::new(ErrorKind::Io, format!("{what}: what answers is not a server of S3")), None)
+    Failed::ForNow(no_s3(what), None)
 }

@@ -15,7 +15,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, Once};
 use std::time::{Duration, SystemTime};
 
 use crate::provider::SshFolder;
@@ -53,6 +53,8 @@ pub struct Sftp {
     way: Way,
     /// Sessions that nobody uses now.
     free: Mutex<Vec<Session>>,
+    /// By whoever writes first: a look changes nothing.
+    swept: Once,
 }
 
 impl std::fmt::Debug for Sftp {
@@ -67,14 +69,14 @@ impl Sftp {
         let readable = |file: Option<&Path>, key: &str, advice: String| {
             let Some((file, Err(error))) = file.map(|file| (file, File::open(file))) else { return Ok(()) };
             let error = Error::io(format!("can't read the {key} {}", file.display()), error);
-            Err(error.of_kind(ErrorKind::Denied).advise(advice))
+            Err(error.of_kind(ErrorKind::Refused).advise(advice))
         };
         let make = "`ssh-keygen -t ed25519 -N '' -f FILE` makes a key; its public half goes to ~/.ssh/authorized_keys on the server";
         readable(at.identity_file.as_deref(), "identity_file", make.into())?;
         readable(at.known_hosts.as_deref(), "known_hosts", words::add_command(&at))?;
         let (folder, spool) = (folder::path(&at.path), Spool::in_folder(spool_dir));
         let retry = Retry::new(way.clone());
-        Ok(Self { at, folder, spool, idle: IDLE, retry, way, free: Mutex::default() })
+        Ok(Self { at, folder, spool, idle: IDLE, retry, way, free: Mutex::default(), swept: Once::new() })
     }
 
     /// With less patience, or more.
@@ -165,6 +167,7 @@ impl Sftp {
     fn failed(&self, fail: Fail, what: &str) -> Failed {
         match fail {
             Fail::Broken(broken) => broken.failed(what),
+            Fail::Refused(status) if status.code == Code::Lost => Failed::ForNow(refused(&status, what), None),
             Fail::Refused(status) => refused(&status, what).into(),
         }
     }
@@ -208,6 +211,8 @@ impl Target for Sftp {
     }
 
     fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
+        // Leftovers cost space, not safety.
+        self.swept.call_once(|| drop(self.sweep()));
         if self.store(&name.to_string(), &finished, name.tells_contents())? {
             return Ok(());
         }
@@ -244,8 +249,6 @@ impl Target for Sftp {
         let found = self.read_id()?;
         let is_there = found.is_some() || self.is_there()?;
         if let Some(found) = id::check(found, expected, &place, is_there)? {
-            // Leftovers cost space, not safety.
-            let _ = self.sweep();
             return Ok(found);
         }
         if !is_there {
@@ -288,6 +291,7 @@ fn refused(status: &Status, what: &str) -> Error {
     let kind = match status.code {
         Code::NoSuchFile => ErrorKind::NotFound,
         Code::Denied => ErrorKind::Denied,
+        Code::Lost => ErrorKind::Unreachable,
         _ if ["no space", "quota", "disk full"].iter().any(|text| lower.contains(text)) => ErrorKind::Full,
         _ => ErrorKind::Io,
     };

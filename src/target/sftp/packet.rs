@@ -152,6 +152,8 @@ pub(super) enum Code {
     End,
     NoSuchFile,
     Denied,
+    /// The server has lost a connection of its own.
+    Lost,
     Unsupported,
     /// `SSH_FX_FAILURE`, and all others that say no more.
     Failure,
@@ -262,6 +264,7 @@ impl<'a> Fields<'a> {
             1 => Code::End,
             2 => Code::NoSuchFile,
             3 => Code::Denied,
+            6 | 7 => Code::Lost,
             8 => Code::Unsupported,
             _ => Code::Failure,
         };

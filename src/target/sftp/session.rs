@@ -80,13 +80,17 @@ impl Session {
             deaf_until: None,
             is_broken: true,
         };
+        let deadline = Instant::now() + patience.saturating_mul(SLOW);
         let first = loop {
+            if Instant::now() > deadline {
+                return Err(session.broken(Lost::Stalled));
+            }
             match session.packet() {
                 Ok(Some(packet)) => break packet,
                 Ok(None) => {}
                 Err(_) => return Err(words::not_sftp(&session.input)),
             }
-            let moved = session.pump(session.patience);
+            let moved = session.pump(session.patience, true);
             // Dropbear's client asks on the terminal, and would wait.
             if words::is_question(&session.ssh.words()) {
                 session.ssh.kill();
@@ -237,10 +241,11 @@ impl Session {
     fn turn(&mut self) -> Result<(), Broken> {
         let is_slow = self.pending.iter().any(|pending| pending.is_slow);
         let patience = if is_slow { self.patience.saturating_mul(SLOW) } else { self.patience };
-        self.pump(patience).map_err(|lost| self.broken(lost))
+        self.pump(patience, false).map_err(|lost| self.broken(lost))
     }
 
-    fn pump(&mut self, patience: Duration) -> Result<(), Lost> {
+    /// `hears`: words of ssh count, too. They are no sign of life of the server's disk.
+    fn pump(&mut self, patience: Duration, hears: bool) -> Result<(), Lost> {
         let began = Instant::now();
         loop {
             let is_deaf = self.deaf_until.map(|until| Instant::now() < until);
@@ -267,7 +272,7 @@ impl Session {
                 moved += wrote;
             }
             self.way.passed(moved);
-            if moved > 0 || ready.talk {
+            if moved > 0 || hears && ready.talk {
                 return Ok(());
             }
             if began.elapsed() > patience {

@@ -73,7 +73,7 @@ pub(super) fn not_begun(words: &str, ended: Option<ExitStatus>, at: &SshFolder) 
     if has(&["HOST IDENTIFICATION HAS CHANGED", "host key mismatch for"]) {
         let shown = fingerprint(words).map(|print| format!(", it shows {print}")).unwrap_or_default();
         return Broken::new(
-            ErrorKind::Denied,
+            ErrorKind::Refused,
             format!("the host key of {host} is another one than the one that is known{shown}"),
         )
         .advise(format!(
@@ -83,18 +83,18 @@ pub(super) fn not_begun(words: &str, ended: Option<ExitStatus>, at: &SshFolder) 
         .for_good();
     }
     if has(&["Host key verification failed", "is not in the trusted hosts file", "Didn't validate host key"]) {
-        return Broken::new(ErrorKind::Denied, format!("the host key of {host} is not known"))
+        return Broken::new(ErrorKind::Refused, format!("the host key of {host} is not known"))
             .advise(add_command(at))
             .for_good();
     }
     if has(&["bad permissions", "UNPROTECTED PRIVATE KEY"]) {
-        return Broken::new(ErrorKind::Denied, "ssh does not use a key file that others can read")
+        return Broken::new(ErrorKind::Refused, "ssh does not use a key file that others can read")
             .advise("chmod 600, for the file that identity_file names")
             .for_good();
     }
     // What dropbear's client says of a file that OpenSSH made.
     if has(&["String too long"]) {
-        return Broken::new(ErrorKind::Denied, "dropbear's client can't read the key file")
+        return Broken::new(ErrorKind::Refused, "dropbear's client can't read the key file")
             .advise("`dropbearconvert openssh dropbear FILE NEW` makes one for it")
             .for_good();
     }
@@ -105,7 +105,7 @@ pub(super) fn not_begun(words: &str, ended: Option<ExitStatus>, at: &SshFolder) 
         "'s password:",
         "passphrase for",
     ]) {
-        return Broken::new(ErrorKind::Denied, format!("the server does not let us in: {last}"))
+        return Broken::new(ErrorKind::Refused, format!("the server does not let us in: {last}"))
             .advise("does identity_file name the right key, without a passphrase, is its public half in ~/.ssh/authorized_keys of that user on the server, and is sftp_user right? nobody is there to type a password")
             .for_good();
     }
@@ -126,7 +126,28 @@ pub(super) fn not_begun(words: &str, ended: Option<ExitStatus>, at: &SshFolder) 
             .advise("is ssh_command an ssh, and is its own configuration right?")
             .for_good();
     }
-    let network = "is the network there, are sftp_host and sftp_port right, and does the server run?";
+    no_way(last, ended)
+}
+
+/// Of a network, of a program that is no ssh, or of what ssh can't agree on with the server.
+fn no_way(last: String, ended: Option<ExitStatus>) -> Broken {
+    let has = |texts: &[&str]| texts.iter().any(|text| last.contains(text));
+    if has(&["no matching", "No matching algo"]) {
+        return Broken::new(ErrorKind::Unreachable, last)
+            .advise(
+                "the server and ssh have no method in common: one of both is too old, or its configuration forbids it",
+            )
+            .for_good();
+    }
+    let network = if has(&["Could not resolve", "Error resolving", "not known", "does not resolve"]) {
+        "is sftp_host right, and can this box look up names? (names that end in .local are known to few)"
+    } else if has(&["Connection refused"]) {
+        "nothing answers at this port: does the server run, and is sftp_port right?"
+    } else if has(&["Network is unreachable", "No route to host"]) {
+        "is the network there? is the address in another one than it was?"
+    } else {
+        "is the network there, are sftp_host and sftp_port right, and does the server run?"
+    };
     let code = ended.and_then(|ended| ended.code());
     match code {
         // Of a shell, or of something else that is no ssh.
@@ -205,20 +226,20 @@ mod tests {
             (
                 "No ED25519 host key is known for x\nHost key verification failed.\r\n",
                 true,
-                ErrorKind::Denied,
+                ErrorKind::Refused,
                 "not known",
             ),
             (
                 "@  WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!  @\nis\nSHA256:abc.\nHost key verification failed.\n",
                 true,
-                ErrorKind::Denied,
+                ErrorKind::Refused,
                 "another one than the one that is known, it shows SHA256:abc",
             ),
-            ("x@y: Permission denied (publickey).\r\n", true, ErrorKind::Denied, "Permission denied (publickey)."),
+            ("x@y: Permission denied (publickey).\r\n", true, ErrorKind::Refused, "Permission denied (publickey)."),
             (
                 "Load key \"k\": bad permissions\nx: Permission denied (publickey).",
                 true,
-                ErrorKind::Denied,
+                ErrorKind::Refused,
                 "others can read",
             ),
             ("subsystem request failed on channel 0\n", true, ErrorKind::Unreachable, "offers no SFTP"),
@@ -241,20 +262,20 @@ mod tests {
             (
                 "Host 'x' is not in the trusted hosts file.\nDo you want to continue connecting? (y/n)",
                 true,
-                ErrorKind::Denied,
+                ErrorKind::Refused,
                 "not known",
             ),
             (
                 "ssh-ed25519 host key mismatch for 127.0.0.1 !\nFingerprint is SHA256:abc\nExpected SHA256:x",
                 true,
-                ErrorKind::Denied,
+                ErrorKind::Refused,
                 "it shows SHA256:abc",
             ),
-            ("dbclient: Exited: String too long", true, ErrorKind::Denied, "dropbear's client can't read"),
+            ("dbclient: Exited: String too long", true, ErrorKind::Refused, "dropbear's client can't read"),
             (
                 "dbclient: Connection to a@x:1 exited: No auth methods could be used.",
                 true,
-                ErrorKind::Denied,
+                ErrorKind::Refused,
                 "let us in",
             ),
             (

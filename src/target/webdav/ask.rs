@@ -64,7 +64,7 @@ impl WebDav {
             }
         }
         let why = format!("{what}: the server asks again and again who it is");
-        Err(Failed::ForNow(Error::new(ErrorKind::Denied, why).advise("see `user` and `password`"), None))
+        Err(Failed::ForNow(Error::new(ErrorKind::Refused, why).advise("see `user` and `password`"), None))
     }
 
     fn send(
@@ -89,7 +89,7 @@ impl WebDav {
         }
         if let Some(authorization) = authorization {
             let mut value = ureq::http::HeaderValue::from_str(authorization)
-                .map_err(|_| Error::new(ErrorKind::Denied, format!("{what}: the login can't be said over HTTP")))?;
+                .map_err(|_| Error::new(ErrorKind::Refused, format!("{what}: the login can't be said over HTTP")))?;
             value.set_sensitive(true);
             request = request.header("authorization", value);
         }

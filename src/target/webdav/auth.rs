@@ -119,11 +119,11 @@ impl Session {
         let schemes: Vec<_> = all.iter().map(|challenge| challenge.scheme.clone()).collect();
         let Some(best) = all.into_iter().filter(|one| one.rank().is_some()).max_by_key(Challenge::rank) else {
             let why = format!("{what}: the server wants a login of a kind that is not known here: {}", shown(&schemes));
-            return Err(Error::new(ErrorKind::Denied, why).advise("Basic and Digest are known, as MD5 or SHA-256"));
+            return Err(Error::new(ErrorKind::Refused, why).advise("Basic and Digest are known, as MD5 or SHA-256"));
         };
         if best.rank() == Some(0) && !self.is_clear_allowed {
             let why = format!("{what}: the server wants the password in clear (Basic), and there is no TLS");
-            return Err(Error::new(ErrorKind::Denied, why).advise(
+            return Err(Error::new(ErrorKind::Refused, why).advise(
                 "write `url` with https://, have the server ask for Digest, or say insecure_http = yes where nobody else is on the wire",
             ));
         }

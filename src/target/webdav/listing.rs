@@ -44,9 +44,47 @@ impl WebDav {
         })
     }
 
-    /// Nothing of a name is there: that is so if the folder is.
-    pub(super) fn surely_absent(&self) -> Result<(), Error> {
-        if self.is_folder(&self.collection)? { Ok(()) } else { Err(self.folder_is_gone()) }
+    /// Nothing of a name is there: that is so if the folder is, and if that is said twice. Nextcloud says it of what may not be read, too, but
+    /// when it is asked what is there.
+    pub(super) fn surely_absent(&self, name: &str, what: &str) -> Result<(), Error> {
+        if !self.is_folder(&self.collection)? {
+            return Err(self.folder_is_gone());
+        }
+        if self.is_named(name, what)? {
+            let why = format!("{what}: it is there, but the server sends nothing of it");
+            return Err(Error::new(ErrorKind::Denied, why).advise("may this user read that file there?"));
+        }
+        Ok(())
+    }
+
+    fn is_named(&self, name: &str, what: &str) -> Result<bool, Error> {
+        self.retry.run(|_| match self.propfind(&self.collection.path_of(name), "0", what)? {
+            Ok(answer) => {
+                let path = format!("{}{name}/", self.collection.path());
+                match multistatus::read(BufReader::new(self.http.body(answer)), &path, &mut |_| Ok(())) {
+                    // It is a file.
+                    Err(Malformed::NoFolder) => Ok(true),
+                    read => read.map(|()| true).map_err(|malformed| unreadable(malformed, what)),
+                }
+            }
+            Err(refusal) if refusal.is_not_found() => Ok(false),
+            Err(refusal) => Err(refusal.failed(what)),
+        })
+    }
+
+    /// Whether the listing has a file that is there: what a server leaves out would be taken for gone.
+    pub(super) fn lists(&self, name: &str, length: u64) -> Result<bool, Error> {
+        let what = format!("can't list {}", self.place());
+        self.retry.run(|_| {
+            let answer = self.propfind(&self.collection.path_of(""), "1", &what)?;
+            let answer = answer.map_err(|refusal| refusal.failed(&what))?;
+            let mut is_listed = false;
+            read_listing(&self.http, answer, self.collection.path(), &what, &mut |entry| {
+                is_listed |= entry.name == name && entry.length == Some(length);
+                Ok(())
+            })?;
+            Ok(is_listed)
+        })
     }
 
     /// Names and lengths of our objects.
@@ -84,17 +122,19 @@ fn read_listing(
     what: &str,
     each: &mut dyn FnMut(Entry) -> Result<(), Malformed>,
 ) -> Result<(), Failed> {
-    multistatus::read(BufReader::new(http.body(answer)), folder, each).map_err(|malformed| {
-        let told = |kind, why: &str| Error::new(kind, format!("{what}: {why}"));
-        match malformed {
-            Malformed::Io(error) => Failed::ForNow(Error::io(what, error), None),
-            Malformed::Xml(why) => Failed::ForNow(told(ErrorKind::Io, &why), None),
-            Malformed::NoFolder => {
-                let error = told(ErrorKind::Unreachable, "it is a file and no folder");
-                Failed::ForGood(error.advise("is the path in `url` right?"))
-            }
+    multistatus::read(BufReader::new(http.body(answer)), folder, each).map_err(|malformed| unreadable(malformed, what))
+}
+
+fn unreadable(malformed: Malformed, what: &str) -> Failed {
+    let told = |kind, why: &str| Error::new(kind, format!("{what}: {why}"));
+    match malformed {
+        Malformed::Io(error) => Failed::ForNow(Error::io(what, error), None),
+        Malformed::Xml(why) => Failed::ForNow(told(ErrorKind::Io, &why), None),
+        Malformed::NoFolder => {
+            let error = told(ErrorKind::Unreachable, "it is a file and no folder");
+            Failed::ForGood(error.advise("is the path in `url` right?"))
         }
-    })
+    }
 }
 
 /// By the clock of the server, which may not be ours.

@@ -123,7 +123,7 @@ impl WebDav {
                 .advise("is the path in `url` right? brackup makes the last folder of it and no other"),
             _ => error,
         })?;
-        self.surely_absent()
+        if self.is_folder(&self.collection)? { Ok(()) } else { Err(self.folder_is_gone()) }
     }
 
     /// By a part of one byte: not every server tells the length to HEAD.
@@ -141,7 +141,7 @@ impl WebDav {
                 // It is there and empty: none of ours.
                 Err(refusal) if refusal.status == 416 => Ok(Some(0)),
                 Err(refusal) if refusal.is_not_found() => {
-                    self.surely_absent()?;
+                    self.surely_absent(name, &what)?;
                     Ok(None)
                 }
                 Err(refusal) => Err(refusal.failed(&what)),
@@ -159,7 +159,7 @@ impl Ranged for WebDav {
             Ok(_) => Err(Error::new(ErrorKind::Corrupt, format!("{what}: the server sent another part")).into()),
             Err(refusal) if refusal.status == 416 => Ok(None),
             Err(refusal) if refusal.is_not_found() => {
-                self.surely_absent()?;
+                self.surely_absent(name, &what)?;
                 Err(refusal.failed(&what))
             }
             Err(refusal) => Err(refusal.failed(&what)),
@@ -195,7 +195,8 @@ impl Target for WebDav {
         let is_stored = self.store(&text, &finished, &what)?;
         let is_right = match name.tells_contents() {
             true => is_stored || self.length(&text)? == Some(finished.length()),
-            false => is_stored && self.holds(&text, &finished)?,
+            // A proxy may have said it twice: then it is there already, and ours.
+            false => self.holds(&text, &finished)?,
         };
         self.sweep();
         if is_right { Ok(()) } else { Err(exists()) }
@@ -223,7 +224,7 @@ impl Target for WebDav {
                     http::drain(answer);
                     Ok(())
                 }
-                Err(refusal) if refusal.is_not_found() => Ok(self.surely_absent()?),
+                Err(refusal) if refusal.is_not_found() => Ok(self.surely_absent(&text, &what)?),
                 Err(refusal) => Err(refusal.failed(&what)),
             }
         })
@@ -242,7 +243,14 @@ impl Target for WebDav {
         self.try_out()?;
         let (_, text) = id::generate()?;
         let finished = self.spool.finished(text.as_bytes())?;
-        self.store(ID_FILE, &finished, &self.what_of("write", &ID_FILE))?;
+        let is_ours = self.store(ID_FILE, &finished, &self.what_of("write", &ID_FILE))?;
+        let listed = if is_ours { self.lists(ID_FILE, finished.length()) } else { Ok(true) };
+        if !matches!(listed, Ok(true)) {
+            // With an id it would count as tried out.
+            self.remove(ID_FILE);
+            listed?;
+            return Err(probe::bad(self, "it does not list what is there"));
+        }
         // Another box may have been faster: what is there now is the target's.
         self.read_id()?.ok_or_else(|| Error::new(ErrorKind::Io, format!("{place}: the target's id went away")))
     }

@@ -23,10 +23,7 @@ pub(super) fn run(dav: &WebDav) -> Result<(), Error> {
 }
 
 fn judge(dav: &WebDav, [one, two, new]: &[String; 3]) -> Result<(), Error> {
-    let bad = |habit: &str| {
-        let why = format!("{} can't be counted on: {habit}", dav.place());
-        Err(Error::new(ErrorKind::Unreachable, why).advise("docs/TARGETS.md says what a server of WebDAV must do"))
-    };
+    let bad = |habit| Err(bad(dav, habit));
     store(dav, one, "1")?;
     store(dav, two, "22")?;
     let (first, second) = (dav.length(one)?, dav.length(two)?);
@@ -47,6 +44,12 @@ fn judge(dav: &WebDav, [one, two, new]: &[String; 3]) -> Result<(), Error> {
         return bad("it does not rename files (MOVE)");
     }
     Ok(())
+}
+
+/// That a server does what loses objects later.
+pub(super) fn bad(dav: &WebDav, habit: &str) -> Error {
+    let why = format!("{} can't be counted on: {habit}", dav.place());
+    Error::new(ErrorKind::Unreachable, why).advise("docs/TARGETS.md says what a server of WebDAV must do")
 }
 
 fn store(dav: &WebDav, name: &str, text: &str) -> Result<(), Error> {

@@ -44,14 +44,14 @@ impl Refusal {
 
     /// As an error of what was tried.
     pub(super) fn failed(self, what: &str) -> Failed {
-        use ErrorKind::{Denied, Exists, Full, Io, NotFound, Unreachable};
+        use ErrorKind::{Denied, Exists, Full, Io, NotFound, Refused, Unreachable};
         let (kind, why, advice) = match (self.status, self.method) {
             (300..=399, _) => {
                 let to = self.location.as_deref().unwrap_or("somewhere else");
                 let why = format!("sends us to {to}, where no password is taken unasked");
                 (Unreachable, why, "if that is your server, `url` is to be that address")
             }
-            (401, _) => (Denied, "knows no such user or password".into(), "see `user` and `password`"),
+            (401, _) => (Refused, "knows no such user or password".into(), "see `user` and `password`"),
             (403, _) => (
                 Denied,
                 "does not allow it".into(),
@@ -71,7 +71,7 @@ impl Refusal {
                 "raise its limit (nginx: client_max_body_size, Apache: LimitRequestBody), or make `chunk_size` smaller",
             ),
             (423 | 424, _) => (
-                Io,
+                Unreachable,
                 "says that somebody has locked it".into(),
                 "who has it open? a lock that is left over ends by itself",
             ),
@@ -85,6 +85,8 @@ impl Refusal {
                 "has no space left".into(),
                 "free some space there, or raise the quota; what was stored is used by the next run",
             ),
+            // Of all that is there, and not of what was asked for.
+            (408 | 425 | 429 | 502..=504 | 520..=530, _) => (Unreachable, "can't be asked now".into(), http::LATER),
             _ => (Io, "fails".into(), ""),
         };
         let mut error = Error::new(kind, format!("{what}: the server says {}, it {why}", self.status));

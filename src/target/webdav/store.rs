@@ -5,7 +5,7 @@ use super::{WebDav, probe};
 use crate::digest::hex;
 use crate::target::body;
 use crate::target::error::{Error, ErrorKind};
-use crate::target::http;
+use crate::target::http::{self, header};
 use crate::target::retry::Failed;
 use crate::target::stage::Finished;
 use crate::target::upload::Payload;
@@ -46,9 +46,10 @@ impl WebDav {
     /// The name that it has for now. Each try has its own: what a proxy still holds of the one before must not come over it.
     fn upload(&self, finished: &Finished, what: &str) -> Result<String, Error> {
         let headers = || {
-            // Nextcloud and ownCloud hold what they store against it; others don't know it.
+            // ownCloud holds what it stores against the first, Nextcloud keeps it, and answers the second with the digest of what came.
             vec![
                 ("oc-checksum", format!("SHA1:{}", finished.sha1())),
+                ("x-hash", "sha1".to_owned()),
                 ("content-type", "application/octet-stream".to_owned()),
             ]
         };
@@ -56,8 +57,17 @@ impl WebDav {
             let stage = temporary_name("stage")?;
             let ask = Ask { method: "PUT", name: &stage, headers: headers(), body: Some(Payload::of(finished)) };
             let stored = self.ask(&ask, STORED, what).and_then(|answer| {
-                http::drain(answer.map_err(|refusal| self.refused(refusal, what))?);
-                Ok(self.length(&stage)?)
+                let answer = answer.map_err(|refusal| self.refused(refusal, what))?;
+                let came = header(&answer, "x-hash-sha1").map(str::to_owned);
+                http::drain(answer);
+                match came.filter(|came| !came.trim().eq_ignore_ascii_case(&finished.sha1().to_string())) {
+                    Some(_) => {
+                        let why = format!("{what}: the server has got other bytes than those that were sent");
+                        let error = Error::new(ErrorKind::Corrupt, why);
+                        Err(Failed::ForNow(error.advise("a line or a memory that garbles them?"), None))
+                    }
+                    None => Ok(self.length(&stage)?),
+                }
             });
             if !matches!(stored, Ok(Some(length)) if length == finished.length()) {
                 self.remove(&stage);
@@ -88,7 +98,7 @@ impl WebDav {
                 }
             }
             // The first try may have been done and its answer lost.
-            Err(refusal) if tried > 0 && refusal.status < 500 && self.holds(name, finished)? => Ok(true),
+            Err(refusal) if tried > 0 && refusal.status < 500 && self.came_through(name, finished)? => Ok(true),
             Err(refusal) if refusal.status == 412 => Ok(false),
             Err(refusal) => Err(self.refused(refusal, what)),
         })
@@ -97,6 +107,10 @@ impl WebDav {
     /// Whether the object there is this one.
     pub(super) fn holds(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
         body::holds(self, name, self.length(name)?, finished)
+    }
+
+    fn came_through(&self, name: &str, finished: &Finished) -> Result<bool, Error> {
+        body::came_through(self, name, self.length(name)?, finished)
     }
 
     /// Removes a file that is no object, if it can be.

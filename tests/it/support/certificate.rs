@@ -19,7 +19,7 @@ impl Certificate {
     }
 
     /// Of `127.0.0.1`, signed by an authority of one's own, which comes first.
-    #[cfg(feature = "webdav")]
+    #[cfg(any(feature = "email", feature = "webdav"))]
     pub(crate) fn signed(folder: &Path) -> [Self; 2] {
         let authority = Self::make(folder, "authority", &["-addext", "basicConstraints=critical,CA:TRUE"]);
         let by = [authority.certificate.to_str().unwrap(), authority.key.to_str().unwrap()];

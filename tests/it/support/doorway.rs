@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use brackup::config::{DoorTls, HostOptions, ServeOptions};
+use brackup::config::{DoorTls, HostOptions, PageOptions, ServeOptions};
 #[cfg(feature = "brackup")]
 use brackup::provider::Pin;
 use brackup::provider::Token;
+use brackup::status::Board;
 use brackup::web::{Door, House, Limits};
 use tempfile::TempDir;
 
@@ -38,6 +39,9 @@ pub(crate) struct Doorway {
     pub(crate) hosts: Vec<HostOptions>,
     pub(crate) tokens: Vec<Token>,
     pub(crate) folder: TempDir,
+    /// Of the owner's page.
+    pub(crate) page: Option<PageOptions>,
+    pub(crate) board: Arc<Board>,
     serve: ServeOptions,
     limits: Limits,
     said: Arc<Mutex<Vec<String>>>,
@@ -67,8 +71,9 @@ impl Doorway {
     /// With the folder of the host at this path.
     pub(crate) fn at(folder: TempDir, path: &Path, limits: Limits, tls: DoorTls, quota: Option<u64>) -> Self {
         let serve = ServeOptions { listen: "127.0.0.1:0".parse().unwrap(), tls };
-        let said = Arc::default();
-        let mut new = Self { door: None, hosts: Vec::new(), tokens: Vec::new(), folder, serve, limits, said };
+        let (said, board, page) = (Arc::default(), Arc::new(Board::new(|| {})), None);
+        let (hosts, tokens) = (Vec::new(), Vec::new());
+        let mut new = Self { door: None, hosts, tokens, folder, page, board, serve, limits, said };
         new.add(HOST, path, quota);
         new.reopen();
         new
@@ -90,18 +95,18 @@ impl Doorway {
         let heard = self.said.clone();
         let say = Box::new(move |line: &str| heard.lock().unwrap().push(line.into()));
         let keys = self.keys();
-        let house = House { serve: &self.serve, hosts: &self.hosts, key_dir: &keys };
-        self.door = Some(Door::open(house, self.limits, say).unwrap());
+        let house = House { serve: &self.serve, hosts: &self.hosts, page: self.page.as_ref(), key_dir: &keys };
+        self.door = Some(Door::open(house, self.board.clone(), self.limits, say).unwrap());
     }
 
     /// As SIGHUP does.
     pub(crate) fn change(&mut self) {
         let keys = self.keys();
-        let house = House { serve: &self.serve, hosts: &self.hosts, key_dir: &keys };
+        let house = House { serve: &self.serve, hosts: &self.hosts, page: self.page.as_ref(), key_dir: &keys };
         self.door.as_mut().unwrap().change(house).unwrap();
     }
 
-    fn keys(&self) -> PathBuf {
+    pub(crate) fn keys(&self) -> PathBuf {
         self.folder.path().join("keys")
     }
 

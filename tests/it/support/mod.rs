@@ -5,7 +5,9 @@
 mod backblaze;
 mod between;
 mod box_root;
-#[cfg(any(feature = "s3", feature = "webdav"))]
+#[cfg(feature = "web")]
+mod browser;
+#[cfg(any(feature = "email", feature = "s3", feature = "webdav"))]
 mod certificate;
 mod cutter;
 #[cfg(feature = "webdav")]
@@ -16,6 +18,8 @@ mod doorway;
 pub(crate) mod drive;
 pub(crate) mod fake_ssh;
 mod faulty;
+#[cfg(feature = "http")]
+mod hook;
 #[cfg(feature = "rebuild")]
 mod lost;
 #[cfg(feature = "s3")]
@@ -32,6 +36,8 @@ mod scripted;
 mod sealed;
 pub(crate) mod servers;
 mod service;
+#[cfg(feature = "email")]
+mod smtp;
 mod sshd;
 mod targets;
 mod tree;
@@ -43,12 +49,18 @@ mod years;
 pub(crate) use backblaze::Backblaze;
 pub(crate) use between::Between;
 pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
+#[cfg(feature = "web")]
+pub(crate) use browser::Browser;
+#[cfg(feature = "email")]
+pub(crate) use certificate::Certificate;
 pub(crate) use cutter::{Cut, Cutter};
 #[cfg(feature = "webdav")]
 pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
 #[cfg(feature = "web")]
 pub(crate) use doorway::{Asked, Doorway, digested, quick_limits, wait_until};
 pub(crate) use faulty::{Direction, Faulty, Harm};
+#[cfg(feature = "http")]
+pub(crate) use hook::Hook;
 #[cfg(feature = "rebuild")]
 pub(crate) use lost::{Lost, json};
 #[cfg(feature = "s3")]
@@ -61,7 +73,9 @@ pub(crate) use program::{Program, code, stderr};
 pub(crate) use scripted::{Scripted, answer};
 pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
-pub(crate) use sshd::{Sshd, free_port, known, new_key, quick, target_at};
+#[cfg(feature = "email")]
+pub(crate) use smtp::{Offers, Smtp};
+pub(crate) use sshd::{Served, Sshd, free_port, known, new_key, quick, target_at};
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 pub(crate) use years::May;

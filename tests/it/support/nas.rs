@@ -145,6 +145,7 @@ impl Nas {
             target_name: self.target_name,
             target_id: None,
             known_under: None,
+            above: None,
             recipients: &self.recipients,
             chunk_bytes: self.chunk_bytes,
             piece_bytes: self.piece_bytes,

@@ -11,10 +11,13 @@ use brackup::provider::SshFolder;
 use brackup::target::Pace;
 use tempfile::TempDir;
 
+use super::place::Place;
 use super::servers::is_there;
 
 /// Of characters that ssh takes for something else.
 const KNOWN_HOSTS: &str = "known hosts 100%h";
+/// Where rclone takes orders.
+const CONTROL: &str = "control";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a port of its own, with a key of its own, that one key may log in to.
@@ -64,7 +67,7 @@ impl Sshd {
     /// rclone's, over the folder `served`.
     /// `cache_mode`: what it keeps on its own disk before it stores it.
     pub(crate) fn start_rclone(cache_mode: &str) -> Option<Self> {
-        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("servers-venv").join("bin/rclone");
+        let program = rclone();
         if !is_there(&program, "rclone") {
             return None;
         }
@@ -73,7 +76,10 @@ impl Sshd {
             fs::create_dir(&served).unwrap();
             let mut command = Command::new(&program);
             command.args(["serve", "sftp", "--config", "", "--user", "nobody-in-particular"]);
-            command.args(["--vfs-cache-mode", cache_mode, "--vfs-write-back", "0s", "--dir-cache-time", "0s"]);
+            command.args(["--vfs-cache-mode", cache_mode, "--vfs-write-back", "0s", "--dir-cache-time", "1h"]);
+            command
+                .args(["--rc", "--rc-no-auth", "--rc-addr"])
+                .arg(format!("unix://{}", folder.join(CONTROL).display()));
             command.arg("--cache-dir").arg(cache).arg("--addr").arg(format!("127.0.0.1:{port}"));
             command.arg("--key").arg(folder.join("host")).arg("--authorized-keys").arg(folder.join("client.pub"));
             command.arg(served);
@@ -143,6 +149,47 @@ impl Sshd {
         fs::write(&known_hosts, known(port, &host)).unwrap();
         SshFolder { port: Some(port), known_hosts: Some(known_hosts), ..self.at(path) }
     }
+}
+
+/// What rclone serves. It believes what it has seen of a folder, so it is told of everything that is done behind its back. With nothing
+/// believed at all (`--dir-cache-time 0s`) it loses files that are being written: "file does not exist", "permission denied".
+pub(crate) struct Served<'s> {
+    pub(crate) folder: PathBuf,
+    pub(crate) server: &'s Sshd,
+}
+
+impl Served<'_> {
+    fn forget(&self) {
+        let mut command = Command::new(rclone());
+        command.args(["rc", "--config", "", "--unix-socket"]).arg(self.server.folder().join(CONTROL)).arg("vfs/forget");
+        let forgotten = command.output().unwrap();
+        assert!(forgotten.status.success(), "{}", String::from_utf8_lossy(&forgotten.stderr));
+    }
+}
+
+impl Place for Served<'_> {
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        self.folder.read(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        self.folder.write(name, bytes);
+        self.forget();
+    }
+
+    fn remove(&self, name: &str) {
+        self.folder.remove(name);
+        self.forget();
+    }
+
+    fn vanish(&self) {
+        self.folder.vanish();
+        self.forget();
+    }
+}
+
+fn rclone() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("servers-venv").join("bin/rclone")
 }
 
 /// What a section of the configuration says of this folder.

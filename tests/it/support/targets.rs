@@ -110,10 +110,14 @@ pub(crate) enum How {
     Torn(PathBuf),
     /// This call and all that follow: nothing comes any more. An object that is being read then stops half-way.
     Away,
+    /// This call alone: nothing comes.
+    Blinks,
     /// Listings lack all chunks, as they may where they lag behind.
     ListsNoChunks,
     /// Nothing may be deleted.
     Denies,
+    /// A metafile is stored, and said to have been there: the answer to the first try was lost.
+    Doubts,
     /// Not at all, and the target's clock shows this.
     Shows(SystemTime),
 }
@@ -151,6 +155,7 @@ impl<'a> Fault<'a> {
         match &self.how {
             How::Stop | How::Torn(_) if number >= self.at => Err(stopped()),
             How::Away if number > self.at || (number == self.at && what != "get") => Err(away()),
+            How::Blinks if number == self.at => Err(away()),
             How::Once(kind) if number == self.at => Err(Error::io(what, io::Error::from(*kind))),
             _ => Ok(()),
         }
@@ -186,7 +191,11 @@ impl Target for Fault<'_> {
             return called;
         }
         called?;
-        self.inner.put(name, finished)
+        self.inner.put(name, finished)?;
+        if matches!(self.how, How::Doubts) && !name.tells_contents() {
+            return Err(Error::new(ErrorKind::Exists, format!("{name} is there already")));
+        }
+        Ok(())
     }
 
     fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {

@@ -51,6 +51,7 @@ impl Nas {
             compaction,
             force,
             dry_run: false,
+            may_delete: None,
         };
         let collected = gc::run(&options, &Tally::new(&quiet), &self.stop);
         let ended = if collected.is_ok() { db.end_run() } else { db.abandon_run() };
