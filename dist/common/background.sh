@@ -81,7 +81,7 @@ service_start() {
     fi
     (umask 077 && : >"$ERRFILE") 2>/dev/null || ERRFILE=/dev/null
     echo new >"$PIDFILE"
-    (keep) </dev/null >>"$ERRFILE" 2>&1 &
+    (keep) </dev/null >>"$ERRFILE" 2>&1 3<>"$PIDFILE" &
     left=$START_MAX
     while [ "$left" -gt 0 ] && ! is_running && is_coming; do
         sleep 1
@@ -102,7 +102,9 @@ service_start() {
 # It was not begun yet, or goes on in whatever became of it.
 is_coming() {
     begun=$(named)
-    [ "$begun" = new ] || born "$begun" >/dev/null
+    # Nothing is there while it is written.
+    case "$begun" in '' | new) return 0 ;; esac
+    born "$begun" >/dev/null
 }
 
 keep() {
@@ -116,16 +118,20 @@ keep() {
             ulimit -c 0
             # If memory runs out, backups are the first to go; not this shell, which brings them back.
             echo 500 2>/dev/null >/proc/self/oom_score_adj
+            exec 3>&-
             # shellcheck disable=SC2086 # a list of words
             launch serve --config "$CONF" $ARGS
         ) &
         program=$!
-        if [ "$(named)" != "$mine" ]; then
+        if [ "$(named)" = "$mine" ]; then
+            mine=$program
+            # Where it was opened: what was removed by now does not come back.
+            echo "$mine" >/proc/self/fd/3
+        fi
+        if [ "$(named)" != "$program" ]; then
             kill "$program"
             return
         fi
-        mine=$program
-        echo "$mine" >"$PIDFILE"
         heard=yes
         while [ -n "$heard" ]; do
             heard=

@@ -137,6 +137,21 @@ fn what_was_killed_is_started_again() {
 }
 
 #[test]
+fn what_is_stopped_while_it_comes_back_does_not_stay() {
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING).slow_to_name_it();
+    place.service("start").is(0);
+    let begins = format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display());
+    place.heard(&begins);
+    place.write("said", "");
+    tool("kill", &["-KILL", &place.pid().unwrap().to_string()]);
+    // The next one runs, and no file names it yet.
+    place.heard(&begins);
+    place.service("stop").is(1);
+    place.heard("term");
+    assert!(place.pid().is_none());
+}
+
+#[test]
 fn what_has_ended_for_good_is_not_started_again() {
     for status in [0, 2] {
         let service = format!("trap 'say ended; exit {status}' USR1; say \"$@\"; while :; do sleep 0.05; done");

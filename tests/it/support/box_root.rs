@@ -95,6 +95,16 @@ impl BoxRoot {
         text
     }
 
+    /// With three seconds between the program and the file that names it.
+    pub(crate) fn slow_to_name_it(self) -> Self {
+        let script = "usr/share/brackup/background.sh";
+        let text = fs::read_to_string(self.path(script)).unwrap();
+        let names = "mine=$program\n";
+        assert_eq!(text.matches(names).count(), 1, "{text}");
+        self.write(script, &text.replace(names, "mine=$program; sleep 3\n"));
+        self
+    }
+
     fn run(&self, script: &str, paths: &[&str], verb: &str) -> Ran {
         let name = script.rsplit('/').next().unwrap();
         // A group of that name is on a box, and not here.
