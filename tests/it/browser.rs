@@ -71,16 +71,16 @@ fn an_owner_sees_his_backup_through() {
     has_no_barriers(&browser, "safe");
 
     // A backup, from the button to its end, and the page follows by itself.
-    (0..4).for_each(|film| fs::write(tree.root.join(format!("film-{film}")), noise(film, 700_000)).unwrap());
+    (0..4).for_each(|film| fs::write(tree.root.join(format!("film-{film}")), noise(film, 1_200_000)).unwrap());
     browser.press("Back up now");
     browser.wait_for("that it runs", |text| text.contains("Backing up tree to disk"));
     let far = || browser.run("return document.getElementById('far')?.textContent ?? ''").as_str().unwrap().to_owned();
     let first = far();
     browser.wait_for("that it goes on", |_| far() != first);
-    has_no_barriers(&browser, "running");
     // Whoever was about to press one button does not find himself at another when the run ends.
     let buttons = "window.buttons = ['stop', 'pause'].map(id => document.querySelector('#' + id + ' button'));";
     browser.run(&format!("{buttons} window.buttons[1].focus()"));
+    has_no_barriers(&browser, "running");
     browser.wait_for("its end", |text| text.contains("Nothing is running") && text.contains("Versions kept\n2"));
     let are = "return [document.activeElement === window.buttons[1], window.buttons[0].isConnected]";
     assert_eq!(browser.run(are), json!([true, false]));

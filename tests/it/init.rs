@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Uid;
 
 use crate::program::serves;
-use crate::support::{BoxRoot, Disk, runs, tool, when_root};
+use crate::support::{BoxRoot, Disk, has_ended, runs, tool, when_root};
 
 /// What runs until it is told otherwise.
 const SERVING: &str = "trap 'say hup' HUP; trap 'say term; exit 0' TERM; say \"$@\"; while :; do sleep 0.05; done";
@@ -82,10 +82,11 @@ fn a_wrong_configuration_is_not_started() {
 
 #[test]
 fn a_program_that_ends_at_once_was_not_started() {
-    let place = BoxRoot::new(&settings()).with_stand_in("say \"$@\"; exit 1");
+    let place = BoxRoot::new(&settings()).with_stand_in("say \"$@\"; exit 1").long_gone();
     assert_eq!(place.service("start").is(1).out, "Starting brackup: FAIL\n");
     assert!(!fs::read_to_string(place.path("said")).unwrap().is_empty(), "it was not tried");
     assert!(place.pid().is_none());
+    place.is_kept_by_nobody();
 }
 
 /// Ends the program as the kernel does when memory runs out, and gives the one that comes in its place.
@@ -127,27 +128,34 @@ fn what_was_killed_is_started_again() {
     assert!(!runs(third) && place.pid().is_none());
 
     // Stopped between the one and the next: no next comes.
+    let place = place.long_gone();
     place.service("start").is(0);
-    tool("kill", &["-KILL", &place.pid().unwrap().to_string()]);
-    place.service("stop").is(1);
+    let last = place.pid().unwrap();
+    place.heard(&begins);
+    tool("kill", &["-KILL", &last.to_string()]);
+    has_ended(last);
     place.write("said", "");
-    std::thread::sleep(Duration::from_secs(4));
+    place.service("stop").is(1);
+    place.is_kept_by_nobody();
     assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "");
     assert!(place.pid().is_none());
 }
 
 #[test]
 fn what_is_stopped_while_it_comes_back_does_not_stay() {
-    let place = BoxRoot::new(&settings()).with_stand_in(SERVING).slow_to_name_it();
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING).names_it_late();
     place.service("start").is(0);
     let begins = format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display());
     place.heard(&begins);
     place.write("said", "");
+    place.write("wait", "");
     tool("kill", &["-KILL", &place.pid().unwrap().to_string()]);
     // The next one runs, and no file names it yet.
     place.heard(&begins);
     place.service("stop").is(1);
+    fs::remove_file(place.path("wait")).unwrap();
     place.heard("term");
+    place.is_kept_by_nobody();
     assert!(place.pid().is_none());
 }
 
@@ -157,17 +165,18 @@ fn what_has_ended_for_good_is_not_started_again() {
         let service = format!("trap 'say ended; exit {status}' USR1; say \"$@\"; while :; do sleep 0.05; done");
         let place = BoxRoot::new(&settings()).with_stand_in(&service);
         place.service("start").is(0);
+        place.heard(&format!("serve --config {} --syslog", place.path("etc/brackup/brackup.conf").display()));
         place.write("said", "");
         tool("kill", &["-USR1", &place.pid().unwrap().to_string()]);
         place.heard("ended");
-        std::thread::sleep(Duration::from_secs(4));
+        place.is_kept_by_nobody();
         assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "ended\n");
     }
 }
 
 #[test]
 fn why_it_ended_is_kept_where_there_is_no_log() {
-    let place = BoxRoot::new(&settings()).with_stand_in("say \"$@\"; echo no such key >&2; exit 12");
+    let place = BoxRoot::new(&settings()).with_stand_in("say \"$@\"; echo no such key >&2; exit 12").long_gone();
     let told = place.service("start").is(1);
     assert!(told.err.contains("did not stay up: "), "{}", told.err);
     let kept = fs::read_to_string(place.path("var/run/brackup.err")).unwrap();
@@ -195,14 +204,12 @@ fn a_program_that_comes_late_is_not_lost() {
     place.service("stop").is(0);
 
     // One that comes too late does not come.
-    let background = fs::read_to_string(place.path("usr/share/brackup/background.sh")).unwrap();
-    assert!(background.contains("\nSTART_MAX=20\n"));
-    place.write("usr/share/brackup/background.sh", &background.replace("\nSTART_MAX=20\n", "\nSTART_MAX=2\n"));
-    slow_nice(&place, 6);
+    place.reword("\nSTART_MAX=20\n", "\nSTART_MAX=2\n");
+    slow_nice(&place, 15);
     place.write("said", "");
     place.service("start").is(1);
     assert!(place.pid().is_none());
-    std::thread::sleep(Duration::from_secs(5));
+    place.is_kept_by_nobody();
     assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "", "it runs, and nobody knows of it");
 }
 
@@ -241,6 +248,20 @@ fn nothing_is_started_without_the_data_disk() {
     unmounted.service("stop").is(0);
 }
 
+/// Waits until a process has a use of its own for SIGHUP.
+fn hears_hup(pid: u32) {
+    let begin = Instant::now();
+    loop {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        if u64::from_str_radix(caught, 16).unwrap() & 1 == 1 {
+            return;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(30), "{status}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn the_real_program_is_a_service() {
     if !serves() {
@@ -250,6 +271,7 @@ fn the_real_program_is_a_service() {
     let place = BoxRoot::new("BRACKUP_USER=\n").with_program();
     assert_eq!(place.service("start").is(0).out, "Starting brackup: OK\n");
     let pid = place.pid().unwrap();
+    hears_hup(pid);
     place.service("reload").is(0);
     assert!(runs(pid));
     place.service("stop").is(0);

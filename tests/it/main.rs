@@ -82,6 +82,8 @@ mod garbage;
 mod generated;
 /// The chain of signatures, shown.
 mod history;
+/// How many chunks are on their way at a time.
+mod in_flight;
 /// The init scripts, started.
 mod init;
 /// What the program writes, restored by a reader in another language.

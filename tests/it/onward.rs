@@ -94,7 +94,7 @@ fn a_copy_is_parked_and_goes_on() {
     let text = fs::read_to_string(far.laptop.home().join(".brackup.conf")).unwrap();
     let (_, target) = text.split_once("[TARGET:disk]\n").unwrap();
     let (target, _) = target.split_once("[SOURCE:").unwrap();
-    onward(&house, target, "bandwidth = 2MB/s\n[BOX]\nconnections = 1\n");
+    onward(&house, target, "bandwidth = 1MB/s\n[BOX]\nconnections = 1\n");
     let mut service = Service::start(house.nas.command(&["serve"]));
     service.says("job onward: begins");
     wait_until("a chunk", || chunks(&far.folder) > 0);
@@ -107,7 +107,7 @@ fn a_copy_is_parked_and_goes_on() {
     assert!(first < chunks(&house.folder), "as fast as the job says");
     let config = house.nas.home().join(".brackup.conf");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("bandwidth = 2MB/s\n", "")).unwrap();
+    fs::write(&config, text.replace("bandwidth = 1MB/s\n", "")).unwrap();
     let mut service = Service::start(house.nas.command(&["serve"]));
     let done = service.says("copy of laptop-folder to far: done: copied 1 backup in ");
     assert!(done.contains(&format!("0 backups and {first} chunk")), "{done}");
@@ -121,7 +121,7 @@ fn backs_up_during_a_copy(nas: &Program, from: &str) -> Option<i32> {
     let text = fs::read_to_string(far.laptop.home().join(".brackup.conf")).unwrap();
     let (_, target) = text.split_once("[TARGET:disk]\n").unwrap();
     let (target, _) = target.split_once("[SOURCE:").unwrap();
-    add(nas, &format!("[TARGET:far]\n{target}\nbandwidth = 2MB/s\n"));
+    add(nas, &format!("[TARGET:far]\n{target}\nbandwidth = 1MB/s\n"));
     let config = nas.home().join(".brackup.conf");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("[BOX]\n", "[BOX]\nconnections = 1\n")).unwrap();

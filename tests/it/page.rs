@@ -3,9 +3,10 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use brackup::config::{DoorTls, PageOptions};
+use brackup::date::Utc;
 use brackup::db::{Deed, Holding, Past};
 use brackup::outcome::Outcome;
 use brackup::provider::Token;
@@ -22,14 +23,16 @@ const NIGHTS: usize = 30;
 
 /// Of a box with this many sources at two targets.
 fn pairs(sources: usize) -> Vec<Pair> {
+    let now = Utc::from_system(SystemTime::now()).to_unix();
+    let first = now - 86_400 * 28;
     let pair = |number: usize| {
         let (source, target) = (format!("photos-{}", number / 2), ["raid", "cloud"][number % 2].to_owned());
         let past = |night: usize| Past {
             what: Deed::Backup,
             source: source.clone(),
             target: target.clone(),
-            began: 1_795_000_000 + 86_400 * night as i64,
-            ended: 1_795_000_700 + 86_400 * night as i64,
+            began: first + 86_400 * night as i64,
+            ended: first + 700 + 86_400 * night as i64,
             outcome: if night % 7 == 6 { Outcome::DoneWithProblems } else { Outcome::Done },
             backup: Some(format!("{source}-{night}")),
             files: 60_000,
@@ -41,7 +44,7 @@ fn pairs(sources: usize) -> Vec<Pair> {
         Pair {
             job: "nightly".into(),
             is_copy: false,
-            next: Some(1_798_000_000),
+            next: Some(now + 40_000),
             every: Some(86_400),
             is_known: true,
             holding: Holding {
@@ -53,7 +56,7 @@ fn pairs(sources: usize) -> Vec<Pair> {
                 lacking: 0,
             },
             head: Some((30, format!("{source}-30"), "a1".repeat(32))),
-            free: Some((1 << 40, 1_797_000_000)),
+            free: Some((1 << 40, now - 20_000)),
             past: (0..NIGHTS - 2).map(past).collect(),
             source: source.clone(),
             target: target.clone(),

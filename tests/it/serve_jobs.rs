@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use crate::serve::{
     NIGHTLY, add, comes_back, command, has_ended_well, is_stored, large_tree, serve, small_tree, with_jobs,
 };
-use crate::support::{Program, Service, Tree, code, stderr};
+use crate::support::{Program, Service, Tree, code, has_ended, stderr};
 
 /// A part of the day that is hours away where the services of these tests are, in summer and in winter.
 fn closed_window() -> String {
@@ -26,12 +26,13 @@ fn closed_window() -> String {
 #[test]
 fn outside_its_window_a_job_waits() {
     let tree = small_tree();
-    let program = with_jobs(&tree, &format!("{NIGHTLY}{}", closed_window()));
+    let closed = closed_window();
+    let program = with_jobs(&tree, &format!("{NIGHTLY}{closed}"));
     let mut service = serve(&program);
     let next = service.says("waiting: next is job nightly, 20");
     assert!(next.contains(":00 CE"), "{next}");
     let config = program.home().join(".brackup.conf");
-    let open = fs::read_to_string(&config).unwrap().replace(&closed_window(), "window = 00:00-23:59\n");
+    let open = fs::read_to_string(&config).unwrap().replace(&closed, "window = 00:00-23:59\n");
     fs::write(&config, open).unwrap();
     service.signal(Signal::SIGHUP);
     service.says("job nightly: tree to disk: done");
@@ -188,8 +189,7 @@ fn hangs(command: &str) {
     let log = has_ended_well(service);
     assert!(log.contains("brackup: job nightly: parked before its backups began"), "{log}");
     for process in fs::read_to_string(noted).unwrap().split_whitespace() {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+        has_ended(process.parse().unwrap());
     }
     let run = Db::open(&program.home().join("state")).unwrap().job_runs().unwrap()["nightly"];
     assert_eq!(run.end.map(|end| end.outcome), Some(Outcome::Interrupted));

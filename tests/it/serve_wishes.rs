@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::serve::{NIGHTLY, add, has_ended_well, serve, small_tree};
-use crate::support::{Asked, Program, Service, code, free_port, noise, stderr};
+use crate::support::{Asked, Program, Service, code, free_port, noise, stderr, wait_until};
 
 /// A box with a page, and the token of its owner.
 struct Box {
@@ -101,6 +101,7 @@ fn the_box_itself_needs_no_password_to_see_how_it_stands() {
     let held = Lock::take(&nas.program.home().join("state/lock")).unwrap().unwrap();
     nas.wants("run");
     service.says("another run of brackup uses ");
+    wait_until("that it is shown", || !nas.status()["waiting"].is_null());
     let output = nas.program.run(&["status", "--json"]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     let mut said: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -330,3 +330,16 @@ fn what_ssh_says_is_cut_to_a_line() {
         assert!(error.to_string().contains(part) && error.to_string().len() < 500, "{error}");
     }
 }
+
+/// However often something comes.
+#[test]
+fn a_server_that_never_ends_its_first_word_is_given_up() {
+    let spool = TempDir::new().unwrap();
+    // A word of 600 bytes, one at a time.
+    let server = FakeSsh::running(
+        "#!/bin/bash\nprintf '\\0\\0\\2\\130\\2\\0\\0\\0\\3'\nwhile printf x; do sleep 0.05; done 2>/dev/null\n",
+    );
+    let pace = Pace { idle: Duration::from_millis(200), ..quick() };
+    let error = open(&server, &spool).at_pace(pace).stat(&name()).unwrap_err();
+    assert!(error.to_string().contains("no answer in time"), "{error}");
+}

@@ -101,7 +101,7 @@ fn ctrl_c_in_an_upload_ends_it_and_leaves_nothing_behind() {
     let cutter = Cutter::before(server.port());
     let program = program(&tree, &server.at_port(cutter.port(), temporary.path()));
     assert_eq!(code(&program.backup()), Some(0));
-    tree.file("noise", noise(9, 8_000_000));
+    tree.file("noise", noise(9, 40_000_000));
     cutter.cut(&[Cut::Slow; 8]);
     let child = storing(&program, temporary.path());
     // As a terminal does it: to all that it knows to belong to it.

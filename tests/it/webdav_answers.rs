@@ -258,6 +258,23 @@ fn a_server_that_can_not_be_counted_on_is_found_out_before_anything_is_stored() 
 }
 
 #[test]
+fn a_server_that_does_not_list_what_is_there_is_no_place_for_backups() {
+    let (stored, there) = (status("201 Created"), part("0-0/54", "", "x"));
+    let none = [status("404 Not Found"), multistatus("")];
+    let before = [&none[..], &probe(), &[stored.clone(), there.clone(), stored, there]].concat();
+    let id = file("/nas/brackup-target.id", "54");
+    for (listed, is_good) in [(multistatus(""), false), (status("403 Forbidden"), false), (multistatus(&id), true)] {
+        let text = "brackup target 1\nid: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n";
+        let last = if is_good { answer("200 OK", "", text) } else { status("204 No Content") };
+        let (server, target, _spool) = scripted(&[&before[..], &[listed, last]].concat(), false);
+        let identified = target.identify(None);
+        let asked = server.asked();
+        assert_eq!((identified.is_ok(), asked.len()), (is_good, before.len() + 2), "{identified:?}");
+        assert!(is_good || asked.last().unwrap().starts_with("DELETE /nas/brackup-target.id"), "{asked:?}");
+    }
+}
+
+#[test]
 fn what_is_not_stored_whole_is_not_stored() {
     let (stored, probe) = (status("201 Created"), probe());
     let expected = |length: u64| part(&format!("0-0/{length}"), "", "x");

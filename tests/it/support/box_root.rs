@@ -95,14 +95,39 @@ impl BoxRoot {
         text
     }
 
-    /// With three seconds between the program and the file that names it.
-    pub(crate) fn slow_to_name_it(self) -> Self {
+    /// Another word of what keeps it running.
+    pub(crate) fn reword(&self, word: &str, by: &str) {
         let script = "usr/share/brackup/background.sh";
         let text = fs::read_to_string(self.path(script)).unwrap();
-        let names = "mine=$program\n";
-        assert_eq!(text.matches(names).count(), 1, "{text}");
-        self.write(script, &text.replace(names, "mine=$program; sleep 3\n"));
+        assert_eq!(text.matches(word).count(), 1, "{text}");
+        self.write(script, &text.replace(word, by));
+    }
+
+    /// What is killed does not come back while a test lasts.
+    pub(crate) fn long_gone(self) -> Self {
+        self.reword("\nAGAIN_AFTER=2\n", "\nAGAIN_AFTER=600\n");
         self
+    }
+
+    /// While the file `wait` is there no file names the program that was begun.
+    pub(crate) fn names_it_late(self) -> Self {
+        let wait = format!("mine=$program; while [ -e {} ]; do sleep 1; done\n", self.path("wait").display());
+        self.reword("mine=$program\n", &wait);
+        self
+    }
+
+    /// Until there is no shell any more that would start it again.
+    pub(crate) fn is_kept_by_nobody(&self) {
+        let begin = Instant::now();
+        let script = self.path("S99brackup");
+        let is_of_it = |process: fs::DirEntry| {
+            let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(script.to_str().unwrap())
+        };
+        while fs::read_dir("/proc").unwrap().flatten().any(is_of_it) {
+            assert!(begin.elapsed() < WAIT_MAX, "it would be started again");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn run(&self, script: &str, paths: &[&str], verb: &str) -> Ran {
@@ -180,6 +205,15 @@ impl Drop for BoxRoot {
 pub(crate) fn runs(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     !status.is_empty() && !status.contains("\nState:\tZ")
+}
+
+/// Waits until a process that was killed has ended, also while others have the processors. Nobody may have taken note of it yet.
+pub(crate) fn has_ended(pid: u32) {
+    let begin = Instant::now();
+    while runs(pid) {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{pid} runs on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// A disk with a label, in a file.

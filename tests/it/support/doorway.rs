@@ -14,6 +14,8 @@ use brackup::status::Board;
 use brackup::web::{Door, House, Limits};
 use tempfile::TempDir;
 
+use super::ports::free_port;
+
 /// The host that every doorway knows.
 pub(crate) const HOST: &str = "laptop";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -70,7 +72,7 @@ impl Doorway {
 
     /// With the folder of the host at this path.
     pub(crate) fn at(folder: TempDir, path: &Path, limits: Limits, tls: DoorTls, quota: Option<u64>) -> Self {
-        let serve = ServeOptions { listen: "127.0.0.1:0".parse().unwrap(), tls };
+        let serve = ServeOptions { listen: ([127, 0, 0, 1], free_port()).into(), tls };
         let (said, board, page) = (Arc::default(), Arc::new(Board::new(|| {})), None);
         let (hosts, tokens) = (Vec::new(), Vec::new());
         let mut new = Self { door: None, hosts, tokens, folder, page, board, serve, limits, said };

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::relay::Relay;
 
@@ -22,9 +23,13 @@ pub(crate) enum Harm {
     Reset,
     /// Some bytes become others.
     Garbage,
+    /// Nothing for a moment, then a byte at a time.
+    Slow,
 }
 
 const GARBAGE_BYTES: usize = 48;
+const SLOW_BYTES: usize = 300;
+const STILL: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 struct State {
@@ -78,7 +83,7 @@ impl Faulty {
 
 fn pass(mut from: TcpStream, mut to: TcpStream, direction: Direction, state: &Mutex<State>) {
     let mut buffer = vec![0; 16 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
+    while let Ok(mut read @ 1..) = from.read(&mut buffer) {
         let harm = {
             let mut state = state.lock().unwrap();
             let passed = if direction == Direction::ToServer { &mut state.to_server } else { &mut state.to_client };
@@ -97,6 +102,17 @@ fn pass(mut from: TcpStream, mut to: TcpStream, direction: Direction, state: &Mu
             Some((Harm::Garbage, at)) => {
                 let end = read.min(at + GARBAGE_BYTES);
                 buffer[at..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+            }
+            Some((Harm::Slow, at)) => {
+                let end = read.min(at + SLOW_BYTES);
+                let _ = (to.set_nodelay(true), to.write_all(&buffer[..at]));
+                std::thread::sleep(STILL);
+                for byte in at..end {
+                    let _ = to.write_all(&buffer[byte..=byte]);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                buffer.copy_within(end..read, 0);
+                read -= end;
             }
             Some((harm, at)) => {
                 let _ = to.write_all(&buffer[..at]);

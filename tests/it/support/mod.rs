@@ -27,7 +27,6 @@ mod ministack;
 mod mount;
 mod nas;
 mod place;
-#[cfg(any(feature = "s3", feature = "webdav"))]
 mod ports;
 mod program;
 mod relay;
@@ -48,7 +47,7 @@ mod years;
 #[cfg(feature = "s3")]
 pub(crate) use backblaze::Backblaze;
 pub(crate) use between::Between;
-pub(crate) use box_root::{BoxRoot, Disk, runs, tool};
+pub(crate) use box_root::{BoxRoot, Disk, has_ended, runs, tool};
 #[cfg(feature = "web")]
 pub(crate) use browser::Browser;
 #[cfg(feature = "email")]
@@ -68,6 +67,7 @@ pub(crate) use ministack::{MiniStack, aws};
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;
+pub(crate) use ports::free_port;
 pub(crate) use program::{Program, code, stderr};
 #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 pub(crate) use scripted::{Scripted, answer};
@@ -75,7 +75,7 @@ pub(crate) use sealed::seal_into;
 pub(crate) use service::Service;
 #[cfg(feature = "email")]
 pub(crate) use smtp::{Offers, Smtp};
-pub(crate) use sshd::{Served, Sshd, free_port, known, new_key, quick, target_at};
+pub(crate) use sshd::{Served, Sshd, known, new_key, quick, target_at};
 pub(crate) use targets::{Call, Fault, How, Recording};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 pub(crate) use years::May;

@@ -38,6 +38,8 @@ pub(crate) struct Nas {
     pub(crate) padding: Padding,
     pub(crate) compression: Option<i32>,
     pub(crate) smart_mp3: bool,
+    /// Chunks in flight.
+    pub(crate) connections: usize,
     #[expect(clippy::type_complexity, reason = "a closure, said once")]
     pub(crate) ignores: Box<dyn Fn(&[u8], bool) -> bool + Sync>,
     /// Boxes whose signature is trusted. None: any, as at a first restore.
@@ -92,6 +94,7 @@ impl Nas {
             padding: Padding::Padme,
             compression: Some(1),
             smart_mp3: false,
+            connections: 2,
             ignores: Box::new(|_, _| false),
             pinned: Vec::new(),
             stop: AtomicBool::new(false),
@@ -150,7 +153,7 @@ impl Nas {
             chunk_bytes: self.chunk_bytes,
             piece_bytes: self.piece_bytes,
             buffers: 3,
-            connections: 2,
+            connections: self.connections,
             suite: self.suite,
             padding: self.padding,
             compression: self.compression,

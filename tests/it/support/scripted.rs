@@ -1,22 +1,26 @@
 //! A server that answers as it was told to, one request a connection: for answers that no real server gives when it is asked to.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Answers, and what was asked.
 pub(crate) struct Scripted {
     port: u16,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
+
+/// A head, and the body if it was sent with it.
+type Asked = (String, Vec<u8>);
 
 impl Scripted {
     /// One after the other; then no more. `HERE` in one is the address of this server.
     pub(crate) fn answering(answers: &[String]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let (answers, told) = (answers.to_vec(), asked.clone());
         let serve = move || {
             for answer in answers {
@@ -34,22 +38,31 @@ impl Scripted {
 
     /// The heads of the requests that were answered.
     pub(crate) fn asked(&self) -> Vec<String> {
+        self.whole().into_iter().map(|(head, _)| head).collect()
+    }
+
+    /// And what came with them.
+    pub(crate) fn whole(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 }
 
 /// A body that is announced by `Expect` is not waited for: the answer comes before it.
-fn respond(mut stream: TcpStream, answer: &str, told: &Mutex<Vec<String>>) {
+fn respond(mut stream: TcpStream, answer: &str, told: &Mutex<Vec<Asked>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
     let lower = head.to_lowercase();
     let length = lower.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split("\r\n").next()?.parse().ok());
+    let mut body = Vec::new();
     if !lower.contains("expect: 100-continue") {
-        let _ = std::io::copy(&mut reader.take(length.unwrap_or(0)), &mut std::io::sink());
+        let _ = (&mut reader).take(length.unwrap_or(0)).read_to_end(&mut body);
     }
-    told.lock().unwrap().push(head);
-    let _ = stream.write_all(answer.as_bytes());
+    told.lock().unwrap().push((head, body));
+    let _ = (stream.write_all(answer.as_bytes()), stream.shutdown(Shutdown::Write));
+    // Who sent a body without waiting for an answer is not to be cut off by a reset before he has read it.
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
+    let _ = std::io::copy(&mut reader, &mut std::io::sink());
 }
 
 /// An answer with a body and these lines in its head.

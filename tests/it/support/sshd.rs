@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use brackup::target::Pace;
 use tempfile::TempDir;
 
 use super::place::Place;
+use super::ports::free_port;
 use super::servers::is_there;
 
 /// Of characters that ssh takes for something else.
@@ -227,15 +228,6 @@ pub(crate) fn new_key(path: &Path) {
 /// The line of a host key.
 pub(crate) fn known(port: u16, public: &str) -> String {
     format!("[127.0.0.1]:{port} {public}")
-}
-
-/// A port that is free, below those that the kernel gives to connections.
-pub(crate) fn free_port() -> u16 {
-    let mut port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port() % 9000 + 23_000;
-    while TcpListener::bind(("127.0.0.1", port)).is_err() {
-        port = (port + 7) % 9000 + 23_000;
-    }
-    port
 }
 
 fn greets(port: u16) -> bool {
