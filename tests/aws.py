@@ -5,10 +5,12 @@ usage: tests/aws.py ENDPOINT ACCESS_KEY SECRET_KEY COMMAND…
 
   bucket NAME                a new bucket; locked-bucket NAME: with Object Lock
   locked BUCKET KEY          how an object is locked, days until then, and the status of an attempt to delete that version
+  versions BUCKET            how many versions of chunks and metafiles it keeps, and how many of them marks hide
   read BUCKET KEY            the bytes of an object in hexadecimal digits, or "none"; write BUCKET KEY HEX
   vanish BUCKET              removes it with all that is in it
   user NAME POLICY           a new user with this policy (JSON): its access key and its secret
-  try METHOD BUCKET KEY      the status of one request: put (over what is there), delete, get
+  try METHOD BUCKET KEY      the status of one request: put (over what is there), delete, get; or of what undoes protection: policy,
+                             versioning, lifecycle (KEY is of no matter)
 """
 
 import datetime
@@ -38,6 +40,10 @@ def main(endpoint, access_key, secret_key, command, *words):
             left = there["ObjectLockRetainUntilDate"] - datetime.datetime.now(datetime.timezone.utc)
             deletes = status(lambda: s3.delete_object(Bucket=bucket, Key=key, VersionId=there["VersionId"]))
             print(there["ObjectLockMode"], left.days, deletes)
+        case "versions", bucket:
+            there = s3.list_object_versions(Bucket=bucket)
+            kept = [version["Key"] for version in there.get("Versions", []) if version["Key"].endswith((".chunk", ".meta"))]
+            print(len(kept), len({mark["Key"] for mark in there.get("DeleteMarkers", [])} & set(kept)))
         case "read", bucket, key:
             try:
                 print(s3.get_object(Bucket=bucket, Key=key)["Body"].read().hex())
@@ -61,6 +67,13 @@ def main(endpoint, access_key, secret_key, command, *words):
             print(status(lambda: s3.delete_object(Bucket=bucket, Key=key)))
         case "try", "get", bucket, key:
             print(status(lambda: s3.get_object(Bucket=bucket, Key=key)))
+        case "try", "policy", bucket, _:
+            print(status(lambda: s3.delete_bucket_policy(Bucket=bucket)))
+        case "try", "versioning", bucket, _:
+            print(status(lambda: s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})))
+        case "try", "lifecycle", bucket, _:
+            rule = {"ID": "all", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
+            print(status(lambda: s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})))
         case _:
             sys.exit(__doc__)
 

@@ -156,9 +156,12 @@ pub(super) fn header<'r>(response: &'r Answer, name: &str) -> Option<&'r str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// When a server wants to be asked again; its form as a date is not read, our own waiting does as well.
+/// When a server wants to be asked again: seconds, or a time by its own clock (RFC 9110, section 10.2.3).
 pub(super) fn retry_after(response: &Answer) -> Option<Duration> {
-    header(response, "retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    let time = |name| Utc::parse_http(header(response, name)?).map(Utc::to_unix);
+    let seconds = header(response, "retry-after")?.trim().parse().ok();
+    let seconds = seconds.or_else(|| u64::try_from(time("retry-after")? - time("date")?).ok());
+    seconds.map(Duration::from_secs)
 }
 
 /// What a failure below HTTP means.
@@ -229,6 +232,27 @@ mod tests {
     use std::net::ToSocketAddrs as _;
 
     use super::*;
+
+    #[test]
+    fn when_to_come_again_is_a_number_or_a_time() {
+        let wish = |lines: &[(&str, &str)]| {
+            let answer = http::Response::builder();
+            let answer = lines.iter().fold(answer, |answer, (name, value)| answer.header(*name, *value));
+            retry_after(&answer.body(Body::builder().data("")).unwrap()).map(|wish| wish.as_secs())
+        };
+        let (now, later) = ("Fri, 27 Nov 2026 00:00:00 GMT", "Fri, 27 Nov 2026 00:01:30 GMT");
+        assert_eq!(wish(&[("retry-after", " 7 ")]), Some(7));
+        assert_eq!(wish(&[("retry-after", later), ("date", now)]), Some(90));
+        for lines in [
+            &[][..],
+            &[("retry-after", "-1"), ("date", now)],
+            &[("retry-after", now), ("date", later)],
+            &[("retry-after", later)],
+            &[("retry-after", "soon"), ("date", now)],
+        ] {
+            assert_eq!(wish(lines), None, "{lines:?}");
+        }
+    }
 
     #[test]
     fn what_is_wrong_with_the_way_is_told_apart() {

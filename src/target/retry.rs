@@ -82,9 +82,7 @@ impl Retry {
 
     /// Waits before the next try. False: not any more, the run is to stop or its budget is spent.
     pub(super) fn wait(&self, tried: u32, wish: Option<Duration>) -> bool {
-        let full = self.first_wait.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_WAIT);
-        let wish = wish.unwrap_or_default().min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX));
-        let wait = wish.max(full / 2 + full.mul_f64(chance() / 2.0));
+        let wait = wait_for(self.first_wait, tried, wish, chance());
         {
             let Ok(mut budget) = self.budget.lock() else { return false };
             let Some(left) = budget.checked_sub(wait) else { return false };
@@ -92,6 +90,13 @@ impl Retry {
         }
         self.way.wait(wait)
     }
+}
+
+/// The wait before the next try. `chance`: from 0 to 1.
+fn wait_for(first: Duration, tried: u32, wish: Option<Duration>, chance: f64) -> Duration {
+    let full = first.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_WAIT);
+    let wish = wish.unwrap_or_default().min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX));
+    wish.max(full / 2 + full.mul_f64(chance / 2.0))
 }
 
 /// From 0 to 1. Boxes that were cut off together must not come back together; without randomness they do, which is no error.
@@ -122,6 +127,23 @@ mod tests {
 
     fn error(what: &str) -> Error {
         Error::new(ErrorKind::Io, what)
+    }
+
+    #[test]
+    fn waits_double_within_bounds_and_by_chance_and_as_the_server_wishes() {
+        let wait = |tried, wish: Option<u64>, chance| {
+            wait_for(FIRST_WAIT, tried, wish.map(Duration::from_secs), chance).as_millis()
+        };
+        for (tried, least, most) in
+            [(1, 250, 500), (2, 500, 1000), (3, 1000, 2000), (6, 8000, 16_000), (40, 15_000, 30_000)]
+        {
+            assert_eq!([wait(tried, None, 0.0), wait(tried, None, 1.0)], [least, most]);
+            assert_eq!(wait(tried, None, 0.5), (least + most) / 2);
+        }
+        // No sooner than it says, and not for as long as it likes.
+        assert_eq!([wait(1, Some(7), 1.0), wait(6, Some(7), 0.0), wait(1, Some(86_400), 0.0)], [7000, 8000, 120_000]);
+        let chances: std::collections::BTreeSet<_> = (0..100).map(|_| chance().to_bits()).collect();
+        assert!(chances.len() > 90 && chances.iter().all(|chance| (0.0..=1.0).contains(&f64::from_bits(*chance))));
     }
 
     #[test]

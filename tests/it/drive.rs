@@ -80,8 +80,8 @@ fn what_passes_is_waited_for() {
     let Some(drive) = Drive::start() else { return };
     let (target, _spool) = ready(&drive);
     for (on, fault) in [
-        ("^GET /drive/v3/files", json!({"status": 403, "reason": "rateLimitExceeded", "times": 3})),
-        ("^POST /upload", json!({"status": 403, "reason": "userRateLimitExceeded"})),
+        ("^GET /drive/v3/files", json!({"status": 403, "reason": "rateLimitExceeded", "times": 3, "retry_after": 1})),
+        ("^POST /upload", json!({"status": 403, "reason": "userRateLimitExceeded", "retry_after": 1})),
         (UPLOAD, json!({"status": 429, "reason": "rateLimitExceeded", "retry_after": 1})),
         (UPLOAD, json!({"status": 500})),
         ("^POST /upload", json!({"status": 503})),

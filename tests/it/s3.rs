@@ -51,6 +51,7 @@ fn seaweedfs_keeps_backups() {
     a_large_object_goes_in_parts(&weed);
     what_backblaze_does_not_know_is_said_otherwise(&weed);
     what_is_locked_stays(&weed);
+    prune_and_gc_take_nothing_from_a_bucket_that_locks(&weed);
     the_program_backs_up_and_restores(&weed);
 }
 
@@ -251,6 +252,43 @@ fn what_is_locked_stays(weed: &Weed) {
     let lock = Some(Lock { days: 1, mode: LockMode::Governance });
     let error = open(Bucket { lock, ..place(weed, "open", "") }, &spool).identify(None).unwrap_err();
     assert!(error.hint().unwrap_or_default().contains("`object_lock`"), "{error}");
+}
+
+/// What they delete is hidden by a mark, and stays until its lock ends; what is needed again is stored again.
+fn prune_and_gc_take_nothing_from_a_bucket_that_locks(weed: &Weed) {
+    let asks = |words: &[&str]| aws(&weed.endpoint(), ACCESS_KEY, SECRET_KEY, words);
+    asks(&["locked-bucket", "years"]);
+    let tree = Tree::new();
+    let program = Program::new(&tree.root);
+    program.set_target(&format!(
+        "type = S3\nbucket = years\nobject_lock = 30d\nendpoint = {}\naws_access_key_id = {ACCESS_KEY}\n\
+         aws_secret_access_key = {SECRET_KEY}\n",
+        weed.endpoint()
+    ));
+    let run = |arguments: &[&str]| {
+        let output = program.run(arguments);
+        assert_eq!(code(&output), Some(0), "{arguments:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for seed in [1, 2] {
+        tree.file("noise", noise(seed, 100_000));
+        run(&["--from=tree", "--to=disk"]);
+    }
+    assert_eq!(asks(&["versions", "years"]), "4 0");
+    run(&["prune", "disk", "--keep-last=1"]);
+    // The first marks what is garbage, the second deletes it.
+    run(&["gc", "disk", "--grace=0s"]);
+    run(&["gc", "disk", "--grace=0s"]);
+    assert_eq!(asks(&["versions", "years"]), "4 2");
+    assert_eq!(run(&["list", "disk"]).lines().filter(|line| line.contains("tree-2")).count(), 1);
+
+    tree.file("noise", noise(1, 100_000));
+    run(&["--from=tree", "--to=disk"]);
+    run(&["verify", "disk", "--no-key"]);
+    let to = program.home().join("back");
+    let output = program.restore(&to);
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    tree.snapshot().assert_same(&Snapshot::of(&to));
 }
 
 fn the_program_backs_up_and_restores(weed: &Weed) {

@@ -4,7 +4,9 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use brackup::provider::Bucket;
 use brackup::target::{Error, ErrorKind, ObjectName, S3, Target as _, Way};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, meta_name, object};
@@ -26,9 +28,14 @@ fn name() -> ObjectName {
 
 /// A bucket behind these answers; `waits`: for second tries.
 fn scripted(answers: &[String], waits: bool) -> (Scripted, S3, TempDir) {
+    scripted_with(answers, waits, |_| {})
+}
+
+fn scripted_with(answers: &[String], waits: bool, set: impl Fn(&mut Bucket)) -> (Scripted, S3, TempDir) {
     let spool = TempDir::new().unwrap();
     let server = Scripted::answering(answers);
-    let place = bucket(&server.endpoint(), "b", "nas/");
+    let mut place = bucket(&server.endpoint(), "b", "nas/");
+    set(&mut place);
     let way = Way::until(Arc::new(AtomicBool::new(!waits)));
     let s3 = S3::open(place, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), way).unwrap();
     (server, s3, spool)
@@ -191,6 +198,129 @@ fn what_is_said_nothing_of_is_looked_at() {
     let (_server, s3, _spool) = scripted(&[answer("200 OK", "", "<html>log in first</html>")], false);
     let error = s3.identify(None).unwrap_err();
     assert!(error.kind == ErrorKind::Unreachable && error.hint().unwrap().contains("`endpoint`"), "{error}");
+}
+
+/// The same of what goes in parts: they are begun anew with a checksum that all know.
+#[test]
+fn parts_of_which_nothing_is_said_are_begun_anew() {
+    let ok = |body: &str| answer("200 OK", "ETag: \"e\"\r\n", body);
+    let begun = |id: &str| {
+        ok(&format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"))
+    };
+    let answers = [
+        ok("<ListMultipartUploadsResult/>"),
+        begun("one"),
+        ok(""),
+        answer("204 No Content", "", ""),
+        begun("two"),
+        ok(""),
+        ok(""),
+        ok("<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>"),
+    ];
+    let (server, s3, _spool) = scripted_with(&answers, false, |bucket| bucket.part_bytes = 600_000);
+    let finished = object(&s3, 1_000_000);
+    s3.put(&chunk_name(&finished), finished).unwrap();
+    let asked = server.asked();
+    assert!(asked[2].contains("partNumber=1&uploadId=one") && asked[2].contains("x-amz-checksum-sha1"), "{asked:?}");
+    assert!(asked[3].starts_with("DELETE ") && asked[3].contains("uploadId=one"), "{asked:?}");
+    assert!(!asked[4].contains("x-amz-checksum"), "{asked:?}");
+    for (asked, part) in asked[5..7].iter().zip(["partNumber=1&uploadId=two", "partNumber=2&uploadId=two"]) {
+        assert!(asked.contains(part) && asked.contains("content-md5") && !asked.contains("x-amz-checksum"), "{asked}");
+    }
+    assert!(asked[7].contains("uploadId=two") && asked.len() == 8, "{asked:?}");
+}
+
+/// Then each cut costs a part, and not all of a chunk.
+#[test]
+fn what_was_cut_off_goes_in_parts() {
+    let ok = |body: &str| answer("200 OK", STORED, body);
+    let begun = ok("<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>");
+    let none = answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+    let answers = [
+        String::new(),
+        none,
+        ok("<ListMultipartUploadsResult/>"),
+        begun,
+        ok(""),
+        ok(""),
+        ok("<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>"),
+    ];
+    let large = |bucket: &mut Bucket| bucket.part_bytes = 128_000_000;
+    let (server, s3, _spool) = scripted_with(&answers, true, large);
+    let finished = object(&s3, 6_000_000);
+    s3.put(&chunk_name(&finished), finished).unwrap();
+    let asked = server.asked();
+    let methods: Vec<_> = asked.iter().map(|head| head.split(' ').next().unwrap()).collect();
+    assert_eq!(methods, ["PUT", "GET", "GET", "POST", "PUT", "PUT", "POST"]);
+    assert!(asked[4].contains("partNumber=1") && asked[5].contains("partNumber=2"), "{asked:?}");
+
+    // A server that is busy has cut nothing off.
+    let busy = answer("503 Slow Down", "", "<Error><Code>SlowDown</Code></Error>");
+    let (server, s3, _spool) = scripted_with(&[busy, ok("")], true, large);
+    let finished = object(&s3, 6_000_000);
+    s3.put(&chunk_name(&finished), finished).unwrap();
+    assert!(server.asked()[1].starts_with("PUT ") && !server.asked()[1].contains("partNumber"));
+}
+
+/// No server of the tests looks at it.
+#[test]
+fn the_digest_that_is_signed_is_that_of_the_body_that_is_sent() {
+    let ok = |body: &str| answer("200 OK", STORED, body);
+    let begun = ok("<InitiateMultipartUploadResult><UploadId>one</UploadId></InitiateMultipartUploadResult>");
+    let completed = ok("<CompleteMultipartUploadResult><ETag>e</ETag></CompleteMultipartUploadResult>");
+    let none = answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+    let answers = [ok(""), ok("<ListMultipartUploadsResult/>"), begun, ok(""), ok(""), completed, none];
+    let (server, s3, _spool) = scripted_with(&answers, false, |bucket| {
+        bucket.part_bytes = 2_000;
+        bucket.storage_class = Some("STANDARD_IA".into());
+        bucket.encryption = Some("AES256".into());
+    });
+    for bytes in [1_000, 3_000] {
+        let finished = object(&s3, bytes);
+        s3.put(&chunk_name(&finished), finished).unwrap();
+    }
+    assert_eq!(s3.stat(&name()).unwrap(), None);
+    let asked = server.whole();
+    let lengths: Vec<_> = asked.iter().map(|(_, body)| body.len()).collect();
+    assert!(lengths[0] > 1_000 && lengths[3] == 2_000 && lengths[4] > 1_000 && lengths[5] > 200, "{lengths:?}");
+    for (head, body) in &asked {
+        let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(head.contains(&format!("x-amz-content-sha256: {digest}\r\n")), "{head}");
+    }
+    // An object has what is kept with it from the request that makes it.
+    for (at, (head, _)) in asked.iter().enumerate() {
+        let kept = ["x-amz-storage-class: STANDARD_IA\r\n", "x-amz-server-side-encryption: AES256\r\n"];
+        assert_eq!(kept.map(|line| head.contains(line)), [matches!(at, 0 | 2); 2], "{head}");
+    }
+}
+
+/// Parts of what never became an object are paid for, and nothing shows them.
+#[test]
+fn uploads_that_began_a_week_ago_are_given_up() {
+    let upload = |key: &str, id: &str, began: &str| {
+        format!(
+            "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{began}T00:00:00.000Z</Initiated></Upload>"
+        )
+    };
+    let uploads = [
+        upload(&format!("nas/{}", NAMES[0]), "old", "2026-11-01"),
+        upload(&format!("nas/{}", NAMES[1]), "young", "2026-11-26"),
+        upload("nas/of somebody else", "strange", "2026-11-01"),
+    ];
+    let listing = format!("<ListMultipartUploadsResult>{}</ListMultipartUploadsResult>", uploads.concat());
+    // By the server's clock, whatever that of this machine shows.
+    let listing = answer("200 OK", "Date: Fri, 27 Nov 2026 00:00:00 GMT\r\n", &listing);
+    let refused = answer("403 Forbidden", "", "<Error><Code>AccessDenied</Code></Error>");
+    let answers = [listing, answer("204 No Content", "", ""), refused];
+    let (server, s3, _spool) = scripted_with(&answers, false, |bucket| bucket.part_bytes = 600);
+    let finished = object(&s3, 1_000);
+    assert_eq!(s3.put(&chunk_name(&finished), finished).unwrap_err().kind, ErrorKind::Denied);
+    let asked = server.asked();
+    let first = |at: usize| asked[at].lines().next().unwrap();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(first(0).starts_with("GET /b/?") && first(0).contains("prefix=nas%2F"), "{asked:?}");
+    assert!(first(1).starts_with(&format!("DELETE /b/nas/{}?uploadId=old ", NAMES[0])), "{asked:?}");
+    assert!(first(2).starts_with("POST "), "{asked:?}");
 }
 
 #[test]

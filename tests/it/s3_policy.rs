@@ -69,6 +69,9 @@ fn a_box_may_add_and_a_thief_of_it_may_not_destroy() {
         ["try", "delete", "brackup-nas", meta.as_str()],
         ["try", "delete", "brackup-nas", "home/brackup-target.id"],
         ["try", "put", "brackup-nas", "elsewhere"],
+        ["try", "policy", "brackup-nas", ""],
+        ["try", "versioning", "brackup-nas", ""],
+        ["try", "lifecycle", "brackup-nas", ""],
         ["try", "get", "other", "x"],
     ] {
         assert_eq!(thief(&words), "403", "{words:?}");

@@ -9,6 +9,8 @@ use crate::target::http::{self, Answer};
 use crate::target::retry::Failed;
 
 const REASON_CHARS_MAX: usize = 64;
+/// What is asked too often is counted by the minute: seven tries, so far apart, are longer than one. Google says nothing of it in `Retry-After`.
+const TOO_FAST: Duration = Duration::from_secs(10);
 const QUOTA: &str =
     "free some space there (the trash counts, too), or buy some; what was stored is used by the next run";
 
@@ -80,7 +82,8 @@ impl Refusal {
             || matches!(self.status, 408 | 425 | 429 | 500..=504 | 520..=530)
             // Of something in between.
             || (matches!(self.status, 400 | 404) && self.reason.is_empty());
-        if may_pass && kind != Full { Failed::ForNow(error, self.retry_after) } else { Failed::ForGood(error) }
+        let wish = self.retry_after.or_else(|| is_too_fast.then_some(TOO_FAST));
+        if may_pass && kind != Full { Failed::ForNow(error, wish) } else { Failed::ForGood(error) }
     }
 }
 
@@ -98,6 +101,7 @@ fn reason(said: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::RETRY_TRIES;
 
     fn refused(status: u16, reason: &str) -> (bool, Error) {
         let refusal = Refusal { status, reason: reason.into(), retry_after: None };
@@ -132,6 +136,22 @@ mod tests {
             assert_eq!((passes, error.kind), (may_pass, kind), "{error}");
             assert!(error.hint().unwrap_or_default().contains(advice), "{error}: {:?}", error.hint());
         }
+    }
+
+    #[test]
+    fn who_is_too_fast_outlasts_a_minute() {
+        let wish = |status, reason: &str, retry_after| match (Refusal { status, reason: reason.into(), retry_after })
+            .failed("can't", "")
+        {
+            Failed::ForNow(_, wish) => wish,
+            Failed::ForGood(error) => panic!("{error}"),
+        };
+        for (status, reason) in [(403, "rateLimitExceeded"), (429, "RESOURCE_EXHAUSTED")] {
+            let wait = wish(status, reason, None).unwrap();
+            assert!(wait * (RETRY_TRIES - 1) >= Duration::from_secs(60), "{wait:?}");
+            assert_eq!(wish(status, reason, Some(Duration::from_secs(1))), Some(Duration::from_secs(1)));
+        }
+        assert_eq!(wish(503, "", None), None);
     }
 
     #[test]

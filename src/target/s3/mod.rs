@@ -91,11 +91,12 @@ impl S3 {
 
     /// Stores a file under a name that has none. False: it has one.
     fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
-        if finished.length() > self.client.bucket.part_bytes {
-            return self.store_in_parts(name, finished, what);
+        let part_bytes = self.client.bucket.part_bytes;
+        if finished.length() > part_bytes {
+            return self.store_in_parts(name, finished, part_bytes, what);
         }
         let payload = Payload::of(finished);
-        let says_sha1 = Cell::new(false);
+        let (says_sha1, was_cut) = (Cell::new(false), Cell::new(false));
         let ask = || {
             let mut headers = self.kept_with_the_object();
             let checksum = self.dialect.checksum(finished, what)?;
@@ -103,22 +104,34 @@ impl S3 {
             headers.push(checksum);
             Ok(Ask { method: "PUT", name, headers, body: Some(payload), ..Ask::default() })
         };
-        self.retry.run(|tried| match self.ask_for_name(name, ask, &[200, 201], what)? {
-            Naming::Answered(answer, is_sure) => {
-                let (is_s3, is_held) = (header(&answer, "etag").is_some(), header(&answer, dialect::SHA1).is_some());
-                http::drain(answer);
-                if !is_s3 {
-                    return Err(Failed::ForNow(no_s3(what), None));
-                }
-                if says_sha1.get() && !is_held {
-                    self.dialect.says_nothing();
-                    return self.came_through(name, finished).map_err(|error| self.not_to_be_kept(name, error));
-                }
-                self.is_still(name, finished, is_sure)
+        self.retry.run(|tried| {
+            if was_cut.get() && finished.length() > Bucket::PART_BYTES_MIN {
+                // The first try may have been stored; and if not, the next cut costs less.
+                let is_there = || Ok::<_, Failed>(self.came_through(name, finished)?);
+                return Ok(is_there()?
+                    || self.store_in_parts(name, finished, Bucket::PART_BYTES_MIN, what)?
+                    || is_there()?);
             }
-            // The first try may have been stored and its answer lost.
-            Naming::Taken => Ok(tried > 0 && self.came_through(name, finished)?),
-            Naming::Refused(refusal) => Err(self.of_storing(refusal).failed(what)),
+            let asked = self.ask_for_name(name, ask, &[200, 201], what);
+            was_cut.set(matches!(asked, Err(Failed::ForNow(..))));
+            match asked? {
+                Naming::Answered(answer, is_sure) => {
+                    let (is_s3, is_held) =
+                        (header(&answer, "etag").is_some(), header(&answer, dialect::SHA1).is_some());
+                    http::drain(answer);
+                    if !is_s3 {
+                        return Err(Failed::ForNow(no_s3(what), None));
+                    }
+                    if says_sha1.get() && !is_held {
+                        self.dialect.says_nothing();
+                        return self.came_through(name, finished).map_err(|error| self.not_to_be_kept(name, error));
+                    }
+                    self.is_still(name, finished, is_sure)
+                }
+                // The first try may have been stored and its answer lost.
+                Naming::Taken => Ok(tried > 0 && self.came_through(name, finished)?),
+                Naming::Refused(refusal) => Err(self.of_storing(refusal).failed(what)),
+            }
         })
     }
 

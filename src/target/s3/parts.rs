@@ -33,15 +33,21 @@ struct Upload<'a> {
 
 impl S3 {
     /// Stores a file under a name that has none. False: it has one.
-    pub(super) fn store_in_parts(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
+    pub(super) fn store_in_parts(
+        &self,
+        name: &str,
+        finished: &Finished,
+        part_bytes: u64,
+        what: &str,
+    ) -> Result<bool, Error> {
         // What is left of others costs space, not safety: an error there is none of this object.
         self.is_swept.call_once(|| drop(self.sweep()));
         loop {
             let upload = Upload { name, id: self.begin(name, what)? };
             // As it was begun, so it goes on.
             let has_checksums = self.dialect.has_checksums();
-            let stored =
-                self.send(&upload, finished, what).and_then(|parts| self.complete(&upload, &parts, finished, what));
+            let sent = self.send(&upload, finished, part_bytes, what);
+            let stored = sent.and_then(|parts| self.complete(&upload, &parts, finished, what));
             if !matches!(stored, Ok(true)) {
                 let _ = self.abandon(&upload);
             }
@@ -70,8 +76,8 @@ impl S3 {
     }
 
     /// The parts, as the last request names them.
-    fn send(&self, upload: &Upload<'_>, finished: &Finished, what: &str) -> Result<String, Error> {
-        let part_bytes = self.client.bucket.part_bytes.max(finished.length().div_ceil(PARTS_MAX));
+    fn send(&self, upload: &Upload<'_>, finished: &Finished, part_bytes: u64, what: &str) -> Result<String, Error> {
+        let part_bytes = part_bytes.max(finished.length().div_ceil(PARTS_MAX));
         let mut parts = String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
         let (mut offset, mut number, mut whole) = (0, 0, Sha1Hasher::default());
         while offset < finished.length() {

@@ -143,6 +143,31 @@ impl Refusal {
 mod tests {
     use super::*;
 
+    /// Each reason why a first request fails has its own advice.
+    #[test]
+    fn what_is_wrong_is_told_apart() {
+        for (status, code, kind, advice) in [
+            (403, "RequestTimeTooSkewed", ErrorKind::Refused, "clock"),
+            (403, "InvalidAccessKeyId", ErrorKind::Refused, "`aws_access_key_id`"),
+            (403, "SignatureDoesNotMatch", ErrorKind::Refused, "`aws_secret_access_key`"),
+            (400, "ExpiredToken", ErrorKind::Refused, "new credentials"),
+            (403, "AccessDenied", ErrorKind::Denied, "docs/TARGETS.md"),
+            (404, "NoSuchBucket", ErrorKind::Unreachable, "make the bucket first"),
+            (301, "PermanentRedirect", ErrorKind::Unreachable, "`region`"),
+            (507, "", ErrorKind::Full, "space"),
+            (403, "QuotaExceeded", ErrorKind::Full, "space"),
+            (503, "SlowDown", ErrorKind::Unreachable, http::LATER),
+            (404, "", ErrorKind::Unreachable, "`endpoint`"),
+            (501, "NotImplemented", ErrorKind::Io, "`storage_class`"),
+        ] {
+            let mut refusal = Refusal::of(status);
+            refusal.element(&["Error", "Code"], code);
+            let (Failed::ForNow(error, _) | Failed::ForGood(error)) = refusal.failed("x");
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.hint().unwrap().contains(advice), "{error}: {:?}", error.hint());
+        }
+    }
+
     #[test]
     fn what_garage_says_with_one_code_is_told_apart() {
         let told = |status: u16, code: &str, message: &str| {
