@@ -76,8 +76,12 @@ fn say(out: &mut impl Write, status: &Value, is_live: bool) -> std::io::Result<(
     }
     if let Some(running) = status["running"].as_object().map(|_| &status["running"]) {
         let percent = running["percent"].as_u64().map(|percent| format!("{percent} %, ")).unwrap_or_default();
-        let (files, bytes) = (running["files"].as_u64().unwrap_or(0), amount(running, "bytes"));
-        writeln!(out, "now: {}: {percent}{files} files, {bytes}", safe(running, "what"))?;
+        let far = match (running["files"].as_u64().unwrap_or(0), running["stored_bytes"].as_u64().unwrap_or(0)) {
+            // Of what is verified or copied.
+            (0, 1..) => amount(running, "stored_bytes"),
+            (files, _) => format!("{files} files, {}", amount(running, "bytes")),
+        };
+        writeln!(out, "now: {}: {percent}{far}", safe(running, "what"))?;
     }
     if let Some(until) = status["paused_until"].as_str() {
         writeln!(out, "paused until {until}")?;

@@ -173,6 +173,11 @@ impl JobOptions {
         }
     }
 
+    /// What a good run of it leaves, for people.
+    pub fn leaves(&self) -> &'static str {
+        if self.from.is_empty() { "copy" } else { "backup" }
+    }
+
     /// What it copies on, one after the other: each target to each.
     pub fn copies(&self) -> impl Iterator<Item = (&str, &str)> {
         self.copy_from.iter().flat_map(|from| self.to.iter().map(move |to| (&**from, &**to)))

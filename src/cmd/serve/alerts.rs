@@ -6,7 +6,7 @@ mod queue;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use brackup::alert::{Event, Part};
 use brackup::config::{AlertKind, Config, JobOptions};
@@ -28,10 +28,10 @@ const LOOK: Duration = Duration::from_secs(600);
 /// A job is overdue at the soonest after so long, and so long behind the time at which its next good run was to come.
 const OVERDUE_SECONDS_MIN: i64 = 3 * DAY_SECONDS;
 const OVERDUE_SECONDS_BEHIND: i64 = 2 * DAY_SECONDS;
-/// How long what was just told may be on its way when the program ends.
-const PARTING: Duration = Duration::from_secs(1);
+/// How long what was just told may be on its way when the program ends: hundredths of a second.
+const PARTING: u32 = 100;
 /// A command that was told to end has ended after this.
-const KILLING: Duration = Duration::from_millis(300);
+const KILLING: u32 = 30;
 
 /// The alerts of a service. Copies are the same ones.
 #[derive(Clone, Default)]
@@ -62,7 +62,7 @@ const DAY_SECONDS: i64 = 86_400;
 impl State {
     /// How long a job has not ended well, from when on that is too long by its schedule, and that in words.
     fn age(&mut self, job: &JobOptions, now: i64, zone: &Zone) -> (i64, i64, String) {
-        let (schedule, job) = (&job.at, &*job.name);
+        let (schedule, leaves, job) = (&job.at, job.leaves(), &*job.name);
         let since = self.since.entry(job.into()).or_insert(Since { at: now, is_good: false });
         if since.at - now > DAY_SECONDS {
             // Of a clock that was wrong.
@@ -72,12 +72,12 @@ impl State {
         // A first backup may take a week; one that hangs is overdue too.
         let running = self.running.as_ref().filter(|(name, _)| name == job).map(|(_, began)| *began);
         let age = now - running.map_or(since.at, |began| began.max(since.at));
-        let what = if since.is_good { "no good backup since" } else { "not one good backup since" };
+        let what = if since.is_good { "no good" } else { "not one good" };
         let ago = Duration::from_secs(u64::try_from(now - since.at).unwrap_or(0));
         let next = zone.next(schedule, since.at).saturating_sub(since.at);
         let after = if running.is_some() { 0 } else { next.saturating_add(OVERDUE_SECONDS_BEHIND) };
         let after = after.max(OVERDUE_SECONDS_MIN);
-        (age, after, format!("{what} {}, for {}", zone.shown(since.at), days(ago)))
+        (age, after, format!("{what} {leaves} since {}, for {}", zone.shown(since.at), days(ago)))
     }
 }
 
@@ -180,7 +180,9 @@ impl Alerts {
         for alert in config.alerts.iter().filter(|alert| alert.is_of(&event.job)) {
             let was_told = state.told.remove(&(alert.name.clone(), event.job.clone())).is_some();
             if was_told && !alert.on.contains(&event.kind) {
-                let message = format!("job {}: there is a good backup again", event.job);
+                let job = config.jobs.iter().find(|job| job.name == event.job);
+                let leaves = job.map_or("run", JobOptions::leaves);
+                let message = format!("job {}: there is a good {leaves} again", event.job);
                 let event = Event { kind: AlertKind::Success, message, ..event.clone() };
                 self.push(state, alert.name.clone(), Letter::alert(alert, event));
             }
@@ -243,9 +245,12 @@ impl Alerts {
         self.wait(KILLING);
     }
 
-    fn wait(&self, most: Duration) {
-        let end = Instant::now() + most;
-        while Instant::now() < end && self.state().queues.values().any(|queue| queue.is_served) {
+    /// By looks and not by the clock: on a box that is busy others get their time too.
+    fn wait(&self, looks: u32) {
+        for _ in 0..looks {
+            if !self.state().queues.values().any(|queue| queue.is_served) {
+                return;
+            }
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -128,12 +128,13 @@ impl View<'_> {
             }
             None => html.push_str("<progress aria-labelledby=\"doing\"></progress>"),
         }
-        let (files, done, rate) = (running.of(Counter::Files), running.of(Counter::FileBytes), running.rate(now));
         let percent = percent.map(|percent| format!("{percent} %, ")).unwrap_or_default();
         let left = running.left(now).map(|left| format!(", about {} left", age(left.try_into().unwrap_or(i64::MAX))));
-        let (left, done, rate) = (left.unwrap_or_default(), bytes(done), bytes(rate));
-        let stored = bytes(running.of(Counter::StoredBytes));
-        let _ = write!(html, "<p id=\"far\">{percent}{files} files, {done} at {rate}/s{left}; {stored} stored</p>");
+        let rate = format!("at {}/s{}", bytes(running.rate(now)), left.unwrap_or_default());
+        let [done, stored] = [Counter::FileBytes, Counter::StoredBytes].map(|counter| bytes(running.of(counter)));
+        let of_files = format!("{} files, {done} {rate}; {stored} stored", running.of(Counter::Files));
+        let far = if running.is_of_files() { of_files } else { format!("{stored} {rate}") };
+        let _ = write!(html, "<p id=\"far\">{percent}{far}</p>");
         if self.who.sees_names() {
             let _ = write!(html, "<p class=\"path\">{}</p>", escaped(&running.path));
         }

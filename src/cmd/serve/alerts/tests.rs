@@ -97,6 +97,21 @@ fn what_is_overdue_is_told_once_a_day_and_that_it_is_good_again() {
 }
 
 #[test]
+fn of_a_job_that_only_copies_no_backup_is_told() {
+    let mut config = config("on = overdue\n");
+    config.jobs[0].from.clear();
+    let alerts = alerts(&config);
+    ended(&alerts, &config, NOW, Outcome::Done);
+    alerts.look(&config, &Zone::utc(), Some(NOW + 3 * DAY), Duration::ZERO);
+    ended(&alerts, &config, NOW + 3 * DAY, Outcome::Done);
+    let told: Vec<_> = waiting(&alerts).into_iter().map(|(_, message)| message).collect();
+    assert!(
+        told.len() == 2 && told[0].contains("no good copy since") && told[1].contains("a good copy again"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn a_run_that_goes_on_is_given_its_time() {
     let config = config("on = overdue\nafter = 3d\n");
     let alerts = alerts(&config);
