@@ -48,7 +48,7 @@ class Ipk(Packages):
         self.assertIn("\n\toption enabled '0'\n", data["etc/config/brackup"].data.decode())
 
     def test_names_of_the_original(self):
-        """On ARM; a program for MIPS has none of them."""
+        """Where the program has its words."""
         path, = self.build("ipk", "arm_cortex-a9_vfpv3-d16", "armv7-unknown-linux-musleabihf", more=b"brackup-restore --from")
         links = {name: member.linkname for name, member in self.read(path)[1].items() if member.issym()}
         self.assertEqual(links, {"usr/bin/brackup-restore": "brackup"})
