@@ -183,7 +183,7 @@ impl Monitor for Progress {
         if matches!(self.kind, Kind::Json) {
             let severity = if is_notice { "notice" } else { "problem" };
             let line = serde_json::json!({"event": severity, "subject": problem.subject, "what": problem.what});
-            let _ = writeln!(std::io::stderr(), "{line}");
+            say_whole(&line);
             return;
         }
         let word = if is_notice { "note" } else { "problem" };
@@ -271,5 +271,10 @@ fn json(phase: Phase, path: &RelPath, counts: &Counts, elapsed: Duration) {
         "stored_bytes": counts.of(Counter::StoredBytes),
         "seconds": elapsed.as_secs_f64(),
     });
-    let _ = writeln!(std::io::stderr(), "{line}");
+    say_whole(&line);
+}
+
+/// In one write: others may have the same terminal.
+fn say_whole(line: &serde_json::Value) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
