@@ -76,10 +76,11 @@ fn say(out: &mut impl Write, status: &Value, is_live: bool) -> std::io::Result<(
     }
     if let Some(running) = status["running"].as_object().map(|_| &status["running"]) {
         let percent = running["percent"].as_u64().map(|percent| format!("{percent} %, ")).unwrap_or_default();
-        let far = match (running["files"].as_u64().unwrap_or(0), running["stored_bytes"].as_u64().unwrap_or(0)) {
+        let number = |key: &str| running[key].as_u64().unwrap_or(0);
+        let far = match (number("files"), number("bytes"), number("stored_bytes")) {
             // Of what is verified or copied.
-            (0, 1..) => amount(running, "stored_bytes"),
-            (files, _) => format!("{files} files, {}", amount(running, "bytes")),
+            (0, 0, 1..) => amount(running, "stored_bytes"),
+            (files, ..) => format!("{files} files, {}", amount(running, "bytes")),
         };
         writeln!(out, "now: {}: {percent}{far}", safe(running, "what"))?;
     }

@@ -73,7 +73,7 @@ impl Progress {
 
     /// Whether files are counted: what is verified or copied is taken as it lies there.
     pub fn is_of_files(&self) -> bool {
-        self.of(Counter::Files) > 0 || self.of(Counter::StoredBytes) == 0
+        self.of(Counter::Files) + self.of(Counter::FileBytes) > 0 || self.of(Counter::StoredBytes) == 0
     }
 
     /// How much of it is done, in percent; nothing: not known.
