@@ -96,7 +96,8 @@ impl Retry {
 fn wait_for(first: Duration, tried: u32, wish: Option<Duration>, chance: f64) -> Duration {
     let full = first.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_WAIT);
     let wish = wish.unwrap_or_default().min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX));
-    wish.max(full / 2 + full.mul_f64(chance / 2.0))
+    // Nor do those come back together whom a server has told the same time.
+    wish.max(full / 2) + full.mul_f64(chance / 2.0)
 }
 
 /// From 0 to 1. Boxes that were cut off together must not come back together; without randomness they do, which is no error.
@@ -141,7 +142,8 @@ mod tests {
             assert_eq!(wait(tried, None, 0.5), (least + most) / 2);
         }
         // No sooner than it says, and not for as long as it likes.
-        assert_eq!([wait(1, Some(7), 1.0), wait(6, Some(7), 0.0), wait(1, Some(86_400), 0.0)], [7000, 8000, 120_000]);
+        assert_eq!([wait(1, Some(7), 0.0), wait(1, Some(7), 1.0), wait(6, Some(7), 0.0)], [7000, 7250, 8000]);
+        assert_eq!(wait(1, Some(86_400), 0.0), 120_000);
         let chances: std::collections::BTreeSet<_> = (0..100).map(|_| chance().to_bits()).collect();
         assert!(chances.len() > 90 && chances.iter().all(|chance| (0.0..=1.0).contains(&f64::from_bits(*chance))));
     }

@@ -113,7 +113,12 @@ impl S3 {
                     || is_there()?);
             }
             let asked = self.ask_for_name(name, ask, &[200, 201], what);
-            was_cut.set(matches!(asked, Err(Failed::ForNow(..))));
+            // 408 and the code: of what did not come in time.
+            was_cut.set(match &asked {
+                Err(Failed::ForNow(..)) => true,
+                Ok(Naming::Refused(refusal)) => refusal.status == 408 || refusal.code == "RequestTimeout",
+                _ => false,
+            });
             match asked? {
                 Naming::Answered(answer, is_sure) => {
                     let (is_s3, is_held) =
