@@ -81,7 +81,7 @@ service_start() {
     fi
     (umask 077 && : >"$ERRFILE") 2>/dev/null || ERRFILE=/dev/null
     echo new >"$PIDFILE"
-    (keep) </dev/null >>"$ERRFILE" 2>&1 3<>"$PIDFILE" &
+    (keep) </dev/null >>"$ERRFILE" 2>&1 3<"$PIDFILE" &
     left=$START_MAX
     while [ "$left" -gt 0 ] && ! is_running && is_coming; do
         sleep 1
@@ -101,8 +101,9 @@ service_start() {
 
 # It was not begun yet, or goes on in whatever became of it.
 is_coming() {
+    [ -e "$PIDFILE" ] || return 1
     begun=$(named)
-    # Nothing is there while it is written.
+    # Nothing is in it while it is written.
     case "$begun" in '' | new) return 0 ;; esac
     born "$begun" >/dev/null
 }
