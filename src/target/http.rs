@@ -39,6 +39,10 @@ const DRAINED_BYTES_MAX: u64 = 64 * 1024;
 /// What to do when a server says that it is busy, or being looked after.
 pub(super) const LATER: &str = "it may do later: the next run goes on from here";
 
+/// What to do when it has no room.
+#[cfg(any(feature = "s3", feature = "webdav"))]
+pub(super) const SPACE: &str = "free some space there, or raise the quota; what was stored is used by the next run";
+
 /// What a server says, and what it sends.
 pub(super) type Answer = http::Response<Body>;
 

@@ -8,7 +8,6 @@ use crate::target::http;
 use crate::target::retry::Failed;
 
 const CLOCK: &str = "the clock of this box is wrong: set it, or let NTP do so";
-const SPACE: &str = "free some space there, or raise the quota; what was stored is used by the next run";
 
 /// The name of a region, if that is what a server says.
 fn name_of_region(text: &str) -> Option<String> {
@@ -95,7 +94,7 @@ impl Refusal {
             (403, "AccessDenied") if says(&["No such key", "Invalid signature"]) => {
                 (Refused, Some("see `aws_access_key_id` and `aws_secret_access_key`".into()))
             }
-            (403, "AccessDenied") if says(&["quota is reached"]) => (Full, Some(SPACE.into())),
+            (403, "AccessDenied") if says(&["quota is reached"]) => (Full, Some(http::SPACE.into())),
             (400, "InvalidRequest") if says(&["Date is too old"]) => (Refused, Some(CLOCK.into())),
             (400, "InvalidRequest") if self.is_of_a_lock => {
                 (Denied, Some("see `object_lock`: a bucket must be made with Object Lock, or have it turned on".into()))
@@ -108,7 +107,7 @@ impl Refusal {
                 ),
             ),
             (507, _) | (_, "QuotaExceeded" | "InsufficientStorage" | "XMinioStorageFull" | "StorageFull") => {
-                (Full, Some(SPACE.into()))
+                (Full, Some(http::SPACE.into()))
             }
             (401 | 403, _) => (
                 Denied,

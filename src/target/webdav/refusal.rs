@@ -80,11 +80,7 @@ impl Refusal {
                 "can't rename it to an address of its own".into(),
                 "a proxy that ends TLS before it must pass on `Destination` with http://",
             ),
-            (507, _) => (
-                Full,
-                "has no space left".into(),
-                "free some space there, or raise the quota; what was stored is used by the next run",
-            ),
+            (507, _) => (Full, "has no space left".into(), http::SPACE),
             // Of all that is there, and not of what was asked for.
             (408 | 425 | 429 | 502..=504 | 520..=530, _) => (Unreachable, "can't be asked now".into(), http::LATER),
             _ => (Io, "fails".into(), ""),
