@@ -5,16 +5,16 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use brackup::bench::{self, Options, What};
 use brackup::seal::Suite;
-use brackup::target::{Error, Filesystem, Finished, ObjectName, Stage, Target};
+use brackup::target::{Filesystem, Target};
 use serde_json::Value;
 
 use crate::cli::{has_keys, is_an_error};
 use crate::program::TestBox;
-use crate::support::{Call, Fault, How, Mount, Recording, Snapshot, fill, noise, when_root};
+use crate::support::{Call, Fault, How, Mount, Recording, Snapshot, Told, fill, noise, when_root};
 
 /// So short that the smallest amount of each step is measured.
 const SHORT: [&str; 2] = ["--seconds", "0.02"];
@@ -148,7 +148,12 @@ fn ended_or_failing_while_it_writes_it_leaves_the_target_as_it_was() {
     };
     for at in ["stage", "put"] {
         let stop = AtomicBool::new(false);
-        let report = bench(&StopsAt { inner: &disk, at, stop: &stop }, &stop).unwrap();
+        // A signal comes while this is called.
+        let signals = |what: &str| {
+            stop.fetch_or(what == at, Ordering::Relaxed);
+        };
+        let told = Told { inner: &disk, begins: &signals, ends: &|_| {} };
+        let report = bench(&told, &stop).unwrap();
         // What was put is an object, however short the time was; what was only begun is none.
         assert_eq!((report.interrupted, report.of(What::Write).is_some()), (true, at == "put"), "{at}");
         assert!(report.estimate(Suite::ChaCha20Poly1305, 2, false).is_none());
@@ -168,59 +173,6 @@ fn ended_or_failing_while_it_writes_it_leaves_the_target_as_it_was() {
         calls.iter().filter_map(|call| if let Call::Delete(name) = call { Some(name) } else { None }).collect();
     deleted.dedup();
     assert!(!put.is_empty() && put == deleted && !calls.contains(&Call::Identify), "{calls:?}");
-}
-
-/// A signal comes while this is called.
-struct StopsAt<'a> {
-    inner: &'a dyn Target,
-    at: &'static str,
-    stop: &'a AtomicBool,
-}
-
-impl StopsAt<'_> {
-    fn call(&self, what: &str) {
-        self.stop.fetch_or(what == self.at, Ordering::Relaxed);
-    }
-}
-
-impl Target for StopsAt<'_> {
-    fn stage(&self) -> Result<Stage, Error> {
-        self.call("stage");
-        self.inner.stage()
-    }
-
-    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
-        self.call("put");
-        self.inner.put(name, finished)
-    }
-
-    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
-        self.inner.get(name, offset, length)
-    }
-
-    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
-        self.inner.stat(name)
-    }
-
-    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
-        self.inner.list(each)
-    }
-
-    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
-        self.inner.delete(name)
-    }
-
-    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
-        self.inner.identify(expected)
-    }
-
-    fn clock(&self) -> Result<SystemTime, Error> {
-        self.inner.clock()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use brackup::config::{DoorTls, PageOptions};
 use brackup::digest::Sha1;
 use brackup::web::Limits;
 
-use crate::support::{Asked, Doorway, noise, quick_limits, wait_until};
+use crate::support::{Asked, Doorway, Watcher, noise, quick_limits, wait_until};
 
 /// So little that what is waited for comes soon.
 const SOON: Duration = Duration::from_secs(3);
@@ -105,21 +105,11 @@ fn who_watches_the_page_may_go_on() {
     let mut doorway = Doorway::with(Limits { whole: SOON, ..quick_limits() }, DoorTls::None, None).with_id();
     doorway.page = Some(PageOptions::default());
     doorway.change();
-    let mut watching = doorway.connect();
-    write!(watching, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut seen = String::new();
-    let mut until = |what: &str| {
-        while !seen.contains(what) {
-            let mut bytes = [0; 4096];
-            let read = watching.read(&mut bytes).unwrap();
-            assert!(read > 0, "it ended: {seen}");
-            seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        }
-    };
-    until("event: page");
+    let mut watcher = Watcher::of(&doorway);
+    watcher.sees("event: page");
     // Whoever began behind it is cut off.
     let mut up = storing(&doorway, &noise(1, LENGTH), 1);
     wait_until("a cut", || up.write_all(b"x").is_err());
     doorway.board.change(|report| report.host = "another-nas".into());
-    until("another-nas");
+    watcher.sees("another-nas");
 }

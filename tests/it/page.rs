@@ -16,7 +16,7 @@ use brackup::web::Limits;
 use serde_json::Value;
 
 use crate::support::servers::is_there;
-use crate::support::{Asked, Doorway, quick_limits, wait_until};
+use crate::support::{Asked, Doorway, Watcher, quick_limits, wait_until};
 
 const PASSWORD: &str = "correct horse battery";
 const NIGHTS: usize = 30;
@@ -312,21 +312,11 @@ fn a_large_box_comes_in_one_round_trip() {
 #[test]
 fn who_watches_sees_what_changes() {
     let doorway = guest();
-    let mut stream = doorway.connect();
-    write!(stream, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
-    let mut seen = String::new();
-    let mut until = |what: &str| {
-        while !seen.contains(what) {
-            let mut bytes = [0; 4096];
-            let read = stream.read(&mut bytes).unwrap();
-            assert!(read > 0, "it ended: {seen}");
-            seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
-        }
-    };
-    until("event: page\ndata: ");
-    until("<dd>30</dd>");
+    let mut watcher = Watcher::of(&doorway);
+    watcher.sees("event: page\ndata: ");
+    watcher.sees("<dd>30</dd>");
     doorway.board.change(|report| report.pairs[0].holding.backups = 77);
-    until("<dd>77</dd>");
+    watcher.sees("<dd>77</dd>");
 }
 
 #[test]

@@ -179,6 +179,30 @@ impl Doorway {
     }
 }
 
+/// Who has the page open, and sees what changes.
+pub(crate) struct Watcher {
+    stream: TcpStream,
+    seen: String,
+}
+
+impl Watcher {
+    pub(crate) fn of(doorway: &Doorway) -> Self {
+        let mut stream = doorway.connect();
+        write!(stream, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        Self { stream, seen: String::new() }
+    }
+
+    /// Waits until this was to be seen.
+    pub(crate) fn sees(&mut self, what: &str) {
+        while !self.seen.contains(what) {
+            let mut bytes = [0; 4096];
+            let read = self.stream.read(&mut bytes).unwrap();
+            assert!(read > 0, "it ended: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+    }
+}
+
 /// Lines of the head for what does not tell what it is.
 pub(crate) fn digested(body: &[u8]) -> String {
     use base64::Engine as _;

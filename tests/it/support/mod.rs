@@ -56,7 +56,7 @@ pub(crate) use cutter::{Cut, Cutter};
 #[cfg(feature = "webdav")]
 pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
 #[cfg(feature = "web")]
-pub(crate) use doorway::{Asked, Doorway, digested, quick_limits, wait_until};
+pub(crate) use doorway::{Asked, Doorway, Watcher, digested, quick_limits, wait_until};
 pub(crate) use faulty::{Direction, Faulty, Harm};
 #[cfg(feature = "http")]
 pub(crate) use hook::Hook;
@@ -76,7 +76,7 @@ pub(crate) use service::Service;
 #[cfg(feature = "email")]
 pub(crate) use smtp::{Offers, Smtp};
 pub(crate) use sshd::{Served, Sshd, known, new_key, quick, target_at};
-pub(crate) use targets::{Call, Fault, How, Recording};
+pub(crate) use targets::{Call, Fault, How, Recording, Told};
 pub(crate) use tree::{Snapshot, Tree, noise, set_mtime, settle};
 pub(crate) use years::May;
 

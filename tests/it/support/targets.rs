@@ -246,3 +246,57 @@ impl Target for Fault<'_> {
         self.inner.describe()
     }
 }
+
+/// Tells of each call, by name: when it begins, and when it has ended.
+pub(crate) struct Told<'a> {
+    pub(crate) inner: &'a dyn Target,
+    pub(crate) begins: &'a (dyn Fn(&str) + Sync),
+    pub(crate) ends: &'a (dyn Fn(&str) + Sync),
+}
+
+impl<'a> Told<'a> {
+    fn call<T>(&self, what: &str, call: impl FnOnce(&'a dyn Target) -> T) -> T {
+        (self.begins)(what);
+        let came = call(self.inner);
+        (self.ends)(what);
+        came
+    }
+}
+
+impl Target for Told<'_> {
+    fn stage(&self) -> Result<Stage, Error> {
+        self.call("stage", |inner| inner.stage())
+    }
+
+    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
+        self.call("put", |inner| inner.put(name, finished))
+    }
+
+    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
+        self.call("get", |inner| inner.get(name, offset, length))
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
+        self.call("stat", |inner| inner.stat(name))
+    }
+
+    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.call("list", |inner| inner.list(each))
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        self.call("delete", |inner| inner.delete(name))
+    }
+
+    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
+        self.call("identify", |inner| inner.identify(expected))
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.call("clock", |inner| inner.clock())
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
