@@ -24,9 +24,9 @@ def program():
 
 
 class Weed:
-    """A running server with one bucket, over TLS, whose certificate is for `address`."""
+    """A running server with one bucket, over TLS, whose certificate is for `address`; it has room for `volumes` times 64 MB, and a bucket takes seven at a time."""
 
-    def __init__(self, place, address="127.0.0.1", bucket="nas"):
+    def __init__(self, place, address="127.0.0.1", bucket="nas", volumes=40):
         self.folder = pathlib.Path(place)
         (self.folder / "data").mkdir(parents=True)
         self.certificate, key = self.folder / "server.pem", self.folder / "server.key"
@@ -39,7 +39,7 @@ class Weed:
         self.http, self.port, self.master, volume, self.filer, self.metrics = free_ports(6)
         options = [
             "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
-            "-volume.max=40", "-master.volumeSizeLimitMB=64", f"-dir={self.folder / 'data'}", f"-master.port={self.master}", f"-volume.port={volume}",
+            f"-volume.max={volumes}", "-master.volumeSizeLimitMB=64", f"-dir={self.folder / 'data'}", f"-master.port={self.master}", f"-volume.port={volume}",
             f"-filer.port={self.filer}", f"-metricsPort={self.metrics}", f"-s3.port={self.http}", f"-s3.port.https={self.port}", f"-s3.cert.file={self.certificate}", f"-s3.key.file={key}", f"-s3.config={config}",
         ]  # fmt: skip
         # By a shell that ends, so that it is no child of ours.
