@@ -254,6 +254,30 @@ fn what_was_cut_off_goes_in_parts() {
     assert_eq!(methods, ["PUT", "GET", "GET", "POST", "PUT", "PUT", "POST"]);
     assert!(asked[4].contains("partNumber=1") && asked[5].contains("partNumber=2"), "{asked:?}");
 
+    // A server that knows no parts is sent all of it again.
+    let unknown = answer("501 Not Implemented", "", "<Error><Code>NotImplemented</Code></Error>");
+    let none = answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+    let mut answers = vec![String::new(), none, ok("<ListMultipartUploadsResult/>")];
+    // The checksum, which it may not know either, is left out first.
+    answers.extend([unknown.clone(), unknown, ok("")]);
+    let (server, s3, _spool) = scripted_with(&answers, true, large);
+    let finished = object(&s3, 6_000_000);
+    s3.put(&chunk_name(&finished), finished).unwrap();
+    let asked = server.asked();
+    assert!(asked.len() == 6 && asked[5].starts_with("PUT ") && !asked[5].contains("partNumber"), "{asked:?}");
+    assert!(asked[5].contains("x-amz-checksum-sha1"), "that it knows: {}", asked[5]);
+
+    // Nor does what is longer than a part begin so again.
+    let unknown = answer("405 Method Not Allowed", "", "");
+    let answers = [ok("<ListMultipartUploadsResult/>"), unknown, ok(""), ok("")];
+    let (server, s3, _spool) = scripted_with(&answers, false, |bucket| bucket.part_bytes = 600_000);
+    for _ in 0..2 {
+        let finished = object(&s3, 1_000_000);
+        s3.put(&chunk_name(&finished), finished).unwrap();
+    }
+    let methods: Vec<_> = server.asked().iter().map(|head| head.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(methods, ["GET", "POST", "PUT", "PUT"]);
+
     // A server that is busy has cut nothing off.
     let busy = answer("503 Slow Down", "", "<Error><Code>SlowDown</Code></Error>");
     let (server, s3, _spool) = scripted_with(&[busy, ok("")], true, large);

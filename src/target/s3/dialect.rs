@@ -25,6 +25,8 @@ pub(super) struct Dialect {
     is_without_checksums: AtomicBool,
     /// No requests with a condition: Backblaze B2. Names are asked for first, wherever that matters.
     is_without_conditions: AtomicBool,
+    /// No uploads in parts.
+    is_without_parts: AtomicBool,
 }
 
 impl Dialect {
@@ -58,6 +60,21 @@ impl Dialect {
     /// Whether AWS's checksums may be asked for.
     pub(super) fn has_checksums(&self) -> bool {
         !self.is_without_checksums.load(Ordering::Relaxed)
+    }
+
+    /// Whether an object may go in parts.
+    pub(super) fn has_parts(&self) -> bool {
+        !self.is_without_parts.load(Ordering::Relaxed)
+    }
+
+    /// An upload in parts could not be begun: this refusal may say that the server knows none. Then it is not the checksum that it did not know.
+    pub(super) fn may_have_no_parts(&self, refusal: &Refusal, had_checksums: bool) {
+        if matches!(refusal.status, 405 | 501) {
+            self.is_without_parts.store(true, Ordering::Relaxed);
+            if had_checksums {
+                self.is_without_checksums.store(false, Ordering::Relaxed);
+            }
+        }
     }
 
     /// What the server is to hold all of an object against, with which it stores nothing else: that it has been sealed so, and not what the spool

@@ -92,8 +92,10 @@ impl S3 {
     /// Stores a file under a name that has none. False: it has one.
     fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
         let part_bytes = self.client.bucket.part_bytes;
-        if finished.length() > part_bytes {
-            return self.store_in_parts(name, finished, part_bytes, what);
+        if finished.length() > part_bytes
+            && let Some(is_new) = self.store_in_parts(name, finished, part_bytes, what)?
+        {
+            return Ok(is_new);
         }
         let payload = Payload::of(finished);
         let (says_sha1, was_cut) = (Cell::new(false), Cell::new(false));
@@ -107,10 +109,12 @@ impl S3 {
         self.retry.run(|tried| {
             if was_cut.get() && finished.length() > Bucket::PART_BYTES_MIN {
                 // The first try may have been stored; and if not, the next cut costs less.
-                let is_there = || Ok::<_, Failed>(self.came_through(name, finished)?);
-                return Ok(is_there()?
-                    || self.store_in_parts(name, finished, Bucket::PART_BYTES_MIN, what)?
-                    || is_there()?);
+                if self.came_through(name, finished)? {
+                    return Ok(true);
+                }
+                if let Some(is_new) = self.store_in_parts(name, finished, Bucket::PART_BYTES_MIN, what)? {
+                    return Ok(is_new || self.came_through(name, finished)?);
+                }
             }
             let asked = self.ask_for_name(name, ask, &[200, 201], what);
             // 408 and the code: of what did not come in time.

@@ -32,18 +32,22 @@ struct Upload<'a> {
 }
 
 impl S3 {
-    /// Stores a file under a name that has none. False: it has one.
+    /// Stores a file under a name that has none. False: it has one; nothing: the server knows no parts.
     pub(super) fn store_in_parts(
         &self,
         name: &str,
         finished: &Finished,
         part_bytes: u64,
         what: &str,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<bool>, Error> {
         // What is left of others costs space, not safety: an error there is none of this object.
         self.is_swept.call_once(|| drop(self.sweep()));
-        loop {
-            let upload = Upload { name, id: self.begin(name, what)? };
+        while self.dialect.has_parts() {
+            let id = match self.begin(name, what) {
+                Err(_) if !self.dialect.has_parts() => break,
+                begun => begun?,
+            };
+            let upload = Upload { name, id };
             // As it was begun, so it goes on.
             let has_checksums = self.dialect.has_checksums();
             let sent = self.send(&upload, finished, part_bytes, what);
@@ -52,12 +56,14 @@ impl S3 {
                 let _ = self.abandon(&upload);
             }
             if stored.is_ok() || has_checksums == self.dialect.has_checksums() {
-                return stored;
+                return stored.map(Some);
             }
         }
+        Ok(None)
     }
 
     fn begin(&self, name: &str, what: &str) -> Result<String, Error> {
+        let had_checksums = self.dialect.has_checksums();
         self.retry.run(|_| {
             let mut answer = loop {
                 let mut headers = self.kept_with_the_object();
@@ -67,7 +73,10 @@ impl S3 {
                 match self.client.ask(&ask, &[200], what)? {
                     Ok(answer) => break answer,
                     Err(refusal) if self.dialect.learns(&ask, &refusal) => {}
-                    Err(refusal) => return Err(self.of_storing(refusal).failed(what)),
+                    Err(refusal) => {
+                        self.dialect.may_have_no_parts(&refusal, had_checksums);
+                        return Err(self.of_storing(refusal).failed(what));
+                    }
                 }
             };
             let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
