@@ -5,8 +5,8 @@ use std::io::Read;
 use crate::digest::Key;
 use crate::target::{self, ObjectName, Target};
 
-/// Reads from one chunk after the other. While a chunk is read on and on, each request asks for twice as much as the one before: a whole chunk
-/// takes a dozen, and whoever turns away has asked for no more than he used.
+/// Reads from one chunk after the other. While a chunk is read on and on, and on in the next, each request asks for twice as much as the one before:
+/// the first whole chunk takes a dozen, and whoever turns away has asked for no more than he used.
 pub(super) struct Windows<'a> {
     target: &'a dyn Target,
     open: Option<Window<'a>>,
@@ -18,7 +18,9 @@ struct Window<'a> {
     /// Where in the chunk the next byte is, and where the answer ends.
     at: u64,
     end: u64,
+    /// What was to be asked for, if the chunk had been so long.
     bytes: u64,
+    chunk_bytes: u64,
     reader: Box<dyn Read + 'a>,
 }
 
@@ -42,11 +44,21 @@ impl<'a> Windows<'a> {
             let mut window = match self.open.take() {
                 Some(window) if window.key == *key && window.at == at && at < window.end => window,
                 before => {
-                    // What ended here was read to its end.
-                    let goes_on = before.filter(|before| before.key == *key && before.at == at);
-                    let bytes = goes_on.map_or(end - at, |before| (end - at).max(before.bytes.saturating_mul(2)));
-                    let bytes = bytes.min(chunk_bytes.saturating_sub(at)).max(1);
-                    Window { key: *key, at, end: at + bytes, bytes, reader: self.target.get(&name, at, bytes)? }
+                    // What ended here was read to its end. The padding at the end of a chunk nobody reads: who has come there, and begins another
+                    // chunk, is likely to read that as well.
+                    let goes_on = before.filter(|before| match before.key == *key {
+                        true => before.at == at && before.end == at,
+                        false => {
+                            let left = before.chunk_bytes.saturating_sub(before.at);
+                            left <= before.chunk_bytes / 8 && at <= chunk_bytes / 8
+                        }
+                    });
+                    let bytes = goes_on.map_or(end - at, |before| {
+                        (end - at).max(before.bytes.min(before.chunk_bytes).saturating_mul(2))
+                    });
+                    let length = bytes.min(chunk_bytes.saturating_sub(at)).max(1);
+                    let reader = self.target.get(&name, at, length)?;
+                    Window { key: *key, at, end: at + length, bytes, chunk_bytes, reader }
                 }
             };
             let wanted = end.min(window.end) - at;
@@ -138,6 +150,16 @@ mod tests {
         let reads: Vec<_> = (0..100).map(|number| (1, number * 1000, 1000)).collect();
         let sizes: Vec<_> = asked(&reads).into_iter().map(|(_, length)| length).collect();
         assert_eq!(sizes, [1000, 2000, 4000, 8000, 16_000, 32_000, 37_000]);
+    }
+
+    #[test]
+    fn who_has_read_a_chunk_to_its_end_asks_for_much_of_the_next() {
+        // Behind the 98th thousand there is padding. A chunk that was only looked into is not read to its end.
+        let all = |chunk| (0..98).map(move |number| (chunk, number * 1000, 1000));
+        let reads: Vec<_> =
+            all(1).chain(all(2)).chain([(1, 0, 1000), (2, 0, 1000), (1, 99_000, 1000), (2, 50_000, 10)]).collect();
+        let sizes: Vec<_> = asked(&reads).into_iter().map(|(_, length)| length).collect();
+        assert_eq!(sizes, [1000, 2000, 4000, 8000, 16_000, 32_000, 37_000, 100_000, 100_000, 1000, 1000, 10]);
     }
 
     #[test]

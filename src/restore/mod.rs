@@ -29,7 +29,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Counts, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::Identity;
-use crate::target::Target;
+use crate::target::{ReadAhead, Target};
 
 use metadata::{Metadata, Wanted};
 use place::Place;
@@ -63,8 +63,19 @@ pub struct Report {
     pub selected: u64,
 }
 
-/// Restores one backup, or a part of it.
+/// Restores one backup, or a part of it. What comes next is fetched while this is opened and written.
 pub fn run(
+    options: &Options<'_>,
+    backup: &OpenBackup,
+    target: &dyn Target,
+    identities: &[Identity],
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    std::thread::scope(|scope| line(options, backup, &ReadAhead::over(target, scope), identities, tally, stop))
+}
+
+fn line(
     options: &Options<'_>,
     backup: &OpenBackup,
     target: &dyn Target,
@@ -166,14 +177,8 @@ impl Restoring<'_> {
             return Ok(());
         }
         let wanted = Wanted::of(&mut found);
-        match self.one(&found, &wanted, parts.flatten()) {
-            Ok(()) => Ok(()),
-            Err(error) if error.is_fatal() => Err(error.at(|| self.shown(&found.path))),
-            Err(error) => {
-                self.tally.problem(found.path.escaped(), one_line(&error));
-                Ok(())
-            }
-        }
+        let restored = self.one(&found, &wanted, parts.flatten());
+        self.told(&found.path, restored).map(drop)
     }
 
     fn enter(&mut self, mut found: Found) {

@@ -3,6 +3,7 @@
 //! Objects are put whole and durable, never changed, and have flat names (FORMAT.md section 2). What keeps its promise
 //! here may be any provider: the conformance suite (tests/it/conformance.rs) is the promise written down.
 
+mod ahead;
 #[cfg(feature = "brackup")]
 mod another_box;
 #[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3", feature = "webdav"))]
@@ -40,6 +41,7 @@ mod way;
 #[cfg(feature = "webdav")]
 mod webdav;
 
+pub use ahead::ReadAhead;
 #[cfg(feature = "brackup")]
 pub use another_box::Brackup;
 #[cfg(feature = "gdrive")]

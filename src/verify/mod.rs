@@ -21,7 +21,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::Identity;
-use crate::target::{self, BackupName, Target};
+use crate::target::{self, BackupName, ReadAhead, Target};
 
 /// Why a verification as a whole failed. What is wrong with single objects goes to the tally.
 #[derive(Debug)]
@@ -83,8 +83,18 @@ impl From<target::Error> for Error {
     }
 }
 
-/// Opens one backup and reads every file of it.
+/// Opens one backup and reads every file of it. What comes next is fetched while this is opened and digested.
 pub fn contents(
+    target: &dyn Target,
+    backup: &OpenBackup,
+    identities: &[Identity],
+    tally: &Tally<'_>,
+    stop: &AtomicBool,
+) -> Result<(), Error> {
+    std::thread::scope(|scope| read(&ReadAhead::over(target, scope), backup, identities, tally, stop))
+}
+
+fn read(
     target: &dyn Target,
     backup: &OpenBackup,
     identities: &[Identity],

@@ -1,0 +1,292 @@
+//! A target of which objects are read ahead: while one piece is opened and written, the next ones come in.
+//!
+//! Whoever turns away from an object has had a few pieces read for nothing. Only where the line stands still in that moment is it waited for until
+//! it is given up, as it would have been for who goes on.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
+use std::time::SystemTime;
+
+use super::Target;
+use super::error::Error;
+use super::name::ObjectName;
+use super::stage::{Finished, Stage};
+use crate::thread;
+
+const PIECE_BYTES: usize = 64 * 1024;
+/// That lie ready, beside the one that is filled and the one that is read.
+const PIECES: usize = 2;
+
+/// Wraps a target; all but reads passes.
+pub struct ReadAhead<'scope, 'env> {
+    inner: &'env dyn Target,
+    scope: &'scope Scope<'scope, 'env>,
+}
+
+impl<'scope, 'env> ReadAhead<'scope, 'env> {
+    /// Over this target, with threads of this scope: one for each object that is being read.
+    pub fn over(inner: &'env dyn Target, scope: &'scope Scope<'scope, 'env>) -> Self {
+        Self { inner, scope }
+    }
+}
+
+impl std::fmt::Debug for ReadAhead<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReadAhead({})", self.inner.describe())
+    }
+}
+
+impl Target for ReadAhead<'_, '_> {
+    fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error> {
+        if length <= PIECE_BYTES as u64 {
+            return self.inner.get(name, offset, length);
+        }
+        let (inner, wanted) = (self.inner, name.clone());
+        match ahead(self.scope, length, move || inner.get(&wanted, offset, length)) {
+            Some(ahead) => Ok(Box::new(ahead?)),
+            None => self.inner.get(name, offset, length),
+        }
+    }
+
+    fn stage(&self) -> Result<Stage, Error> {
+        self.inner.stage()
+    }
+
+    fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), Error> {
+        self.inner.put(name, finished)
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
+        self.inner.stat(name)
+    }
+
+    fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.inner.list(each)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), Error> {
+        self.inner.delete(name)
+    }
+
+    fn may_delete(&self) -> Result<(), Error> {
+        self.inner.may_delete()
+    }
+
+    fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
+        self.inner.identify(expected)
+    }
+
+    fn clock(&self) -> Result<SystemTime, Error> {
+        self.inner.clock()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+/// Pieces of an object, or why there are no more; an empty one is its end.
+type Pieces = io::Result<Vec<u8>>;
+
+/// What a thread of its own opens and reads. Nothing: there can be no thread.
+fn ahead<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    length: u64,
+    open: impl FnOnce() -> Result<Box<dyn Read + 'scope>, Error> + Send + 'scope,
+) -> Option<Result<Ahead, Error>> {
+    let (opened, is_open) = sync_channel(1);
+    let (full, pieces) = sync_channel(PIECES);
+    let (back, empty) = sync_channel(PIECES + 2);
+    let is_unwanted = Arc::<AtomicBool>::default();
+    let unwanted = is_unwanted.clone();
+    let fetch = move || {
+        let reader = open();
+        let (reader, said) = reader.map_or_else(|error| (None, Err(error)), |reader| (Some(reader), Ok(())));
+        let _ = opened.send(said);
+        reader.into_iter().for_each(|reader| fill(reader, &full, &empty, &unwanted));
+    };
+    thread::named("fetch").spawn_scoped(scope, fetch).ok()?;
+    let said = is_open.recv().unwrap_or_else(|_| Err(Error::io("can't read ahead", ended())));
+    Some(said.map(|()| Ahead { pieces, back, piece: Vec::new(), at: 0, left: length, has_ended: false, is_unwanted }))
+}
+
+/// Fills one piece after the other, until the object ends or nobody wants more of it.
+fn fill(
+    mut reader: Box<dyn Read + '_>,
+    full: &SyncSender<Pieces>,
+    empty: &Receiver<Vec<u8>>,
+    is_unwanted: &AtomicBool,
+) {
+    loop {
+        let mut piece = empty.try_recv().unwrap_or_default();
+        piece.resize(PIECE_BYTES, 0);
+        let (filled, failed) = read_full(&mut reader, &mut piece, is_unwanted);
+        piece.truncate(filled);
+        if filled > 0 && full.send(Ok(piece)).is_err() {
+            return;
+        }
+        match failed {
+            None if filled == PIECE_BYTES => {}
+            None => {
+                // Its connection is free again before anybody hears that this is the end.
+                drop(reader);
+                let _ = full.send(Ok(Vec::new()));
+                return;
+            }
+            Some(error) => return drop(full.send(Err(error))),
+        }
+    }
+}
+
+/// As much as there is, unless nobody wants it any more.
+fn read_full(reader: &mut dyn Read, piece: &mut [u8], is_unwanted: &AtomicBool) -> (usize, Option<io::Error>) {
+    let mut filled = 0;
+    while filled < piece.len() && !is_unwanted.load(Ordering::Relaxed) {
+        match reader.read(&mut piece[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Some(error)),
+        }
+    }
+    (filled, None)
+}
+
+fn ended() -> io::Error {
+    io::Error::other("whoever read it has ended")
+}
+
+/// What is read of it.
+struct Ahead {
+    pieces: Receiver<Pieces>,
+    /// Pieces that were read, to be filled again.
+    back: SyncSender<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+    /// Bytes that were asked for and not read.
+    left: u64,
+    has_ended: bool,
+    is_unwanted: Arc<AtomicBool>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.is_unwanted.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Ahead {
+    fn next(&mut self) -> io::Result<()> {
+        let next = self.pieces.recv().map_err(|_| ended())??;
+        self.has_ended = next.is_empty();
+        let _ = self.back.try_send(std::mem::replace(&mut self.piece, next));
+        self.at = 0;
+        Ok(())
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() && !self.has_ended && !buffer.is_empty() {
+            self.next()?;
+        }
+        let read = buffer.len().min(self.piece.len() - self.at);
+        buffer[..read].copy_from_slice(&self.piece[self.at..self.at + read]);
+        self.at += read;
+        self.left = self.left.saturating_sub(read as u64);
+        if self.left == 0 && self.at == self.piece.len() && !self.has_ended {
+            // Who asks for what is behind this gets the same connection. All that was asked for is there, whatever comes now.
+            let _ = self.next();
+        }
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::target::error::ErrorKind;
+
+    const BYTES: usize = 1_000_000;
+
+    /// So many bytes, then an error or the end.
+    struct Counted<'a> {
+        given: &'a AtomicUsize,
+        most: usize,
+        fails: bool,
+        is_dropped: &'a AtomicBool,
+    }
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let given = self.given.load(Ordering::SeqCst);
+            // As they come from a line: seldom as many as would fit.
+            let read = buffer.len().min(10_007).min(self.most - given);
+            if read == 0 && self.fails {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            (given..).zip(&mut buffer[..read]).for_each(|(at, byte)| *byte = (at % 251) as u8);
+            self.given.store(given + read, Ordering::SeqCst);
+            Ok(read)
+        }
+    }
+
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            self.is_dropped.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn reads(fails: bool, read: impl FnOnce(&mut Ahead, &AtomicBool)) -> usize {
+        let (given, is_dropped) = (AtomicUsize::new(0), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let counted = Counted { given: &given, most: BYTES, fails, is_dropped: &is_dropped };
+            let wanted = (BYTES + usize::from(fails)) as u64;
+            let mut ahead = ahead(scope, wanted, || Ok(Box::new(counted))).unwrap().unwrap();
+            read(&mut ahead, &is_dropped);
+        });
+        given.into_inner()
+    }
+
+    #[test]
+    fn all_bytes_come_in_order_and_then_their_connection_is_free() {
+        let given = reads(false, |ahead, is_dropped| {
+            let mut back = vec![0; BYTES];
+            ahead.read_exact(&mut back).unwrap();
+            assert!(is_dropped.load(Ordering::SeqCst));
+            assert!(back.iter().enumerate().all(|(at, byte)| *byte == (at % 251) as u8));
+            assert_eq!(ahead.read(&mut back).unwrap(), 0);
+        });
+        assert_eq!(given, BYTES);
+    }
+
+    #[test]
+    fn an_error_comes_behind_what_was_read_before_it() {
+        reads(true, |ahead, _| {
+            let mut back = Vec::new();
+            let error = ahead.by_ref().take(u64::MAX).read_to_end(&mut back).unwrap_err();
+            assert_eq!((error.kind(), back.len()), (io::ErrorKind::ConnectionReset, BYTES));
+            assert!(ahead.read(&mut [0; 10]).is_err(), "and it is no end");
+        });
+    }
+
+    #[test]
+    fn who_turns_away_has_had_a_few_pieces_read_for_nothing() {
+        let given = reads(false, |ahead, _| ahead.read_exact(&mut [0; 1000]).unwrap());
+        assert!((PIECE_BYTES..=PIECE_BYTES * (PIECES + 3)).contains(&given), "{given}");
+    }
+
+    #[test]
+    fn what_can_not_be_opened_is_told_as_it_is() {
+        std::thread::scope(|scope| {
+            let opened = ahead(scope, 10, || Err(Error::new(ErrorKind::NotFound, "none")));
+            assert_eq!(opened.unwrap().err().unwrap().kind, ErrorKind::NotFound);
+        });
+    }
+}
