@@ -5,11 +5,13 @@ use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
 use brackup::date::Utc;
+use brackup::monitor::Quiet;
+use brackup::restore::Conflict;
 use brackup::seal::{Identity, Role};
-use brackup::target::{BackupName, DryRun, ErrorKind, Filesystem, Finished, ObjectName, Target};
+use brackup::target::{BackupName, DryRun, ErrorKind, Filesystem, Finished, ObjectName, ReadAhead, Target};
 use tempfile::TempDir;
 
-use crate::support::{Fault, How, Place, noise, seal_into};
+use crate::support::{Fault, How, Memory, Nas, Place, Tree, noise, seal_into};
 
 /// An object with a payload of `length` bytes, as it lies in a stage.
 pub(crate) fn object(target: &dyn Target, length: usize) -> Finished {
@@ -171,6 +173,36 @@ fn a_folder_conforms() {
     let temporary = TempDir::new().unwrap();
     let folder = temporary.path().join("target");
     conforms(&Filesystem::at(&folder), folder.as_path());
+}
+
+#[test]
+fn a_folder_that_is_read_ahead_conforms() {
+    let temporary = TempDir::new().unwrap();
+    let folder = temporary.path().join("target");
+    let target = Filesystem::at(&folder);
+    std::thread::scope(|scope| conforms(&ReadAhead::over(&target, scope), folder.as_path()));
+}
+
+#[test]
+fn memory_conforms() {
+    let memory = Memory::new();
+    conforms(&memory, &memory);
+}
+
+#[test]
+fn a_tree_comes_back_from_memory() {
+    let (nas, tree, memory) = (Nas::new(), Tree::new(), Memory::new());
+    tree.file("large", noise(1, 3_000_000));
+    tree.file("dir/small", b"contents");
+    nas.try_backup(&tree.root, &memory, &Quiet::default()).unwrap();
+    tree.file("new", b"of the second night");
+    let before = tree.snapshot();
+    let name = nas.try_backup(&tree.root, &memory, &Quiet::default()).unwrap().name();
+    assert_eq!(nas.verify_at(&memory).unwrap(), []);
+    let back = Tree::absent();
+    assert_eq!(nas.restore_from(&memory, &name, &back.root, Conflict::Abort, &Quiet::default()).unwrap(), []);
+    before.assert_same(&back.snapshot());
+    assert!(!nas.folder.exists(), "nothing went to a disk");
 }
 
 #[test]

@@ -31,9 +31,11 @@ mod buildroot;
 mod choice;
 /// Exit codes, words, JSON.
 mod cli;
-/// What any target must do, alone and wrapped.
+/// Chunks of which little is used.
 mod compaction;
+/// What any target must do, alone and wrapped.
 mod conformance;
+/// Copies of backups at other targets.
 mod copies;
 /// What others have stored.
 mod copy_strangers;
@@ -72,6 +74,8 @@ mod drive_program;
 mod drive_rclone;
 /// Disks that are full or gone, keys that are wrong, runs that meet.
 mod failures;
+/// How often a run waits for a disk.
+mod flash;
 /// What is remembered, what is needed and what is there are held against each other.
 mod fsck;
 /// What of it is mended.
@@ -171,6 +175,8 @@ mod sftp;
 mod sftp_answers;
 /// The program with a target on a server of SFTP.
 mod sftp_program;
+/// Wires that stand still.
+mod stall;
 /// Trees, boxes, targets and programs to test with.
 mod support;
 /// A small tree, as text.

@@ -353,7 +353,7 @@ fn while_it_waits_it_touches_no_disk() {
 }
 
 /// The same command, its system calls written to a file, with the paths of descriptors.
-fn traced(command: &Command, trace: &Path) -> Command {
+pub(crate) fn traced(command: &Command, trace: &Path) -> Command {
     let mut strace = Command::new("strace");
     // With -D the command itself is our child, and signals go to it.
     strace.args(["-D", "-f", "-y", "-s", "200", "-o"]).arg(trace).arg(command.get_program()).args(command.get_args());
@@ -363,7 +363,7 @@ fn traced(command: &Command, trace: &Path) -> Command {
 }
 
 /// The trace when its writer has come to the end.
-fn whole(trace: &Path) -> String {
+pub(crate) fn whole(trace: &Path) -> String {
     loop {
         let text = fs::read_to_string(trace).unwrap();
         if text.trim_end().ends_with("+++ exited with 0 +++") {

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,11 +26,15 @@ pub(crate) enum Harm {
     Garbage,
     /// Nothing for a moment, then a byte at a time.
     Slow,
+    /// Nothing any more, until the end that waits for it goes.
+    Still,
 }
 
 const GARBAGE_BYTES: usize = 48;
 const SLOW_BYTES: usize = 300;
 const STILL: Duration = Duration::from_millis(500);
+/// Who went away while bytes of his lie here is not heard of: his end comes behind them.
+const STILL_MOST: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct State {
@@ -114,6 +119,12 @@ fn pass(mut from: TcpStream, mut to: TcpStream, direction: Direction, state: &Mu
                 buffer.copy_within(end..read, 0);
                 read -= end;
             }
+            Some((Harm::Still, at)) => {
+                let _ = to.write_all(&buffer[..at]);
+                until_gone(&[&from, &to]);
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+                return;
+            }
             Some((harm, at)) => {
                 let _ = to.write_all(&buffer[..at]);
                 if harm == Harm::Reset {
@@ -132,4 +143,12 @@ fn pass(mut from: TcpStream, mut to: TcpStream, direction: Direction, state: &Mu
         }
     }
     let _ = to.shutdown(Shutdown::Write);
+}
+
+/// Nothing is read meanwhile: who sends is held up.
+fn until_gone(ends: &[&TcpStream]) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let hung_up = PollFlags::from_bits_retain(nix::libc::POLLRDHUP);
+    let mut ends: Vec<_> = ends.iter().map(|end| PollFd::new(end.as_fd(), hung_up)).collect();
+    let _ = poll(&mut ends, PollTimeout::try_from(STILL_MOST).unwrap());
 }

@@ -22,6 +22,7 @@ mod faulty;
 mod hook;
 #[cfg(feature = "rebuild")]
 mod lost;
+mod memory;
 #[cfg(feature = "s3")]
 mod ministack;
 mod mount;
@@ -62,6 +63,7 @@ pub(crate) use faulty::{Direction, Faulty, Harm};
 pub(crate) use hook::Hook;
 #[cfg(feature = "rebuild")]
 pub(crate) use lost::{Lost, json};
+pub(crate) use memory::Memory;
 #[cfg(feature = "s3")]
 pub(crate) use ministack::{MiniStack, aws};
 pub(crate) use mount::{Mount, fill};
