@@ -136,7 +136,7 @@ impl Db {
         let connection = Connection::open(path).map_err(failed)?;
         // Few pages in memory, no shared memory, temporary things on disk: a box has 32 MB. TRUNCATE and not WAL: a run mostly appends,
         // and a log writes all of that twice (docs/SPECIFICATION.md has the measurement).
-        let pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;
+        let pragmas = "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;
              PRAGMA cache_size = -384; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
