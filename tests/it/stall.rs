@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// What a step takes in which it stands still once: a hundred times as long would be the program's patience. SFTP waits for a disk five times as long.
 const TAKES: std::ops::Range<Duration> = Duration::from_millis(2900)..Duration::from_secs(60);
 
+#[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav", all(feature = "brackup", feature = "web")))]
 fn way(patience: Option<Duration>) -> Way {
     patience.map_or_else(Way::default, |patience| Way::default().within(patience))
 }
