@@ -4,9 +4,9 @@
 //! it is given up, as it would have been for who goes on.
 
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::SystemTime;
 
@@ -88,8 +88,20 @@ impl Target for ReadAhead<'_, '_> {
     }
 }
 
-/// Pieces of an object, or why there are no more; an empty one is its end.
-type Pieces = io::Result<Vec<u8>>;
+/// What comes of an object, first of all whether it is open. One kind of channel for all: each costs flash.
+enum Came {
+    Opened(Result<(), Error>),
+    /// Bytes, or why there are no more; none are the end.
+    Piece(io::Result<Vec<u8>>),
+}
+
+/// What both threads have.
+#[derive(Default)]
+struct Shared {
+    is_unwanted: AtomicBool,
+    /// Pieces that were read, to be filled again.
+    empty: Mutex<Vec<Vec<u8>>>,
+}
 
 /// What a thread of its own opens and reads. Nothing: there can be no thread.
 fn ahead<'scope>(
@@ -97,35 +109,34 @@ fn ahead<'scope>(
     length: u64,
     open: impl FnOnce() -> Result<Box<dyn Read + 'scope>, Error> + Send + 'scope,
 ) -> Option<Result<Ahead, Error>> {
-    let (opened, is_open) = sync_channel(1);
-    let (full, pieces) = sync_channel(PIECES);
-    let (back, empty) = sync_channel(PIECES + 2);
-    let is_unwanted = Arc::<AtomicBool>::default();
-    let unwanted = is_unwanted.clone();
-    let fetch = move || {
-        let reader = open();
-        let (reader, said) = reader.map_or_else(|error| (None, Err(error)), |reader| (Some(reader), Ok(())));
-        let _ = opened.send(said);
-        reader.into_iter().for_each(|reader| fill(reader, &full, &empty, &unwanted));
+    let (sender, came) = sync_channel(PIECES);
+    let shared = Arc::<Shared>::default();
+    let theirs = shared.clone();
+    let fetch = move || match open() {
+        Err(error) => drop(sender.send(Came::Opened(Err(error)))),
+        Ok(reader) => {
+            if sender.send(Came::Opened(Ok(()))).is_ok() {
+                fill(reader, &sender, &theirs);
+            }
+        }
     };
     thread::named("fetch").spawn_scoped(scope, fetch).ok()?;
-    let said = is_open.recv().unwrap_or_else(|_| Err(Error::io("can't read ahead", ended())));
-    Some(said.map(|()| Ahead { pieces, back, piece: Vec::new(), at: 0, left: length, has_ended: false, is_unwanted }))
+    let said = match came.recv() {
+        Ok(Came::Opened(said)) => said,
+        _ => Err(Error::io("can't read ahead", ended())),
+    };
+    Some(said.map(|()| Ahead { came, shared, piece: Vec::new(), at: 0, left: length, has_ended: false }))
 }
 
 /// Fills one piece after the other, until the object ends or nobody wants more of it.
-fn fill(
-    mut reader: Box<dyn Read + '_>,
-    full: &SyncSender<Pieces>,
-    empty: &Receiver<Vec<u8>>,
-    is_unwanted: &AtomicBool,
-) {
+fn fill(mut reader: Box<dyn Read + '_>, sender: &SyncSender<Came>, shared: &Shared) {
     loop {
-        let mut piece = empty.try_recv().unwrap_or_default();
+        let empty = shared.empty.lock().ok().and_then(|mut empty| empty.pop());
+        let mut piece = empty.unwrap_or_default();
         piece.resize(PIECE_BYTES, 0);
-        let (filled, failed) = read_full(&mut reader, &mut piece, is_unwanted);
+        let (filled, failed) = read_full(&mut reader, &mut piece, &shared.is_unwanted);
         piece.truncate(filled);
-        if filled > 0 && full.send(Ok(piece)).is_err() {
+        if filled > 0 && sender.send(Came::Piece(Ok(piece))).is_err() {
             return;
         }
         match failed {
@@ -133,10 +144,9 @@ fn fill(
             None => {
                 // Its connection is free again before anybody hears that this is the end.
                 drop(reader);
-                let _ = full.send(Ok(Vec::new()));
-                return;
+                return drop(sender.send(Came::Piece(Ok(Vec::new()))));
             }
-            Some(error) => return drop(full.send(Err(error))),
+            Some(error) => return drop(sender.send(Came::Piece(Err(error)))),
         }
     }
 }
@@ -161,28 +171,30 @@ fn ended() -> io::Error {
 
 /// What is read of it.
 struct Ahead {
-    pieces: Receiver<Pieces>,
-    /// Pieces that were read, to be filled again.
-    back: SyncSender<Vec<u8>>,
+    came: Receiver<Came>,
+    shared: Arc<Shared>,
     piece: Vec<u8>,
     at: usize,
     /// Bytes that were asked for and not read.
     left: u64,
     has_ended: bool,
-    is_unwanted: Arc<AtomicBool>,
 }
 
 impl Drop for Ahead {
     fn drop(&mut self) {
-        self.is_unwanted.store(true, Ordering::Relaxed);
+        self.shared.is_unwanted.store(true, Ordering::Relaxed);
     }
 }
 
 impl Ahead {
     fn next(&mut self) -> io::Result<()> {
-        let next = self.pieces.recv().map_err(|_| ended())??;
+        let Ok(Came::Piece(next)) = self.came.recv() else { return Err(ended()) };
+        let next = next?;
         self.has_ended = next.is_empty();
-        let _ = self.back.try_send(std::mem::replace(&mut self.piece, next));
+        let read = std::mem::replace(&mut self.piece, next);
+        if let Ok(mut empty) = self.shared.empty.lock() {
+            empty.push(read);
+        }
         self.at = 0;
         Ok(())
     }
