@@ -47,7 +47,7 @@ impl<'a> Windows<'a> {
                     // What ended here was read to its end. The padding at the end of a chunk nobody reads: who has come there, and begins another
                     // chunk, is likely to read that as well.
                     let goes_on = before.filter(|before| match before.key == *key {
-                        true => before.at == at && before.end == at,
+                        true => before.at == at,
                         false => {
                             let left = before.chunk_bytes.saturating_sub(before.at);
                             left <= before.chunk_bytes / 8 && at <= chunk_bytes / 8
