@@ -29,7 +29,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Counts, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::Identity;
-use crate::target::{ReadAhead, Target};
+use crate::target::{Target, read_ahead};
 
 use metadata::{Metadata, Wanted};
 use place::Place;
@@ -72,50 +72,44 @@ pub fn run(
     tally: &Tally<'_>,
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
-    std::thread::scope(|scope| line(options, backup, &ReadAhead::over(target, scope), identities, tally, stop))
-}
-
-fn line(
-    options: &Options<'_>,
-    backup: &OpenBackup,
-    target: &dyn Target,
-    identities: &[Identity],
-    tally: &Tally<'_>,
-    stop: &AtomicBool,
-) -> Result<Report, Error> {
-    let mut documents = backup.documents(identities)?;
-    let mut restoring = Restoring {
-        options,
-        tally,
-        stop,
-        place: Place::open(options.destination, options.dry_run)?,
-        chunks: ChunkReader::over(target, options.others, identities),
-        metadata: Metadata::new(options.numeric_ids),
-        selection: options.selection.clone(),
-        directories: Vec::new(),
-        deepest: RelPath::root(),
-        writing: None,
-        selected: 0,
-    };
-    while let Some(record) = documents.next()? {
-        let restored = match record {
-            _ if stop.load(Ordering::Relaxed) => break,
-            Record::Part { path, items } => restoring.part(&path, &items),
-            Record::Entry(found) => restoring.entry(*found),
+    read_ahead(target, |target| {
+        let mut documents = backup.documents(identities)?;
+        let mut restoring = Restoring {
+            options,
+            tally,
+            stop,
+            place: Place::open(options.destination, options.dry_run)?,
+            chunks: ChunkReader::over(target, options.others, identities),
+            metadata: Metadata::new(options.numeric_ids),
+            selection: options.selection.clone(),
+            directories: Vec::new(),
+            deepest: RelPath::root(),
+            writing: None,
+            selected: 0,
         };
-        restoring.chunks.told().into_iter().for_each(|(name, what)| tally.notice(name.to_string(), what));
-        match restored {
-            Err(Error::Interrupted) => break,
-            other => other?,
+        while let Some(record) = documents.next()? {
+            let restored = match record {
+                _ if stop.load(Ordering::Relaxed) => break,
+                Record::Part { path, items } => restoring.part(&path, &items),
+                Record::Entry(found) => restoring.entry(*found),
+            };
+            restoring.chunks.told().into_iter().for_each(|(name, what)| tally.notice(name.to_string(), what));
+            match restored {
+                Err(Error::Interrupted) => break,
+                other => other?,
+            }
         }
-    }
-    restoring.leave_all()?;
-    restoring.place.sync()?;
-    let interrupted = stop.load(Ordering::Relaxed);
-    if restoring.selected > 0 && !interrupted {
-        restoring.selection.unmet().for_each(|pattern| tally.problem(pattern, "nothing in this backup is meant by it"));
-    }
-    Ok(Report { counts: tally.sums(), interrupted, selected: restoring.selected })
+        restoring.leave_all()?;
+        restoring.place.sync()?;
+        let interrupted = stop.load(Ordering::Relaxed);
+        if restoring.selected > 0 && !interrupted {
+            restoring
+                .selection
+                .unmet()
+                .for_each(|pattern| tally.problem(pattern, "nothing in this backup is meant by it"));
+        }
+        Ok(Report { counts: tally.sums(), interrupted, selected: restoring.selected })
+    })
 }
 
 struct Restoring<'a> {

@@ -20,23 +20,15 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// That lie ready, beside the one that is filled and the one that is read.
 const PIECES: usize = 2;
 
-/// Wraps a target; all but reads passes.
-pub struct ReadAhead<'scope, 'env> {
+/// Gives a target from which objects are read ahead, with a thread for each that is being read. All but reads passes.
+pub fn read_ahead<T>(target: &dyn Target, act: impl FnOnce(&dyn Target) -> T) -> T {
+    std::thread::scope(|scope| act(&ReadAhead { inner: target, scope }))
+}
+
+/// See [`read_ahead`].
+struct ReadAhead<'scope, 'env> {
     inner: &'env dyn Target,
     scope: &'scope Scope<'scope, 'env>,
-}
-
-impl<'scope, 'env> ReadAhead<'scope, 'env> {
-    /// Over this target, with threads of this scope: one for each object that is being read.
-    pub fn over(inner: &'env dyn Target, scope: &'scope Scope<'scope, 'env>) -> Self {
-        Self { inner, scope }
-    }
-}
-
-impl std::fmt::Debug for ReadAhead<'_, '_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ReadAhead({})", self.inner.describe())
-    }
 }
 
 impl Target for ReadAhead<'_, '_> {

@@ -41,7 +41,7 @@ mod way;
 #[cfg(feature = "webdav")]
 mod webdav;
 
-pub use ahead::ReadAhead;
+pub use ahead::read_ahead;
 #[cfg(feature = "brackup")]
 pub use another_box::Brackup;
 #[cfg(feature = "gdrive")]

@@ -21,7 +21,7 @@ use crate::metafile::{Found, Record};
 use crate::monitor::{Counter, Phase, Tally, one_line};
 use crate::relpath::RelPath;
 use crate::seal::Identity;
-use crate::target::{self, BackupName, ReadAhead, Target};
+use crate::target::{self, BackupName, Target, read_ahead};
 
 /// Why a verification as a whole failed. What is wrong with single objects goes to the tally.
 #[derive(Debug)]
@@ -91,36 +91,28 @@ pub fn contents(
     tally: &Tally<'_>,
     stop: &AtomicBool,
 ) -> Result<(), Error> {
-    std::thread::scope(|scope| read(&ReadAhead::over(target, scope), backup, identities, tally, stop))
-}
-
-fn read(
-    target: &dyn Target,
-    backup: &OpenBackup,
-    identities: &[Identity],
-    tally: &Tally<'_>,
-    stop: &AtomicBool,
-) -> Result<(), Error> {
-    let mut documents = backup.documents(identities)?;
-    let mut chunks = ChunkReader::new(target, identities);
-    let mut reading: Option<Reading> = None;
-    while let Some(record) = documents.next().map_err(catalog::Error::from)? {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        match record {
-            Record::Part { path, items } => {
-                let reading = reading.get_or_insert_with(|| Reading::new(u64::MAX));
-                reading.read(&items, &mut chunks, tally, stop)?;
-                tally.at(Phase::Verify, &path);
+    read_ahead(target, |target| {
+        let mut documents = backup.documents(identities)?;
+        let mut chunks = ChunkReader::new(target, identities);
+        let mut reading: Option<Reading> = None;
+        while let Some(record) = documents.next().map_err(catalog::Error::from)? {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
             }
-            Record::Entry(found) => {
-                tally.at(Phase::Verify, &found.path);
-                entry(&backup.name, &found, reading.take(), &mut chunks, tally, stop)?;
+            match record {
+                Record::Part { path, items } => {
+                    let reading = reading.get_or_insert_with(|| Reading::new(u64::MAX));
+                    reading.read(&items, &mut chunks, tally, stop)?;
+                    tally.at(Phase::Verify, &path);
+                }
+                Record::Entry(found) => {
+                    tally.at(Phase::Verify, &found.path);
+                    entry(&backup.name, &found, reading.take(), &mut chunks, tally, stop)?;
+                }
             }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn entry(

@@ -8,7 +8,7 @@ use brackup::date::Utc;
 use brackup::monitor::Quiet;
 use brackup::restore::Conflict;
 use brackup::seal::{Identity, Role};
-use brackup::target::{BackupName, DryRun, ErrorKind, Filesystem, Finished, ObjectName, ReadAhead, Target};
+use brackup::target::{BackupName, DryRun, ErrorKind, Filesystem, Finished, ObjectName, Target, read_ahead};
 use tempfile::TempDir;
 
 use crate::support::{Fault, How, Memory, Nas, Place, Tree, noise, seal_into};
@@ -180,7 +180,7 @@ fn a_folder_that_is_read_ahead_conforms() {
     let temporary = TempDir::new().unwrap();
     let folder = temporary.path().join("target");
     let target = Filesystem::at(&folder);
-    std::thread::scope(|scope| conforms(&ReadAhead::over(&target, scope), folder.as_path()));
+    read_ahead(&target, |target| conforms(target, folder.as_path()));
 }
 
 #[test]
