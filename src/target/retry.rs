@@ -12,6 +12,8 @@ use super::way::Way;
 use crate::limits::{RETRY_AFTER_SECONDS_MAX, RETRY_BUDGET_SECONDS, RETRY_TRIES};
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// What a line or a server drops now and then passes at once: the second try has a part of that wait.
+const SECOND_TRY: u32 = 5;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// What one try came to if it was not what was wanted.
@@ -94,7 +96,10 @@ impl Retry {
 
 /// The wait before the next try. `chance`: from 0 to 1.
 fn wait_for(first: Duration, tried: u32, wish: Option<Duration>, chance: f64) -> Duration {
-    let full = first.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_WAIT);
+    let full = match (tried, wish) {
+        (1, None) => first / SECOND_TRY,
+        _ => first.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(LONGEST_WAIT),
+    };
     let wish = wish.unwrap_or_default().min(Duration::from_secs(RETRY_AFTER_SECONDS_MAX));
     // Nor do those come back together whom a server has told the same time.
     wish.max(full / 2) + full.mul_f64(chance / 2.0)
@@ -136,7 +141,7 @@ mod tests {
             wait_for(FIRST_WAIT, tried, wish.map(Duration::from_secs), chance).as_millis()
         };
         for (tried, least, most) in
-            [(1, 250, 500), (2, 500, 1000), (3, 1000, 2000), (6, 8000, 16_000), (40, 15_000, 30_000)]
+            [(1, 50, 100), (2, 500, 1000), (3, 1000, 2000), (6, 8000, 16_000), (40, 15_000, 30_000)]
         {
             assert_eq!([wait(tried, None, 0.0), wait(tried, None, 1.0)], [least, most]);
             assert_eq!(wait(tried, None, 0.5), (least + most) / 2);
