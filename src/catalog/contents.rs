@@ -2,7 +2,7 @@
 //! not its chunk. Headers of a few chunks stay open, and the last segments stay in memory, since neighbours in a tree are neighbours in a chunk.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 
 use zeroize::Zeroizing;
 use zstd::stream::raw::{DParameter, Decoder, Operation as _};
@@ -198,14 +198,9 @@ impl Segments<'_> {
         if let Some(at) = self.open.iter().position(|(open, _)| open == key) {
             return Ok(at);
         }
-        let (name, target) = (ObjectName::Chunk(*key), self.places[place].target);
-        let missing = || crate::target::Error::new(crate::target::ErrorKind::NotFound, format!("{name} is missing"));
-        let length = target.stat(&name)?.ok_or_else(missing)?;
-        let mut head = Vec::new();
-        let failed = |error| crate::target::Error::io(format!("can't read {name}"), error);
-        target.get(&name, 0, HEADER_BYTES_MAX as u64)?.read_to_end(&mut head).map_err(failed)?;
+        let (head, length) = self.places[place].windows.begin(key, HEADER_BYTES_MAX)?;
         let opening = Opening::open(&head, length, Role::Chunk, self.identities)
-            .map_err(|fault| Error::Object { name: name.to_string(), fault })?;
+            .map_err(|fault| Error::Object { name: ObjectName::Chunk(*key).to_string(), fault })?;
         if self.open.len() >= OPEN_CHUNKS {
             self.open.remove(0);
         }

@@ -1,6 +1,6 @@
 //! Sealed bytes of chunks, as they are asked for: one after the other, most of the time.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use crate::digest::Key;
 use crate::target::{self, ObjectName, Target};
@@ -18,15 +18,47 @@ struct Window<'a> {
     /// Where in the chunk the next byte is, and where the answer ends.
     at: u64,
     end: u64,
+    /// Up to here bytes are at hand.
+    read: u64,
     /// What was to be asked for, if the chunk had been so long.
     bytes: u64,
     chunk_bytes: u64,
     reader: Box<dyn Read + 'a>,
 }
 
+impl Window<'_> {
+    /// Whether it goes on from there, without bytes that would have to be fetched for nothing.
+    fn is_at(&self, at: u64) -> bool {
+        (self.at..=self.read.max(self.at)).contains(&at)
+    }
+
+    /// The padding at the end of a chunk nobody reads: who has come there, and begins another chunk, is likely to read that as well.
+    fn is_done(&self) -> bool {
+        self.chunk_bytes.saturating_sub(self.at) <= self.chunk_bytes / 8
+    }
+
+    /// How much is asked for behind it.
+    fn next(&self) -> u64 {
+        self.bytes.min(self.chunk_bytes).saturating_mul(2)
+    }
+}
+
 impl<'a> Windows<'a> {
     pub(super) fn of(target: &'a dyn Target) -> Self {
         Self { target, open: None }
+    }
+
+    /// The beginning of a chunk, and how long it is. Who goes on from another chunk goes on in this one, behind its header.
+    pub(super) fn begin(&mut self, key: &Key, most: usize) -> Result<(Vec<u8>, u64), target::Error> {
+        let name = ObjectName::Chunk(*key);
+        let bytes = self.open.take().filter(Window::is_done).map_or(0, |before| before.next()).max(most as u64);
+        let (mut reader, chunk_bytes) = self.target.beginning(&name, bytes)?;
+        let mut head = Vec::new();
+        let failed = |error| target::Error::io(format!("can't read {name}"), error);
+        let read = reader.by_ref().take(most as u64).read_to_end(&mut head).map_err(failed)? as u64;
+        let reader = Box::new(Cursor::new(head.clone()).chain(reader));
+        self.open = Some(Window { key: *key, at: 0, end: bytes.min(chunk_bytes), read, bytes, chunk_bytes, reader });
+        Ok((head, chunk_bytes))
     }
 
     /// Appends bytes of a chunk that has so many in all; fewer if it ends early.
@@ -39,30 +71,29 @@ impl<'a> Windows<'a> {
         into: &mut Vec<u8>,
     ) -> Result<(), target::Error> {
         let name = ObjectName::Chunk(*key);
+        let failed = |error| target::Error::io(format!("can't read {name}"), error);
         let (mut at, end) = (from, from + length);
         while at < end {
             let mut window = match self.open.take() {
-                Some(window) if window.key == *key && window.at == at && at < window.end => window,
+                Some(window) if window.key == *key && at < window.end && window.is_at(at) => window,
                 before => {
-                    // What ended here was read to its end. The padding at the end of a chunk nobody reads: who has come there, and begins another
-                    // chunk, is likely to read that as well.
+                    // What ended here was read to its end.
                     let goes_on = before.filter(|before| match before.key == *key {
-                        true => before.at == at,
-                        false => {
-                            let left = before.chunk_bytes.saturating_sub(before.at);
-                            left <= before.chunk_bytes / 8 && at <= chunk_bytes / 8
-                        }
+                        true => before.is_at(at),
+                        false => before.is_done() && at <= chunk_bytes / 8,
                     });
-                    let bytes = goes_on.map_or(end - at, |before| {
-                        (end - at).max(before.bytes.min(before.chunk_bytes).saturating_mul(2))
-                    });
+                    let bytes = goes_on.map_or(end - at, |before| before.next().max(end - at));
                     let length = bytes.min(chunk_bytes.saturating_sub(at)).max(1);
                     let reader = self.target.get(&name, at, length)?;
-                    Window { key: *key, at, end: at + length, bytes, chunk_bytes, reader }
+                    Window { key: *key, at, end: at + length, read: 0, bytes, chunk_bytes, reader }
                 }
             };
+            if window.at < at {
+                std::io::copy(&mut window.reader.by_ref().take(at - window.at), &mut std::io::sink())
+                    .map_err(failed)?;
+                window.at = at;
+            }
             let wanted = end.min(window.end) - at;
-            let failed = |error| target::Error::io(format!("can't read {name}"), error);
             let got = window.reader.by_ref().take(wanted).read_to_end(into).map_err(failed)? as u64;
             at += got;
             window.at = at;
@@ -97,7 +128,11 @@ mod tests {
         fn get(&self, _: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, target::Error> {
             self.0.lock().unwrap().push((offset, length));
             let bytes: Vec<u8> = (offset..BYTES.min(offset + length)).map(byte).collect();
-            Ok(Box::new(std::io::Cursor::new(bytes)))
+            Ok(Box::new(Cursor::new(bytes)))
+        }
+
+        fn beginning(&self, name: &ObjectName, length: u64) -> Result<(Box<dyn Read + '_>, u64), target::Error> {
+            Ok((self.get(name, 0, length)?, BYTES))
         }
 
         fn stage(&self) -> Result<Stage, target::Error> {
@@ -160,6 +195,32 @@ mod tests {
             all(1).chain(all(2)).chain([(1, 0, 1000), (2, 0, 1000), (1, 99_000, 1000), (2, 50_000, 10)]).collect();
         let sizes: Vec<_> = asked(&reads).into_iter().map(|(_, length)| length).collect();
         assert_eq!(sizes, [1000, 2000, 4000, 8000, 16_000, 32_000, 37_000, 100_000, 100_000, 1000, 1000, 10]);
+    }
+
+    #[test]
+    fn a_chunk_that_is_begun_behind_another_takes_one_request() {
+        const HEAD: u64 = 300;
+        let numbers = Numbers::default();
+        let mut windows = Windows::of(&numbers);
+        for chunk in 0..3 {
+            let (head, length) = windows.begin(&Sha1([chunk; 20]), HEAD as usize).unwrap();
+            assert!(head.iter().copied().eq((0..HEAD).map(byte)) && length == BYTES);
+            // The header is shorter than it might have been.
+            for from in (120..97_000).step_by(1000) {
+                let mut bytes = Vec::new();
+                windows.read(&Sha1([chunk; 20]), from, 1000, BYTES - 500, &mut bytes).unwrap();
+                assert!(bytes.into_iter().eq((from..from + 1000).map(byte)), "{from}");
+            }
+        }
+        // Who looks into one alone gets no more than he asks for.
+        windows.begin(&Sha1([9; 20]), HEAD as usize).unwrap();
+        windows.begin(&Sha1([8; 20]), HEAD as usize).unwrap();
+        windows.read(&Sha1([8; 20]), 5000, 10, BYTES, &mut Vec::new()).unwrap();
+        let first =
+            [(0, 300), (300, 820), (1120, 1640), (2760, 3280), (6040, 6560), (12_600, 13_120), (25_720, 26_240)];
+        // How long the next is nobody knows before.
+        let last = [(51_960, 47_540), (0, 104_960), (0, 2 * BYTES), (0, 2 * BYTES), (0, 300), (5000, 10)];
+        assert_eq!(*numbers.0.lock().unwrap(), [&first[..], &last[..]].concat());
     }
 
     #[test]

@@ -37,9 +37,20 @@ impl Target for ReadAhead<'_, '_> {
             return self.inner.get(name, offset, length);
         }
         let (inner, wanted) = (self.inner, name.clone());
-        match ahead(self.scope, length, move || inner.get(&wanted, offset, length)) {
-            Some(ahead) => Ok(Box::new(ahead?)),
+        match ahead(self.scope, length, move || Ok((inner.get(&wanted, offset, length)?, u64::MAX))) {
+            Some(ahead) => Ok(Box::new(ahead?.0)),
             None => self.inner.get(name, offset, length),
+        }
+    }
+
+    fn beginning(&self, name: &ObjectName, length: u64) -> Result<(Box<dyn Read + '_>, u64), Error> {
+        if length <= PIECE_BYTES as u64 {
+            return self.inner.beginning(name, length);
+        }
+        let (inner, wanted) = (self.inner, name.clone());
+        match ahead(self.scope, length, move || inner.beginning(&wanted, length)) {
+            Some(ahead) => ahead.map(|(ahead, whole)| (Box::new(ahead) as Box<dyn Read>, whole)),
+            None => self.inner.beginning(name, length),
         }
     }
 
@@ -82,7 +93,8 @@ impl Target for ReadAhead<'_, '_> {
 
 /// What comes of an object, first of all whether it is open. One kind of channel for all: each costs flash.
 enum Came {
-    Opened(Result<(), Error>),
+    /// How long it is, or more where that is not told.
+    Opened(Result<u64, Error>),
     /// Bytes, or why there are no more; none are the end.
     Piece(io::Result<Vec<u8>>),
 }
@@ -99,15 +111,15 @@ struct Shared {
 fn ahead<'scope>(
     scope: &'scope Scope<'scope, '_>,
     length: u64,
-    open: impl FnOnce() -> Result<Box<dyn Read + 'scope>, Error> + Send + 'scope,
-) -> Option<Result<Ahead, Error>> {
+    open: impl FnOnce() -> Result<(Box<dyn Read + 'scope>, u64), Error> + Send + 'scope,
+) -> Option<Result<(Ahead, u64), Error>> {
     let (sender, came) = sync_channel(PIECES);
     let shared = Arc::<Shared>::default();
     let theirs = shared.clone();
     let fetch = move || match open() {
         Err(error) => drop(sender.send(Came::Opened(Err(error)))),
-        Ok(reader) => {
-            if sender.send(Came::Opened(Ok(()))).is_ok() {
+        Ok((reader, whole)) => {
+            if sender.send(Came::Opened(Ok(whole))).is_ok() {
                 fill(reader, &sender, &theirs);
             }
         }
@@ -117,7 +129,10 @@ fn ahead<'scope>(
         Ok(Came::Opened(said)) => said,
         _ => Err(Error::io("can't read ahead", ended())),
     };
-    Some(said.map(|()| Ahead { came, shared, piece: Vec::new(), at: 0, left: length, has_ended: false }))
+    Some(said.map(|whole| {
+        let left = length.min(whole);
+        (Ahead { came, shared, piece: Vec::new(), at: 0, left, has_ended: false }, whole)
+    }))
 }
 
 /// Fills one piece after the other, until the object ends or nobody wants more of it.
@@ -252,7 +267,7 @@ mod tests {
         std::thread::scope(|scope| {
             let counted = Counted { given: &given, most: BYTES, fails, is_dropped: &is_dropped };
             let wanted = (BYTES + usize::from(fails)) as u64;
-            let mut ahead = ahead(scope, wanted, || Ok(Box::new(counted))).unwrap().unwrap();
+            let (mut ahead, _) = ahead(scope, wanted, || Ok((Box::new(counted), u64::MAX))).unwrap().unwrap();
             read(&mut ahead, &is_dropped);
         });
         given.into_inner()

@@ -140,6 +140,11 @@ impl<'a> Body<'a> {
         Ok(body)
     }
 
+    /// The length of the whole object, once it was asked for.
+    pub(super) fn total(&self) -> u64 {
+        self.begun.as_ref().map_or(0, |begun| begun.total)
+    }
+
     fn connect(&mut self) -> Result<(), Error> {
         let strong = self.strong.as_deref();
         let answer = self.from.retry().run(|_| self.from.part(&self.name, self.offset, self.left, strong))?;

@@ -39,6 +39,10 @@ impl Target for DryRun<'_> {
         self.0.get(name, offset, length)
     }
 
+    fn beginning(&self, name: &ObjectName, length: u64) -> Result<(Box<dyn Read + '_>, u64), Error> {
+        self.0.beginning(name, length)
+    }
+
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
         self.0.stat(name)
     }

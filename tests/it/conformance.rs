@@ -79,6 +79,8 @@ fn vanishes(target: &dyn Target, place: &(impl Place + ?Sized)) {
     assert!(target.stat(&gone).is_err(), "a target that is gone does not say that an object is not there");
     let kind = target.get(&gone, 0, 1).err().map(|error| error.kind);
     assert_eq!(kind, Some(ErrorKind::Unreachable), "nor when it is read");
+    let kind = target.beginning(&gone, 1).err().map(|error| error.kind);
+    assert_eq!(kind, Some(ErrorKind::Unreachable), "nor when its beginning is");
     assert!(target.list(&mut |_, _| Ok(())).is_err());
     let kind = target.identify(Some(&"0".repeat(32))).unwrap_err().kind;
     assert!(matches!(kind, ErrorKind::OtherTarget | ErrorKind::Unreachable), "{kind:?}");
@@ -110,6 +112,7 @@ fn puts_and_gets(target: &dyn Target) {
         let (name, bytes) = (chunk_name(&finished), finished.length());
         assert_eq!(target.stat(&name).unwrap(), None);
         assert_eq!(target.get(&name, 0, 1).err().map(|error| error.kind), Some(ErrorKind::NotFound));
+        assert_eq!(target.beginning(&name, 1).err().map(|error| error.kind), Some(ErrorKind::NotFound));
         target.put(&name, finished).unwrap();
         assert_eq!(target.stat(&name).unwrap(), Some(bytes));
         let all = read(target, &name, 0, bytes);
@@ -119,6 +122,15 @@ fn puts_and_gets(target: &dyn Target) {
         assert_eq!(read(target, &name, bytes - 1, 100), all[all.len() - 1..], "fewer at the end");
         assert_eq!(read(target, &name, bytes, 100), b"");
         assert_eq!(read(target, &name, 5, 0), b"");
+        for wanted in [1, 100, bytes, 3 * bytes] {
+            let (mut reader, whole) = target.beginning(&name, wanted).unwrap();
+            let mut beginning = Vec::new();
+            reader.read_to_end(&mut beginning).unwrap();
+            assert!(
+                whole == bytes && beginning[..] == all[..bytes.min(wanted) as usize],
+                "{wanted} of {bytes}: {whole}"
+            );
+        }
     }
 }
 

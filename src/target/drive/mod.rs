@@ -259,6 +259,12 @@ impl Target for GoogleDrive {
         Ok(Box::new(Body::open(self, name.to_string(), offset, length)?))
     }
 
+    fn beginning(&self, name: &ObjectName, length: u64) -> Result<(Box<dyn Read + '_>, u64), Error> {
+        let body = Body::open(self, name.to_string(), 0, length)?;
+        let whole = body.total();
+        Ok((Box::new(body), whole))
+    }
+
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
         let what = self.what_of("look at", name);
         let Some(file) = self.look(&name.to_string(), &what)? else {

@@ -223,6 +223,12 @@ impl Target for Sftp {
         Ok(Box::new(Body::open(self, name.to_string(), offset, length)?))
     }
 
+    fn beginning(&self, name: &ObjectName, length: u64) -> Result<(Box<dyn Read + '_>, u64), Error> {
+        let body = Body::open(self, name.to_string(), 0, length)?;
+        let whole = body.total().unwrap_or(0);
+        Ok((Box::new(body), whole))
+    }
+
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
         let what = self.what("look at", name);
         self.run(&what, |session| self.length(session, &name.to_string(), &what))
