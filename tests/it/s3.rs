@@ -1,6 +1,7 @@
 //! S3, on a server that nobody here wrote.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use brackup::digest::Sha1;
@@ -53,6 +54,7 @@ fn seaweedfs_keeps_backups() {
     what_is_locked_stays(&weed);
     prune_and_gc_take_nothing_from_a_bucket_that_locks(&weed);
     the_program_backs_up_and_restores(&weed);
+    a_bucket_may_be_a_host(&weed);
 }
 
 fn conforms_there(weed: &Weed) {
@@ -292,7 +294,7 @@ fn prune_and_gc_take_nothing_from_a_bucket_that_locks(weed: &Weed) {
 }
 
 fn the_program_backs_up_and_restores(weed: &Weed) {
-    weed.bucket("nas", "");
+    let bucket = weed.bucket("nas", "home/");
     let tree = Tree::new();
     tree.file("text", "some text\n".repeat(1000));
     tree.file("noise", noise(9, 3_000_000));
@@ -307,8 +309,10 @@ fn the_program_backs_up_and_restores(weed: &Weed) {
         let output = program.backup();
         assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     }
+    let before = bucket.count();
     let output = program.run(&["target", "check", "disk"]);
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    assert!(before > 3 && bucket.count() == before, "it leaves nothing: {before}, {}", bucket.count());
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 7, "{said}");
     let output = program.run(&["verify", "disk", "--no-key"]);
@@ -328,4 +332,34 @@ fn the_program_backs_up_and_restores(weed: &Weed) {
     let output = command.env("SSL_CERT_FILE", certificate).output().unwrap();
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     tree.snapshot().assert_same(&Snapshot::of(&to));
+}
+
+/// As AWS itself is addressed: the bucket's name is a part of the host's, and of what is signed.
+fn a_bucket_may_be_a_host(weed: &Weed) {
+    let bucket = weed.bucket("hosted", "");
+    let tree = Tree::new();
+    tree.file("text", "some text\n".repeat(1000));
+    let program = Program::new(&tree.root);
+    program.set_target(&format!(
+        "type = Amazon\nbucket = hosted\nendpoint = http://{}:{}\npath_style = no\n\
+         aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n",
+        Weed::DOMAIN,
+        weed.port()
+    ));
+    // Who is who is said in a name space of its own.
+    fs::write(program.home().join("hosts"), format!("127.0.0.1 {0} hosted.{0}\n", Weed::DOMAIN)).unwrap();
+    let script = "mount --bind hosts /etc/hosts && exec \"$0\" \"$@\"";
+    let to = program.home().join("back");
+    let to = to.to_str().unwrap();
+    let key = program.key.to_str().unwrap();
+    for arguments in [
+        &["--from=tree", "--to=disk"][..],
+        &["target", "check", "disk"],
+        &["restore", "tree:latest", "--to", to, "--key", key],
+    ] {
+        let output = program.command_under(&["unshare", "--mount", "sh", "-c", script], arguments).output().unwrap();
+        assert_eq!(code(&output), Some(0), "{arguments:?}: {}", stderr(&output));
+    }
+    tree.snapshot().assert_same(&Snapshot::of(Path::new(to)));
+    assert!(bucket.read("brackup-target.id").is_some(), "and it is the bucket of that name");
 }

@@ -53,7 +53,10 @@ fn the_program_backs_up_verifies_and_restores() {
         let output = program.backup();
         assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     }
+    let count = || fs::read_dir(temporary.path().join("target")).unwrap().count();
+    let before = count();
     let output = program.run(&["target", "check", "disk"]);
+    assert_eq!(count(), before, "it leaves nothing");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 7, "{said}{}", stderr(&output));
     for arguments in [&["verify", "disk", "--no-key"][..], &["config", "check"]] {

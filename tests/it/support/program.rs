@@ -62,6 +62,13 @@ impl Program {
         self.prepare(Command::new(env!("CARGO_BIN_EXE_brackup")), arguments)
     }
 
+    /// The same, by a program that starts it.
+    pub(crate) fn command_under(&self, by: &[&str], arguments: &[&str]) -> Command {
+        let mut command = Command::new(by[0]);
+        command.args(&by[1..]).arg(env!("CARGO_BIN_EXE_brackup"));
+        self.prepare(command, arguments)
+    }
+
     /// The same as a user who owns nothing but this home. For root only.
     pub(crate) fn command_as_nobody(&self, arguments: &[&str]) -> Command {
         let binary = self.home().join("brackup");

@@ -36,6 +36,9 @@ pub(crate) struct Bucket<'w> {
 }
 
 impl Weed {
+    /// The name below which each bucket is a host.
+    pub(crate) const DOMAIN: &str = "weed.test";
+
     /// Nothing where it is not installed, and this is said.
     pub(crate) fn start() -> Option<Self> {
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("servers-venv").join("bin/weed");
@@ -63,6 +66,7 @@ impl Weed {
             .arg(format!("-volume.port={volume}"))
             .arg(format!("-filer.port={filer}"))
             .arg(format!("-s3.port={s3}"))
+            .arg(format!("-s3.domainName={}", Self::DOMAIN))
             .arg(format!("-s3.port.https={https}"))
             .arg(format!("-s3.cert.file={}", certificate.display()))
             .arg(format!("-s3.key.file={}", key.display()))
@@ -104,8 +108,11 @@ impl Weed {
 
     /// How many uploads in parts are under way in a bucket.
     pub(crate) fn uploads(&self, bucket: &str) -> usize {
-        let folder = format!("/buckets/{bucket}/.uploads/");
-        let (status, page) = self.ask("GET", self.filer, &folder, b"").unwrap();
+        self.entries(&format!("/buckets/{bucket}/.uploads/"))
+    }
+
+    fn entries(&self, folder: &str) -> usize {
+        let (status, page) = self.ask("GET", self.filer, folder, b"").unwrap();
         assert!(matches!(status, 200 | 404), "{status}");
         let page = String::from_utf8_lossy(&page);
         let link = format!("href=\"{folder}");
@@ -150,6 +157,11 @@ impl Drop for Weed {
 }
 
 impl Bucket<'_> {
+    /// How many names there are.
+    pub(crate) fn count(&self) -> usize {
+        self.weed.entries(&format!("/buckets/{}/{}", self.name, self.prefix))
+    }
+
     fn ask(&self, method: &str, name: &str, body: &[u8]) -> (u16, Vec<u8>) {
         let path = format!("/buckets/{}/{}{name}", self.name, self.prefix);
         self.weed.ask(method, self.weed.filer, &path, body).unwrap()
