@@ -17,21 +17,21 @@ use crate::serve::{NIGHTLY, add, has_ended_well, serve, small_tree};
 use crate::support::{Asked, Program, Service, code, free_port, noise, stderr, wait_until};
 
 /// A box with a page, and the token of its owner.
-struct Box {
-    program: Program,
+pub(crate) struct Box {
+    pub(crate) program: Program,
     port: u16,
-    token: Token,
+    pub(crate) token: Token,
 }
 
 impl Box {
-    fn new(program: Program, jobs: &str) -> Self {
+    pub(crate) fn new(program: Program, jobs: &str) -> Self {
         let (port, token) = (free_port(), Token::generate().unwrap());
         let page = format!("[SERVE]\nlisten = 127.0.0.1:{port}\ntls = no\ntoken_sha256 = {}\n", hex(&token.sha256()));
         add(&program, &(jobs.to_owned() + &page));
         Self { program, port, token }
     }
 
-    fn ask(&self, line: &str, body: &str) -> Asked {
+    pub(crate) fn ask(&self, line: &str, body: &str) -> Asked {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let (port, token, length) = (self.port, self.token.as_str(), body.len());
         write!(
@@ -42,7 +42,7 @@ impl Box {
         Asked::read(stream).unwrap()
     }
 
-    fn wants(&self, what: &str) {
+    pub(crate) fn wants(&self, what: &str) {
         let asked = self.ask(&format!("POST /do/{what}"), "job=nightly");
         assert_eq!(asked.status, 303, "{}", asked.text());
     }
@@ -56,7 +56,7 @@ impl Box {
         past.into_iter().filter(|past| past.what == what).collect()
     }
 
-    fn serve(&self) -> Service {
+    pub(crate) fn serve(&self) -> Service {
         let mut service = serve(&self.program);
         service.says("waiting: next");
         service
