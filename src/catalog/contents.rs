@@ -158,7 +158,7 @@ impl Segments<'_> {
         self.at_hand = None;
         self.bytes.clear();
         let name = ObjectName::Chunk(*key);
-        let at = self.opened(place, key)?;
+        let at = self.opened(place, key, first)?;
         let opening = &self.open[at].1;
         let end = opening.segments().min(first.saturating_add(count));
         if first >= end {
@@ -193,12 +193,13 @@ impl Segments<'_> {
         Ok(())
     }
 
-    /// Opens the header of a chunk, or finds it open.
-    fn opened(&mut self, place: usize, key: &Key) -> Result<usize, Error> {
+    /// Opens the header of a chunk of which this segment is wanted, or finds it open.
+    fn opened(&mut self, place: usize, key: &Key, segment: u64) -> Result<usize, Error> {
         if let Some(at) = self.open.iter().position(|(open, _)| open == key) {
             return Ok(at);
         }
-        let (head, length) = self.places[place].windows.begin(key, HEADER_BYTES_MAX)?;
+        let (head, length) =
+            self.places[place].windows.begin(key, HEADER_BYTES_MAX, segment.saturating_mul(SEGMENT_BYTES as u64))?;
         let opening = Opening::open(&head, length, Role::Chunk, self.identities)
             .map_err(|fault| Error::Object { name: ObjectName::Chunk(*key).to_string(), fault })?;
         if self.open.len() >= OPEN_CHUNKS {

@@ -5,6 +5,9 @@ use std::io::{Cursor, Read};
 use crate::digest::Key;
 use crate::target::{self, ObjectName, Target};
 
+/// What is read for nothing at the beginning of a chunk, rather than asked for by another request.
+const PASSED_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Reads from one chunk after the other. While a chunk is read on and on, and on in the next, each request asks for twice as much as the one before:
 /// the first whole chunk takes a dozen, and whoever turns away has asked for no more than he used.
 pub(super) struct Windows<'a> {
@@ -18,8 +21,8 @@ struct Window<'a> {
     /// Where in the chunk the next byte is, and where the answer ends.
     at: u64,
     end: u64,
-    /// Up to here bytes are at hand.
-    read: u64,
+    /// Up to here it may go on, and what is between is not wanted.
+    passed: u64,
     /// What was to be asked for, if the chunk had been so long.
     bytes: u64,
     chunk_bytes: u64,
@@ -27,9 +30,9 @@ struct Window<'a> {
 }
 
 impl Window<'_> {
-    /// Whether it goes on from there, without bytes that would have to be fetched for nothing.
+    /// Whether it goes on from there.
     fn is_at(&self, at: u64) -> bool {
-        (self.at..=self.read.max(self.at)).contains(&at)
+        (self.at..=self.passed.max(self.at)).contains(&at)
     }
 
     /// The padding at the end of a chunk nobody reads: who has come there, and begins another chunk, is likely to read that as well.
@@ -48,16 +51,26 @@ impl<'a> Windows<'a> {
         Self { target, open: None }
     }
 
-    /// The beginning of a chunk, and how long it is. Who goes on from another chunk goes on in this one, behind its header.
-    pub(super) fn begin(&mut self, key: &Key, most: usize) -> Result<(Vec<u8>, u64), target::Error> {
+    /// At most so many bytes of the beginning of a chunk, and how long it is. Who goes on from another chunk at about that place has begun to read
+    /// this one: what is between is passed over.
+    pub(super) fn begin(&mut self, key: &Key, most: usize, at: u64) -> Result<(Vec<u8>, u64), target::Error> {
         let name = ObjectName::Chunk(*key);
-        let bytes = self.open.take().filter(Window::is_done).map_or(0, |before| before.next()).max(most as u64);
+        let before = self.open.take().filter(|before| before.key != *key && before.is_done());
+        let goes_on = at <= PASSED_BYTES_MAX;
+        let bytes = before.as_ref().filter(|_| goes_on).map_or(0, Window::next).max(most as u64);
         let (mut reader, chunk_bytes) = self.target.beginning(&name, bytes)?;
         let mut head = Vec::new();
         let failed = |error| target::Error::io(format!("can't read {name}"), error);
         let read = reader.by_ref().take(most as u64).read_to_end(&mut head).map_err(failed)? as u64;
-        let reader = Box::new(Cursor::new(head.clone()).chain(reader));
-        self.open = Some(Window { key: *key, at: 0, end: bytes.min(chunk_bytes), read, bytes, chunk_bytes, reader });
+        self.open = match before {
+            // It knows how much is asked for where this one is read.
+            Some(before) if !goes_on => Some(before),
+            before => {
+                let passed = if before.is_some() { PASSED_BYTES_MAX } else { read };
+                let reader = Box::new(Cursor::new(head.clone()).chain(reader));
+                Some(Window { key: *key, at: 0, end: bytes.min(chunk_bytes), passed, bytes, chunk_bytes, reader })
+            }
+        };
         Ok((head, chunk_bytes))
     }
 
@@ -85,7 +98,7 @@ impl<'a> Windows<'a> {
                     let bytes = goes_on.map_or(end - at, |before| before.next().max(end - at));
                     let length = bytes.min(chunk_bytes.saturating_sub(at)).max(1);
                     let reader = self.target.get(&name, at, length)?;
-                    Window { key: *key, at, end: at + length, read: 0, bytes, chunk_bytes, reader }
+                    Window { key: *key, at, end: at + length, passed: 0, bytes, chunk_bytes, reader }
                 }
             };
             if window.at < at {
@@ -203,7 +216,7 @@ mod tests {
         let numbers = Numbers::default();
         let mut windows = Windows::of(&numbers);
         for chunk in 0..3 {
-            let (head, length) = windows.begin(&Sha1([chunk; 20]), HEAD as usize).unwrap();
+            let (head, length) = windows.begin(&Sha1([chunk; 20]), HEAD as usize, 0).unwrap();
             assert!(head.iter().copied().eq((0..HEAD).map(byte)) && length == BYTES);
             // The header is shorter than it might have been.
             for from in (120..97_000).step_by(1000) {
@@ -212,15 +225,24 @@ mod tests {
                 assert!(bytes.into_iter().eq((from..from + 1000).map(byte)), "{from}");
             }
         }
-        // Who looks into one alone gets no more than he asks for.
-        windows.begin(&Sha1([9; 20]), HEAD as usize).unwrap();
-        windows.begin(&Sha1([8; 20]), HEAD as usize).unwrap();
-        windows.read(&Sha1([8; 20]), 5000, 10, BYTES, &mut Vec::new()).unwrap();
+        // Behind what is not wanted too.
+        let (_, length) = windows.begin(&Sha1([3; 20]), HEAD as usize, 70_000).unwrap();
+        let mut bytes = Vec::new();
+        windows.read(&Sha1([3; 20]), 70_000, 30_000, length, &mut bytes).unwrap();
+        assert!(bytes.into_iter().eq((70_000..BYTES).map(byte)));
+        // Farther on it is asked for where it is wanted, and still for much.
+        windows.begin(&Sha1([4; 20]), HEAD as usize, PASSED_BYTES_MAX + 1).unwrap();
+        windows.read(&Sha1([4; 20]), 10_000, 90_000, BYTES, &mut Vec::new()).unwrap();
+        // Who begins again, or jumps to another place, gets no more than he asks for.
+        windows.begin(&Sha1([4; 20]), HEAD as usize, 0).unwrap();
+        windows.begin(&Sha1([5; 20]), HEAD as usize, PASSED_BYTES_MAX + 1).unwrap();
+        windows.read(&Sha1([5; 20]), 50_000, 10, BYTES, &mut Vec::new()).unwrap();
         let first =
             [(0, 300), (300, 820), (1120, 1640), (2760, 3280), (6040, 6560), (12_600, 13_120), (25_720, 26_240)];
         // How long the next is nobody knows before.
-        let last = [(51_960, 47_540), (0, 104_960), (0, 2 * BYTES), (0, 2 * BYTES), (0, 300), (5000, 10)];
-        assert_eq!(*numbers.0.lock().unwrap(), [&first[..], &last[..]].concat());
+        let next = [(51_960, 47_540), (0, 104_960), (0, 2 * BYTES), (0, 2 * BYTES)];
+        let last = [(0, 300), (10_000, 90_000), (0, 300), (0, 300), (50_000, 10)];
+        assert_eq!(*numbers.0.lock().unwrap(), [&first[..], &next[..], &last[..]].concat());
     }
 
     #[test]

@@ -159,7 +159,8 @@ impl<'a> Body<'a> {
             self.left = 0;
             return Ok(());
         };
-        let total = total(&answer).ok_or_else(|| other("the server does not tell its length"))?;
+        let not_told = || Error { kind: ErrorKind::Io, ..other("the server does not tell its length") };
+        let total = total(&answer).ok_or_else(not_told)?;
         // A tag that was weak, as Apache's are for a second, may be strong when it is asked for again (RFC 9110, 8.8.3.2).
         let etag = header(&answer, "etag");
         let opaque = etag.map(|etag| etag.strip_prefix("W/").unwrap_or(etag).to_owned());

@@ -168,6 +168,12 @@ pub(super) fn retry_after(response: &Answer) -> Option<Duration> {
     seconds.map(Duration::from_secs)
 }
 
+/// That, by a refusal. One that has too much to do is not asked at once, whether it says when or not.
+#[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
+pub(super) fn wish(status: u16, retry_after: Option<Duration>) -> Option<Duration> {
+    retry_after.or_else(|| matches!(status, 423 | 429 | 503).then_some(Duration::ZERO))
+}
+
 /// What a failure below HTTP means.
 fn failed(error: ureq::Error, what: &str) -> Failed {
     let told = |kind, why: &str, advice| Error::new(kind, format!("{what}: {why}")).advise(advice);

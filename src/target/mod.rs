@@ -80,7 +80,8 @@ pub trait Target: Send + Sync {
     /// Reads `length` bytes from `offset`, fewer only at the end of the object.
     fn get(&self, name: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, Error>;
 
-    /// Reads the first `length` bytes, at least one, and says how long the object is: in one request, where both are told in one answer.
+    /// Reads the first `length` bytes, at least one, and says how long the object is: in one request, where one answer tells both and that
+    /// it is the one of this name.
     fn beginning(&self, name: &ObjectName, length: u64) -> Result<(Box<dyn Read + '_>, u64), Error> {
         let missing = || Error::new(ErrorKind::NotFound, format!("{name} is missing"));
         let whole = self.stat(name)?.ok_or_else(missing)?;

@@ -45,7 +45,7 @@ impl Retry {
         Self { first_wait: FIRST_WAIT, budget: Mutex::new(Duration::from_secs(RETRY_BUDGET_SECONDS)), way }
     }
 
-    /// Another wait before the second try.
+    /// Another wait from which the others are counted.
     pub(super) fn beginning_with(self, first_wait: Duration) -> Self {
         Self { first_wait, ..self }
     }
@@ -149,6 +149,8 @@ mod tests {
         // No sooner than it says, and not for as long as it likes.
         assert_eq!([wait(1, Some(7), 0.0), wait(1, Some(7), 1.0), wait(6, Some(7), 0.0)], [7000, 7250, 8000]);
         assert_eq!(wait(1, Some(86_400), 0.0), 120_000);
+        // Who is busy and does not say for how long.
+        assert_eq!([wait(1, Some(0), 0.0), wait(1, Some(0), 1.0)], [250, 500]);
         let chances: std::collections::BTreeSet<_> = (0..100).map(|_| chance().to_bits()).collect();
         assert!(chances.len() > 90 && chances.iter().all(|chance| (0.0..=1.0).contains(&f64::from_bits(*chance))));
     }

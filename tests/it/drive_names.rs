@@ -54,6 +54,7 @@ fn what_is_in_the_trash_is_not_there() {
     let name = stores(&target, &drive);
     drive.at(PATH).trash(&name.to_string());
     for target in [&target, &drive.target(&drive.endpoint(), PATH, &spool)] {
+        assert_eq!(target.beginning(&name, 1).err().map(|error| error.kind), Some(ErrorKind::NotFound));
         assert_eq!((target.stat(&name).unwrap(), listed(target)), (None, vec![]));
         assert_eq!(target.get(&name, 0, 1).err().map(|error| error.kind), Some(ErrorKind::NotFound));
     }

@@ -12,6 +12,9 @@ mod alerts;
 mod archives;
 /// What goes after a question.
 mod asked;
+/// What one answer tells is not asked twice.
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod asked_once;
 /// Quickstart and keys.
 mod beginning;
 /// A target that is not as it was.

@@ -125,6 +125,6 @@ impl Refusal {
         }
         let may_pass =
             matches!((self.status, self.retry_after), (408 | 422 | 429 | 500 | 502 | 504, _) | (503, Some(_)));
-        if may_pass { Failed::ForNow(error, self.retry_after) } else { Failed::ForGood(error) }
+        if may_pass { Failed::ForNow(error, http::wish(self.status, self.retry_after)) } else { Failed::ForGood(error) }
     }
 }

@@ -246,6 +246,10 @@ impl Ranged for S3 {
         headers.extend(etag.map(|etag| ("if-match", etag.to_owned())));
         let ask = Ask { method: "GET", name, headers, ..Ask::default() };
         match self.client.ask(&ask, &[206, 200], &what)? {
+            // A page to log in on, or of a router.
+            Ok(answer) if answer.status() == 200 && header(&answer, "etag").is_none() => {
+                Err(Failed::ForNow(no_s3(&what), None))
+            }
             Ok(answer) if body::begins_at(&answer, offset) => Ok(Some(answer)),
             Ok(_) => Err(Error::new(ErrorKind::Corrupt, format!("{what}: the server sent another part")).into()),
             Err(refusal) if refusal.status == 416 => Ok(None),

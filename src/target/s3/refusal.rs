@@ -134,7 +134,11 @@ impl Refusal {
             // Of something in between, which took another's bytes for the beginning of this.
             || (matches!(self.status, 400 | 404) && self.code.is_empty())
             || matches!(self.code.as_str(), "SlowDown" | "RequestTimeout" | "InternalError" | "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody");
-        if may_pass && kind != Full { Failed::ForNow(error, self.retry_after) } else { Failed::ForGood(error) }
+        if may_pass && kind != Full {
+            Failed::ForNow(error, http::wish(self.status, self.retry_after))
+        } else {
+            Failed::ForGood(error)
+        }
     }
 }
 

@@ -35,7 +35,7 @@ use session::{Fail, Session};
 pub struct Pace {
     /// Without a byte either way. Five times that for what a server does with its disk.
     pub idle: Duration,
-    /// Before the second try; longer before those that follow.
+    /// What waits between tries are counted from: the first is a fifth of it, the second twice as long.
     pub first_wait: Duration,
 }
 

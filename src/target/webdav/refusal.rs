@@ -90,7 +90,7 @@ impl Refusal {
             error = error.advise(advice);
         }
         let may_pass = matches!(self.status, 207 | 408 | 423 | 424 | 425 | 429 | 500 | 502..=504 | 520..=530);
-        if may_pass { Failed::ForNow(error, self.retry_after) } else { Failed::ForGood(error) }
+        if may_pass { Failed::ForNow(error, http::wish(self.status, self.retry_after)) } else { Failed::ForGood(error) }
     }
 }
 

@@ -1,0 +1,75 @@
+//! How often a provider is asked for the beginning of an object and its length, and what comes of odd answers to that.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use brackup::target::{Error, ErrorKind, ObjectName, S3, Target, Way, WebDav, read_ahead};
+use tempfile::TempDir;
+
+use super::s3::{access_key, bucket};
+use super::webdav::{collection, login};
+use crate::support::{ACCESS_KEY, PASSWORD, SECRET_KEY, Scripted, USER, answer};
+
+const TEN: &str = "0123456789";
+
+/// Asks for ten bytes of a server with one answer, as a restore does: what it was, and how often it was asked.
+fn beginning(answer: &str, open: &dyn Fn(&str, &TempDir) -> Box<dyn Target>) -> (Result<(String, u64), Error>, usize) {
+    let spool = TempDir::new().unwrap();
+    let server = Scripted::answering(&[answer.to_owned()]);
+    let target = open(&server.endpoint(), &spool);
+    let name = ObjectName::parse("1111111111111111111111111111111111111111.chunk").unwrap();
+    let came = read_ahead(&*target, |target| {
+        // So much that it is read ahead.
+        let (mut reader, whole) = target.beginning(&name, 1_000_000)?;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        Ok((text, whole))
+    });
+    (came, server.asked().len())
+}
+
+fn s3(endpoint: &str, spool: &TempDir) -> Box<dyn Target> {
+    let once = Way::until(Arc::new(AtomicBool::new(true)));
+    let key = access_key(ACCESS_KEY, SECRET_KEY);
+    Box::new(S3::open(bucket(endpoint, "b", "nas/"), key, spool.path().into(), once).unwrap())
+}
+
+fn webdav(endpoint: &str, spool: &TempDir) -> Box<dyn Target> {
+    let once = Way::until(Arc::new(AtomicBool::new(true)));
+    let place = collection(&format!("{endpoint}/nas/"));
+    Box::new(WebDav::open(place, login(USER, PASSWORD), spool.path().into(), once).unwrap())
+}
+
+#[test]
+fn one_answer_tells_both() {
+    let part = answer("206 Partial Content", "ETag: \"e\"\r\nContent-Range: bytes 0-9/10\r\n", TEN);
+    // A server that gives all of it.
+    let all = answer("200 OK", "ETag: \"e\"\r\n", TEN);
+    for open in [&s3 as &dyn Fn(&str, &TempDir) -> Box<dyn Target>, &webdav] {
+        for said in [&part, &all] {
+            let (came, asked) = beginning(said, open);
+            assert_eq!((came.unwrap(), asked), ((TEN.to_owned(), 10), 1), "{said}");
+        }
+    }
+}
+
+#[test]
+fn odd_answers_are_no_objects() {
+    let login_page = answer("200 OK", "", "<html>log in</html>");
+    let not_told = answer("206 Partial Content", "ETag: \"e\"\r\nContent-Range: bytes 0-9/*\r\n", TEN);
+    let other_part = answer("206 Partial Content", "ETag: \"e\"\r\nContent-Range: bytes 5-14/15\r\n", TEN);
+    for (said, kind) in [
+        (login_page, ErrorKind::Unreachable),
+        (not_told, ErrorKind::Io),
+        (other_part, ErrorKind::Corrupt),
+        (answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>"), ErrorKind::NotFound),
+        (answer("503 Slow Down", "", "<Error><Code>SlowDown</Code></Error>"), ErrorKind::Unreachable),
+    ] {
+        let (came, asked) = beginning(&said, &s3);
+        assert_eq!((came.unwrap_err().kind, asked), (kind, 1), "{said}");
+    }
+    // An object without a byte: nothing of it can be sent.
+    let (came, _) = beginning(&answer("416 Range Not Satisfiable", "Content-Range: bytes */0\r\n", ""), &s3);
+    assert_eq!(came.unwrap(), (String::new(), 0));
+}
