@@ -1,5 +1,6 @@
 //! Contents by extents: only the segments that hold them are fetched and opened, so that one small file costs its segments and
-//! not its chunk. Headers of a few chunks stay open, and the last segments stay in memory, since neighbours in a tree are neighbours in a chunk.
+//! not its chunk. Headers of a few chunks stay open, and the last segments of a few places stay in memory, since neighbours in a tree are neighbours
+//! in a chunk, or in one of a few.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,7 +9,7 @@ use zeroize::Zeroizing;
 use zstd::stream::raw::{DParameter, Decoder, Operation as _};
 
 use super::Error;
-use super::window::Windows;
+use super::window::{IN_TURN, Windows};
 use crate::blob::{Codec, Item};
 use crate::digest::Key;
 use crate::limits::{HEADER_BYTES_MAX, SEGMENT_BYTES, ZSTD_WINDOW_LOG_MAX};
@@ -44,7 +45,7 @@ impl<'a> ChunkReader<'a> {
             places: [target].iter().chain(others).map(place).collect(),
             identities,
             open: Vec::new(),
-            at_hand: None,
+            at_hand: Vec::new(),
             bytes: Zeroizing::default(),
             fetched: 0,
             turned: Vec::new(),
@@ -69,13 +70,23 @@ pub(super) struct Segments<'a> {
     places: Vec<Place<'a>>,
     identities: &'a [Identity],
     open: Vec<(Key, Opening)>,
-    /// The segments that were fetched last: chunk, index of the first, opened bytes.
-    at_hand: Option<(Key, u64)>,
+    /// The segments that were fetched last; those that were read last are the last.
+    at_hand: Vec<Fetched>,
+    /// For those that are fetched next.
     bytes: Zeroizing<Vec<u8>>,
     fetched: u64,
     /// Chunks that are read from another place than the first: which.
     turned: Vec<(Key, usize)>,
     told: Vec<(ObjectName, String)>,
+}
+
+/// Segments that follow each other.
+struct Fetched {
+    chunk: Key,
+    /// The index of the first.
+    first: u64,
+    /// Opened.
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 /// A target that is read from.
@@ -91,16 +102,21 @@ impl Segments<'_> {
     pub(super) fn read(&mut self, key: &Key, offset: u64, most: u64) -> Result<&[u8], Error> {
         let segment_bytes = SEGMENT_BYTES as u64;
         let index = offset / segment_bytes;
-        let is_at_hand = self.at_hand.is_some_and(|(of, first)| {
-            of == *key && index >= first && (offset - first * segment_bytes) < self.bytes.len() as u64
-        });
-        if !is_at_hand {
-            let wanted = (offset % segment_bytes + most).div_ceil(segment_bytes);
-            self.fetch(key, index, wanted.clamp(1, FETCH_SEGMENTS))?;
+        let holds = |fetched: &Fetched| {
+            let first = fetched.first * segment_bytes;
+            fetched.chunk == *key && offset >= first && offset - first < fetched.bytes.len() as u64
+        };
+        match self.at_hand.iter().rposition(holds) {
+            Some(at) => self.at_hand[at..].rotate_left(1),
+            None => {
+                let wanted = (offset % segment_bytes + most).div_ceil(segment_bytes);
+                self.fetch(key, index, wanted.clamp(1, FETCH_SEGMENTS))?;
+            }
         }
-        let first = self.at_hand.map_or(0, |(_, first)| first);
-        let start = usize::try_from(offset - first * segment_bytes).unwrap_or(usize::MAX);
-        let rest = self.bytes.get(start..).filter(|rest| !rest.is_empty());
+        let rest = self.at_hand.last().and_then(|fetched| {
+            let start = usize::try_from(offset - fetched.first * segment_bytes).ok()?;
+            fetched.bytes.get(start..).filter(|rest| !rest.is_empty())
+        });
         let rest = rest.ok_or(Error::Contents("an extent reaches behind the end of its chunk"))?;
         Ok(&rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))])
     }
@@ -155,7 +171,6 @@ impl Segments<'_> {
     }
 
     fn fetch_from(&mut self, place: usize, key: &Key, first: u64, count: u64) -> Result<(), Error> {
-        self.at_hand = None;
         self.bytes.clear();
         let name = ObjectName::Chunk(*key);
         let at = self.opened(place, key, first)?;
@@ -189,7 +204,12 @@ impl Segments<'_> {
             opened += payload;
         }
         self.bytes.truncate(opened);
-        self.at_hand = Some((*key, first));
+        let mut fetched = Fetched { chunk: *key, first, bytes: Zeroizing::default() };
+        if self.at_hand.len() >= IN_TURN {
+            fetched.bytes = self.at_hand.remove(0).bytes;
+        }
+        std::mem::swap(&mut fetched.bytes, &mut self.bytes);
+        self.at_hand.push(fetched);
         Ok(())
     }
 

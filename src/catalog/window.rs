@@ -8,11 +8,17 @@ use crate::target::{self, ObjectName, Target};
 /// What is read for nothing at the beginning of a chunk, rather than asked for by another request.
 const PASSED_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Answers that are open at a time. Each holds a connection, and what was read of it ahead.
+pub(super) const IN_TURN: usize = 3;
+
 /// Reads from one chunk after the other. While a chunk is read on and on, and on in the next, each request asks for twice as much as the one before:
 /// the first whole chunk takes a dozen, and whoever turns away has asked for no more than he used.
+///
+/// A few are open at a time: what the nights have added lies elsewhere than what the first one stored, and files of both come in turns.
 pub(super) struct Windows<'a> {
     target: &'a dyn Target,
-    open: Option<Window<'a>>,
+    /// The one that was read last is the last.
+    open: Vec<Window<'a>>,
 }
 
 /// The answer to a request.
@@ -48,29 +54,38 @@ impl Window<'_> {
 
 impl<'a> Windows<'a> {
     pub(super) fn of(target: &'a dyn Target) -> Self {
-        Self { target, open: None }
+        Self { target, open: Vec::new() }
+    }
+
+    /// The last of this kind.
+    fn take(&mut self, is_it: impl Fn(&Window<'_>) -> bool) -> Option<Window<'a>> {
+        self.open.iter().rposition(is_it).map(|at| self.open.remove(at))
+    }
+
+    fn keep(&mut self, window: Window<'a>) {
+        if self.open.len() >= IN_TURN {
+            self.open.remove(0);
+        }
+        self.open.push(window);
     }
 
     /// At most so many bytes of the beginning of a chunk, and how long it is. Who goes on from another chunk at about that place has begun to read
     /// this one: what is between is passed over.
     pub(super) fn begin(&mut self, key: &Key, most: usize, at: u64) -> Result<(Vec<u8>, u64), target::Error> {
         let name = ObjectName::Chunk(*key);
-        let before = self.open.take().filter(|before| before.key != *key && before.is_done());
-        let goes_on = at <= PASSED_BYTES_MAX;
-        let bytes = before.as_ref().filter(|_| goes_on).map_or(0, Window::next).max(most as u64);
+        // Farther on it is asked for where it is wanted.
+        let before =
+            if at <= PASSED_BYTES_MAX { self.take(|window| window.key != *key && window.is_done()) } else { None };
+        let bytes = before.as_ref().map_or(0, Window::next).max(most as u64);
         let (mut reader, chunk_bytes) = self.target.beginning(&name, bytes)?;
         let mut head = Vec::new();
         let failed = |error| target::Error::io(format!("can't read {name}"), error);
         let read = reader.by_ref().take(most as u64).read_to_end(&mut head).map_err(failed)? as u64;
-        self.open = match before {
-            // It knows how much is asked for where this one is read.
-            Some(before) if !goes_on => Some(before),
-            before => {
-                let passed = if before.is_some() { PASSED_BYTES_MAX } else { read };
-                let reader = Box::new(Cursor::new(head.clone()).chain(reader));
-                Some(Window { key: *key, at: 0, end: bytes.min(chunk_bytes), passed, bytes, chunk_bytes, reader })
-            }
-        };
+        let passed = if before.is_some() { PASSED_BYTES_MAX } else { read };
+        if at < bytes {
+            let reader = Box::new(Cursor::new(head.clone()).chain(reader));
+            self.keep(Window { key: *key, at: 0, end: bytes.min(chunk_bytes), passed, bytes, chunk_bytes, reader });
+        }
         Ok((head, chunk_bytes))
     }
 
@@ -87,14 +102,15 @@ impl<'a> Windows<'a> {
         let failed = |error| target::Error::io(format!("can't read {name}"), error);
         let (mut at, end) = (from, from + length);
         while at < end {
-            let mut window = match self.open.take() {
-                Some(window) if window.key == *key && at < window.end && window.is_at(at) => window,
-                before => {
+            let mut window = match self.take(|open| open.key == *key && at < open.end && open.is_at(at)) {
+                Some(window) => window,
+                None => {
                     // What ended here was read to its end.
-                    let goes_on = before.filter(|before| match before.key == *key {
-                        true => before.is_at(at),
-                        false => before.is_done() && at <= chunk_bytes / 8,
-                    });
+                    let goes_on = self.take(|before| before.key == *key && before.is_at(at));
+                    let goes_on = match goes_on {
+                        None if at <= chunk_bytes / 8 => self.take(|before| before.key != *key && before.is_done()),
+                        goes_on => goes_on,
+                    };
                     let bytes = goes_on.map_or(end - at, |before| before.next().max(end - at));
                     let length = bytes.min(chunk_bytes.saturating_sub(at)).max(1);
                     let reader = self.target.get(&name, at, length)?;
@@ -113,7 +129,7 @@ impl<'a> Windows<'a> {
             if got < wanted {
                 return Ok(());
             }
-            self.open = Some(window);
+            self.keep(window);
         }
         Ok(())
     }
@@ -243,6 +259,14 @@ mod tests {
         let next = [(51_960, 47_540), (0, 104_960), (0, 2 * BYTES), (0, 2 * BYTES)];
         let last = [(0, 300), (10_000, 90_000), (0, 300), (0, 300), (50_000, 10)];
         assert_eq!(*numbers.0.lock().unwrap(), [&first[..], &next[..], &last[..]].concat());
+    }
+
+    #[test]
+    fn who_reads_here_and_there_in_turns_reads_on_at_each_place() {
+        let turns =
+            (0..30).flat_map(|turn| [(1, turn * 1000, 1000), (2, turn * 100, 100), (1, 50_000 + turn * 1000, 1000)]);
+        let asked = asked(&turns.collect::<Vec<_>>());
+        assert_eq!(asked.len(), 3 * 5, "1, 2, 4, 8, 16 of each: {asked:?}");
     }
 
     #[test]

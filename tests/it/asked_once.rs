@@ -4,12 +4,14 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use brackup::monitor::Quiet;
+use brackup::restore::Conflict;
 use brackup::target::{Error, ErrorKind, ObjectName, S3, Target, Way, WebDav, read_ahead};
 use tempfile::TempDir;
 
 use super::s3::{access_key, bucket};
 use super::webdav::{collection, login};
-use crate::support::{ACCESS_KEY, PASSWORD, SECRET_KEY, Scripted, USER, answer};
+use crate::support::{ACCESS_KEY, Call, Nas, PASSWORD, Recording, SECRET_KEY, Scripted, Tree, USER, answer, noise};
 
 const TEN: &str = "0123456789";
 
@@ -72,4 +74,26 @@ fn odd_answers_are_no_objects() {
     // An object without a byte: nothing of it can be sent.
     let (came, _) = beginning(&answer("416 Range Not Satisfiable", "Content-Range: bytes */0\r\n", ""), &s3);
     assert_eq!(came.unwrap(), (String::new(), 0));
+}
+
+/// Files that were there already lie elsewhere than those beside them, in chunks of nights before.
+#[test]
+fn what_lies_in_two_places_in_turns_is_not_asked_for_in_turns() {
+    let nas = Nas::new();
+    let tree = Tree::new();
+    for number in 0..200 {
+        tree.file(&format!("{number:03}-old"), noise(number, 20_000));
+    }
+    nas.backup(&tree);
+    for number in 0..200 {
+        tree.file(&format!("{number:03}-young"), noise(1000 + number, 20_000));
+    }
+    let name = nas.backup(&tree).name();
+    let target = nas.target();
+    let recording = Recording::over(&target);
+    let back = Tree::absent();
+    nas.restore_from(&recording, &name, &back.root, Conflict::Abort, &Quiet::default()).unwrap();
+    tree.snapshot().assert_same(&back.snapshot());
+    let reads = recording.calls().into_iter().filter(|call| matches!(call, Call::Get(_))).count();
+    assert!(reads < 60, "{reads} requests");
 }
