@@ -26,7 +26,8 @@ fn ready() -> TestBox {
     fs::create_dir_all(tree.join("folder")).unwrap();
     fs::write(tree.join("folder/large"), noise(3, 1_500_000)).unwrap();
     (0..10).for_each(|number| fs::write(tree.join(number.to_string()), "small").unwrap());
-    fs::write(tree.join("text"), "all work and no play ".repeat(20_000)).unwrap();
+    // It is read before what is large: there may be no time for more.
+    fs::write(tree.join("folder/diary"), "all work and no play ".repeat(20_000)).unwrap();
     test_box.backup();
     test_box
 }
