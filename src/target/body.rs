@@ -141,6 +141,7 @@ impl<'a> Body<'a> {
     }
 
     /// The length of the whole object, once it was asked for.
+    #[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
     pub(super) fn total(&self) -> u64 {
         self.begun.as_ref().map_or(0, |begun| begun.total)
     }

@@ -82,11 +82,11 @@ fn what_lies_in_two_places_in_turns_is_not_asked_for_in_turns() {
     let nas = Nas::new();
     let tree = Tree::new();
     for number in 0..200 {
-        tree.file(&format!("{number:03}-old"), noise(number, 20_000));
+        tree.file(format!("{number:03}-old"), noise(number, 20_000));
     }
     nas.backup(&tree);
     for number in 0..200 {
-        tree.file(&format!("{number:03}-young"), noise(1000 + number, 20_000));
+        tree.file(format!("{number:03}-young"), noise(1000 + number, 20_000));
     }
     let name = nas.backup(&tree).name();
     let target = nas.target();

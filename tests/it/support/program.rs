@@ -63,6 +63,7 @@ impl Program {
     }
 
     /// The same, by a program that starts it.
+    #[cfg(feature = "s3")]
     pub(crate) fn command_under(&self, by: &[&str], arguments: &[&str]) -> Command {
         let mut command = Command::new(by[0]);
         command.args(&by[1..]).arg(env!("CARGO_BIN_EXE_brackup"));
