@@ -143,6 +143,7 @@ impl Segments<'_> {
             };
             // What it says of its length there may be wrong.
             self.open.retain(|(open, _)| open != key);
+            self.places[at].windows.forget(key);
             let unanswered = &mut self.places[at].unanswered;
             *unanswered = if error.is_unreachable() { unanswered.saturating_add(1) } else { 0 };
             // It may have been for a moment: once more, behind the others.

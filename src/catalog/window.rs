@@ -3,7 +3,7 @@
 use std::io::{Cursor, Read};
 
 use crate::digest::Key;
-use crate::target::{self, ObjectName, Target};
+use crate::target::{self, ErrorKind, ObjectName, Target};
 
 /// What is read for nothing at the beginning of a chunk, rather than asked for by another request.
 const PASSED_BYTES_MAX: u64 = 1024 * 1024;
@@ -19,6 +19,8 @@ pub(super) struct Windows<'a> {
     target: &'a dyn Target,
     /// The one that was read last is the last.
     open: Vec<Window<'a>>,
+    /// How many may be.
+    in_turn: usize,
 }
 
 /// The answer to a request.
@@ -54,7 +56,7 @@ impl Window<'_> {
 
 impl<'a> Windows<'a> {
     pub(super) fn of(target: &'a dyn Target) -> Self {
-        Self { target, open: Vec::new() }
+        Self { target, open: Vec::new(), in_turn: IN_TURN }
     }
 
     /// The last of this kind.
@@ -63,21 +65,39 @@ impl<'a> Windows<'a> {
     }
 
     fn keep(&mut self, window: Window<'a>) {
-        if self.open.len() >= IN_TURN {
+        if self.open.len() >= self.in_turn {
             self.open.remove(0);
         }
         self.open.push(window);
+    }
+
+    /// What was asked of a chunk is not to be counted on: it may be another one by now.
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.open.retain(|window| window.key != *key);
+    }
+
+    /// Asks. A server that does not answer while others of its answers are open may let nobody have several: then one has to do.
+    fn ask<T>(&mut self, ask: impl Fn(&'a dyn Target) -> Result<T, target::Error>) -> Result<T, target::Error> {
+        match ask(self.target) {
+            Err(error) if error.kind == ErrorKind::Unreachable && !self.open.is_empty() => {
+                self.open.clear();
+                self.in_turn = 1;
+                ask(self.target)
+            }
+            answer => answer,
+        }
     }
 
     /// At most so many bytes of the beginning of a chunk, and how long it is. Who goes on from another chunk at about that place has begun to read
     /// this one: what is between is passed over.
     pub(super) fn begin(&mut self, key: &Key, most: usize, at: u64) -> Result<(Vec<u8>, u64), target::Error> {
         let name = ObjectName::Chunk(*key);
+        self.forget(key);
         // Farther on it is asked for where it is wanted.
-        let before =
-            if at <= PASSED_BYTES_MAX { self.take(|window| window.key != *key && window.is_done()) } else { None };
+        let goes_on = |window: &Window<'_>| window.is_done() && at <= PASSED_BYTES_MAX.min(window.next());
+        let before = self.take(goes_on);
         let bytes = before.as_ref().map_or(0, Window::next).max(most as u64);
-        let (mut reader, chunk_bytes) = self.target.beginning(&name, bytes)?;
+        let (mut reader, chunk_bytes) = self.ask(|target| target.beginning(&name, bytes))?;
         let mut head = Vec::new();
         let failed = |error| target::Error::io(format!("can't read {name}"), error);
         let read = reader.by_ref().take(most as u64).read_to_end(&mut head).map_err(failed)? as u64;
@@ -113,7 +133,7 @@ impl<'a> Windows<'a> {
                     };
                     let bytes = goes_on.map_or(end - at, |before| before.next().max(end - at));
                     let length = bytes.min(chunk_bytes.saturating_sub(at)).max(1);
-                    let reader = self.target.get(&name, at, length)?;
+                    let reader = self.ask(|target| target.get(&name, at, length))?;
                     Window { key: *key, at, end: at + length, passed: 0, bytes, chunk_bytes, reader }
                 }
             };
@@ -138,14 +158,15 @@ impl<'a> Windows<'a> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::digest::Sha1;
     use crate::target::{Finished, Stage};
 
-    /// One object of 100,000 bytes; writes down what was asked of it.
+    /// One object of 100,000 bytes; writes down what was asked of it. It may not answer the next time.
     #[derive(Default)]
-    struct Numbers(Mutex<Vec<(u64, u64)>>);
+    struct Numbers(Mutex<Vec<(u64, u64)>>, AtomicBool);
 
     fn byte(at: u64) -> u8 {
         (at % 251) as u8
@@ -156,6 +177,9 @@ mod tests {
     impl Target for Numbers {
         fn get(&self, _: &ObjectName, offset: u64, length: u64) -> Result<Box<dyn Read + '_>, target::Error> {
             self.0.lock().unwrap().push((offset, length));
+            if self.1.swap(false, Ordering::Relaxed) {
+                return Err(target::Error::new(ErrorKind::Unreachable, "busy"));
+            }
             let bytes: Vec<u8> = (offset..BYTES.min(offset + length)).map(byte).collect();
             Ok(Box::new(Cursor::new(bytes)))
         }
@@ -267,6 +291,41 @@ mod tests {
             (0..30).flat_map(|turn| [(1, turn * 1000, 1000), (2, turn * 100, 100), (1, 50_000 + turn * 1000, 1000)]);
         let asked = asked(&turns.collect::<Vec<_>>());
         assert_eq!(asked.len(), 3 * 5, "1, 2, 4, 8, 16 of each: {asked:?}");
+    }
+
+    #[test]
+    fn a_server_that_gives_one_answer_at_a_time_is_asked_for_one() {
+        let numbers = Numbers::default();
+        let mut windows = Windows::of(&numbers);
+        let mut read = |from: u64| {
+            let mut bytes = Vec::new();
+            let told = windows.read(&Sha1([1; 20]), from, 1000, BYTES, &mut bytes).map_err(|error| error.kind);
+            told.map(|()| assert!(bytes.into_iter().eq((from..from + 1000).map(byte))))
+        };
+        numbers.1.store(true, Ordering::Relaxed);
+        assert_eq!(read(0), Err(ErrorKind::Unreachable), "none was open");
+        // Each has more to give when the third is asked for.
+        for from in [0, 1000, 50_000, 51_000] {
+            read(from).unwrap();
+        }
+        numbers.1.store(true, Ordering::Relaxed);
+        for from in [20_000, 21_000, 22_000, 60_000, 61_000] {
+            read(from).unwrap();
+        }
+        assert_eq!(windows.open.len(), 1);
+    }
+
+    #[test]
+    fn what_was_asked_of_a_chunk_that_was_damaged_is_not_gone_on_with() {
+        let numbers = Numbers::default();
+        let mut windows = Windows::of(&numbers);
+        for from in [0, 1000, 3000] {
+            if from == 3000 {
+                windows.forget(&Sha1([1; 20]));
+            }
+            windows.read(&Sha1([1; 20]), from, 1000, BYTES, &mut Vec::new()).unwrap();
+        }
+        assert_eq!(*numbers.0.lock().unwrap(), [(0, 1000), (1000, 2000), (3000, 1000)]);
     }
 
     #[test]
