@@ -71,7 +71,7 @@ pub(super) struct Segments<'a> {
     identities: &'a [Identity],
     open: Vec<(Key, Opening)>,
     /// The segments that were fetched last; those that were read last are the last.
-    at_hand: Vec<Fetched>,
+    at_hand: Vec<AtHand>,
     /// For those that are fetched next.
     bytes: Zeroizing<Vec<u8>>,
     fetched: u64,
@@ -81,12 +81,20 @@ pub(super) struct Segments<'a> {
 }
 
 /// Segments that follow each other.
-struct Fetched {
+struct AtHand {
     chunk: Key,
     /// The index of the first.
     first: u64,
     /// Opened.
     bytes: Zeroizing<Vec<u8>>,
+}
+
+impl AtHand {
+    /// The bytes from there on, if there are any.
+    fn rest(&self, chunk: &Key, offset: u64) -> Option<&[u8]> {
+        let start = offset.checked_sub(self.first * SEGMENT_BYTES as u64).filter(|_| self.chunk == *chunk)?;
+        self.bytes.get(usize::try_from(start).ok()?..).filter(|rest| !rest.is_empty())
+    }
 }
 
 /// A target that is read from.
@@ -102,21 +110,14 @@ impl Segments<'_> {
     pub(super) fn read(&mut self, key: &Key, offset: u64, most: u64) -> Result<&[u8], Error> {
         let segment_bytes = SEGMENT_BYTES as u64;
         let index = offset / segment_bytes;
-        let holds = |fetched: &Fetched| {
-            let first = fetched.first * segment_bytes;
-            fetched.chunk == *key && offset >= first && offset - first < fetched.bytes.len() as u64
-        };
-        match self.at_hand.iter().rposition(holds) {
+        match self.at_hand.iter().rposition(|at_hand| at_hand.rest(key, offset).is_some()) {
             Some(at) => self.at_hand[at..].rotate_left(1),
             None => {
                 let wanted = (offset % segment_bytes + most).div_ceil(segment_bytes);
                 self.fetch(key, index, wanted.clamp(1, FETCH_SEGMENTS))?;
             }
         }
-        let rest = self.at_hand.last().and_then(|fetched| {
-            let start = usize::try_from(offset - fetched.first * segment_bytes).ok()?;
-            fetched.bytes.get(start..).filter(|rest| !rest.is_empty())
-        });
+        let rest = self.at_hand.last().and_then(|at_hand| at_hand.rest(key, offset));
         let rest = rest.ok_or(Error::Contents("an extent reaches behind the end of its chunk"))?;
         Ok(&rest[..rest.len().min(usize::try_from(most).unwrap_or(usize::MAX))])
     }
@@ -205,12 +206,11 @@ impl Segments<'_> {
             opened += payload;
         }
         self.bytes.truncate(opened);
-        let mut fetched = Fetched { chunk: *key, first, bytes: Zeroizing::default() };
-        if self.at_hand.len() >= IN_TURN {
-            fetched.bytes = self.at_hand.remove(0).bytes;
-        }
-        std::mem::swap(&mut fetched.bytes, &mut self.bytes);
-        self.at_hand.push(fetched);
+        // The next ones come where those lay that were read longest ago.
+        let is_full = self.at_hand.len() >= IN_TURN;
+        let next = if is_full { self.at_hand.remove(0).bytes } else { Zeroizing::default() };
+        let bytes = std::mem::replace(&mut self.bytes, next);
+        self.at_hand.push(AtHand { chunk: *key, first, bytes });
         Ok(())
     }
 

@@ -140,10 +140,16 @@ impl<'a> Body<'a> {
         Ok(body)
     }
 
-    /// The length of the whole object, once it was asked for.
+    /// The first bytes, and the length of the whole object.
     #[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
-    pub(super) fn total(&self) -> u64 {
-        self.begun.as_ref().map_or(0, |begun| begun.total)
+    pub(super) fn beginning(
+        from: &'a dyn Ranged,
+        name: String,
+        length: u64,
+    ) -> Result<(Box<dyn Read + 'a>, u64), Error> {
+        let body = Self::open(from, name, 0, length)?;
+        let whole = body.begun.as_ref().map_or(0, |begun| begun.total);
+        Ok((Box::new(body), whole))
     }
 
     fn connect(&mut self) -> Result<(), Error> {

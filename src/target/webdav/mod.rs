@@ -207,9 +207,7 @@ impl Target for WebDav {
     }
 
     fn beginning(&self, name: &ObjectName, length: u64) -> Result<(Box<dyn Read + '_>, u64), Error> {
-        let body = Body::open(self, name.to_string(), 0, length)?;
-        let whole = body.total();
-        Ok((Box::new(body), whole))
+        Body::beginning(self, name.to_string(), length)
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Option<u64>, Error> {
