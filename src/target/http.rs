@@ -7,11 +7,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ureq::http;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 use ureq::{Agent, Body, SendBody};
 
 use super::error::{Error, ErrorKind};
+use super::resolver::Resolver;
 use super::retry::Failed;
 use super::tls::{self, TlsConnector};
 use super::way::Way;
@@ -31,7 +31,6 @@ pub(super) const NETWORK: &str = "is the network there, and is the target's addr
 const NAME: &str =
     "is the name of the host right, and can this box look up names? (names that end in .local are known to few)";
 /// For all of a short answer, on a line that is slow.
-#[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
 const SHORT_ANSWER: Duration = Duration::from_secs(600);
 /// What is read of an answer that nobody wants, to use its connection again.
 const DRAINED: Duration = Duration::from_secs(5);
@@ -49,6 +48,7 @@ pub(super) type Answer = http::Response<Body>;
 /// A client for one provider.
 pub(super) struct Http {
     agent: Agent,
+    resolver: Resolver,
     way: Way,
     /// The date of the last answer that had one, and when it came.
     dated: Mutex<Option<(SystemTime, Instant)>>,
@@ -77,11 +77,9 @@ impl Http {
             .output_buffer_size(BUFFER_BYTES);
         let tls = if is_tls { TlsConnector::new(trust)? } else { TlsConnector::none() };
         let connector = ().chain(TcpConnector::default()).chain(tls);
-        Ok(Self {
-            agent: Agent::with_parts(config.build(), connector, DefaultResolver::default()),
-            way,
-            dated: Mutex::default(),
-        })
+        let resolver = Resolver::of_system();
+        let agent = Agent::with_parts(config.build(), connector, resolver.clone());
+        Ok(Self { agent, resolver, way, dated: Mutex::default() })
     }
 
     /// Sends a request with a body, and has an answer, in so much time in all.
@@ -110,7 +108,12 @@ impl Http {
             Some(reader) => self.agent.run(request.map(|()| SendBody::from_reader(reader))),
             None => self.agent.run(request.map(|()| SendBody::none())),
         };
-        let answer = answer.map_err(|error| failed(error, what))?;
+        let mut answer = answer.map_err(|error| {
+            self.resolver.doubt();
+            failed(error, what)
+        })?;
+        // Whoever reads it goes the same way.
+        answer.extensions_mut().insert(self.way.clone());
         if let Some(date) = header(&answer, "date").and_then(Utc::parse_http) {
             let since = Duration::from_secs(u64::try_from(date.to_unix()).unwrap_or(0));
             *self.dated() = Some((UNIX_EPOCH + since, Instant::now()));
@@ -149,10 +152,16 @@ impl std::fmt::Debug for Http {
 /// The text of a short answer. Longer ones are cut: it is for people or not what was asked for.
 #[cfg(any(feature = "gdrive", feature = "s3", feature = "webdav"))]
 pub(super) fn text(response: &mut Answer) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&short(response, ANSWER_BYTES_MAX)?).into_owned())
+}
+
+/// What a short answer has, up to so many bytes.
+pub(super) fn short(response: &mut Answer, most: u64) -> io::Result<Vec<u8>> {
+    let way = response.extensions().get::<Way>().cloned().unwrap_or_default();
+    let body = way.carry(response.body_mut().as_reader());
     let mut bytes = Vec::new();
-    let body = response.body_mut().as_reader();
-    Until { body, end: Instant::now() + SHORT_ANSWER }.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Until { body, end: Instant::now() + SHORT_ANSWER }.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The value of a header, if it is text.

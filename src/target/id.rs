@@ -22,7 +22,9 @@ pub(super) fn generate() -> Result<(String, String), Error> {
 pub(super) fn parse(bytes: &[u8], place: &str) -> Result<String, Error> {
     let text = String::from_utf8_lossy(bytes);
     let id = text.strip_prefix(HEAD).map(str::trim_end).filter(|id| unhex::<16>(id).is_some());
-    id.map(str::to_owned).ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("{place}/{ID_FILE} is malformed")))
+    id.map(str::to_owned).ok_or_else(|| {
+        Error::new(ErrorKind::Corrupt, format!("{}/{ID_FILE} is malformed", place.trim_end_matches('/')))
+    })
 }
 
 /// Holds what was found against what this box remembers. Nothing: it has none yet, and may be given one. `is_there`: the place itself is.

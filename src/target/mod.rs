@@ -24,6 +24,8 @@ mod listing;
 mod name;
 #[cfg(feature = "http")]
 mod post;
+#[cfg(feature = "http")]
+mod resolver;
 mod retry;
 #[cfg(feature = "s3")]
 mod s3;

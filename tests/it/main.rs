@@ -197,5 +197,7 @@ mod webdav;
 mod webdav_answers;
 /// All protocols, over wires with faults.
 mod wire;
+#[cfg(all(feature = "s3", feature = "webdav"))]
+mod wrong_server;
 /// Backups, removals and collections in every order.
 mod years;

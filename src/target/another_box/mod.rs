@@ -56,9 +56,8 @@ impl Brackup {
         let what = self.what_of("read", &ID_FILE);
         self.retry.run(|_| match self.ask(&Ask::of("GET", ID_FILE), &[200], &what)? {
             Ok(mut answer) => {
-                let mut bytes = Vec::new();
-                let read = answer.body_mut().as_reader().take(ID_BYTES_MAX).read_to_end(&mut bytes);
-                read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
+                let read = http::short(&mut answer, ID_BYTES_MAX);
+                let bytes = read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
                 Ok(Some(id::parse(&bytes, &self.place())?))
             }
             Err(refusal) if refusal.status == 404 => Ok(None),

@@ -2,7 +2,6 @@
 //!
 //! What is secret goes to the server of logins and to no other, and into no error.
 
-use std::io::Read as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use super::refusal::Refusal;
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::provider::{Endpoint, OauthClient, percent_encode};
 use crate::target::error::{Error, ErrorKind};
-use crate::target::http::{Answer, Http};
+use crate::target::http::{self, Answer, Http};
 use crate::target::retry::Failed;
 use crate::target::upload::Payload;
 
@@ -97,9 +96,8 @@ pub(super) const TOKEN_PATH: &str = "/token";
 
 /// What an answer says, if it is JSON of this kind and not too long.
 pub(super) fn json<T: for<'de> Deserialize<'de>>(mut answer: Answer, what: &str) -> Result<T, Failed> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let read = answer.body_mut().as_reader().take(ANSWER_BYTES_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
+    let read = http::short(&mut answer, ANSWER_BYTES_MAX + 1);
+    let bytes = Zeroizing::new(read.map_err(|error| Failed::ForNow(Error::io(what, error), None))?);
     // What is malformed is not shown: it may be a token.
     serde_json::from_slice(&bytes).ok().filter(|_| bytes.len() as u64 <= ANSWER_BYTES_MAX).ok_or_else(|| {
         let why = format!("{what}: what answers is not Google Drive");
@@ -149,9 +147,10 @@ impl Session {
         let said = self.oauth.ask(http, TOKEN_PATH, &form, what)?;
         let mut said = said.map_err(|refusal| self.failed(refusal, what))?;
         if let Some(next) = said.refresh_token().filter(|next| *next != state.refresh) {
-            // The old one may be worth nothing from now on.
-            self.file.write(&self.oauth.client.id, &next)?;
+            // The old one may be worth nothing from now on, whether there is room for the new one in its file or not.
+            let written = self.file.write(&self.oauth.client.id, &next);
             state.refresh = next;
+            written?;
         }
         let Some(token) = said.access_token() else {
             return Err(Failed::ForNow(

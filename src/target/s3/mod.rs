@@ -79,8 +79,7 @@ impl S3 {
                 // A page to log in on, or of a router.
                 Ok(answer) if header(&answer, "etag").is_none() => Err(Failed::ForNow(no_s3(&what), None)),
                 Ok(mut answer) => {
-                    let mut bytes = Vec::new();
-                    answer.body_mut().as_reader().take(ID_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
+                    let bytes = http::short(&mut answer, ID_BYTES_MAX).map_err(failed)?;
                     Ok(Some(id::parse(&bytes, &self.describe())?))
                 }
                 Err(refusal) if refusal.is_no_such_object() => Ok(None),

@@ -94,10 +94,17 @@ impl WebDav {
             let ask = Ask { method: "GET", name: ID_FILE, ..Ask::default() };
             match self.ask(&ask, &[200], &what)? {
                 Ok(mut answer) => {
-                    let mut bytes = Vec::new();
-                    let read = answer.body_mut().as_reader().take(ID_BYTES_MAX).read_to_end(&mut bytes);
-                    read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
-                    Ok(Some(id::parse(&bytes, &self.place())?))
+                    let read = http::short(&mut answer, ID_BYTES_MAX);
+                    let bytes = read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
+                    match id::parse(&bytes, &self.place()) {
+                        // A page to log in on, or of a router.
+                        Err(_) if !matches!(self.is_folder(&self.collection), Ok(true)) => {
+                            let why = format!("{what}: what answers is not a server of WebDAV");
+                            let error = Error::new(ErrorKind::Unreachable, why);
+                            Err(Failed::ForNow(error.advise("see `url`: is it the address of WebDAV?"), None))
+                        }
+                        id => Ok(Some(id?)),
+                    }
                 }
                 Err(refusal) if refusal.is_not_found() => Ok(None),
                 Err(refusal) => Err(refusal.failed(&what)),

@@ -3,8 +3,6 @@
 //! Servers exist that overwrite what they are asked not to, that say yes and do nothing, that send the whole of a file in place of a part, and that
 //! find everything, with a page to log in on. What is stored there would be lost later; so nothing is.
 
-use std::io::Read as _;
-
 use super::WebDav;
 use super::ask::Ask;
 use super::store::{MOVED, STORED, temporary_name};
@@ -84,11 +82,10 @@ fn part(dav: &WebDav, name: &str) -> Result<Option<String>, Error> {
     dav.retry.run(|_| {
         let ask = Ask { method: "GET", name, headers: vec![("range", body::range(1, 1))], ..Ask::default() };
         match dav.ask(&ask, &[200, 206], &what)? {
-            Ok(answer) if body::begins_at(&answer, 1) => {
-                let mut text = String::new();
-                let read = answer.into_body().into_reader().take(16).read_to_string(&mut text);
-                read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
-                Ok(Some(text))
+            Ok(mut answer) if body::begins_at(&answer, 1) => {
+                let read = http::short(&mut answer, 16);
+                let bytes = read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
+                Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
             Ok(_) => Ok(None),
             Err(refusal) => Err(refusal.failed(&what)),

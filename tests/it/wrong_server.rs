@@ -1,0 +1,64 @@
+//! What answers is not who was meant, or gives its answers in a way that would keep a box busy for ever.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use brackup::target::{ErrorKind, S3, Target as _, Way, WebDav};
+use tempfile::TempDir;
+
+use super::s3::{access_key, bucket};
+use super::webdav::{collection, login};
+use crate::support::{ACCESS_KEY, PASSWORD, SECRET_KEY, Scripted, USER, answer};
+
+/// It says 200 to everything.
+#[test]
+fn a_page_to_log_in_on_is_no_server_of_webdav() {
+    let page = answer("200 OK", "Content-Type: text/html\r\n", "<html>Welcome to the hotel. Your room, please.</html>");
+    let (server, spool) = (Scripted::answering(&vec![page; 20]), TempDir::new().unwrap());
+    let way = Way::until(Arc::new(AtomicBool::new(true)));
+    let target = WebDav::open(
+        collection(&format!("{}/nas/", server.endpoint())),
+        login(USER, PASSWORD),
+        spool.path().into(),
+        way,
+    );
+    let error = target.unwrap().identify(None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
+    assert!(error.hint().unwrap().contains("`url`"), "{error}: {:?}", error.hint());
+}
+
+/// Of a folder that is there the file is meant.
+#[test]
+fn an_id_that_is_damaged_is_told_from_that() {
+    let found = answer("200 OK", "ETag: \"e\"\r\n", "brackup target 1\nid: nonsense\n");
+    let folder = "<multistatus xmlns=\"DAV:\"><response><href>/nas/</href><propstat><prop><resourcetype><collection/></resourcetype>\
+                  </prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>";
+    let folder = answer("207 Multi-Status", "Content-Type: application/xml\r\n", folder);
+    let (server, spool) = (Scripted::answering(&[found, folder]), TempDir::new().unwrap());
+    let way = Way::until(Arc::new(AtomicBool::new(true)));
+    let target = WebDav::open(
+        collection(&format!("{}/nas/", server.endpoint())),
+        login(USER, PASSWORD),
+        spool.path().into(),
+        way,
+    );
+    let error = target.unwrap().identify(None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
+}
+
+/// A listing is as much of the line as what is stored.
+#[test]
+fn short_answers_keep_to_the_rate_too() {
+    let page = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
+    let (server, spool) = (Scripted::answering(&[answer("200 OK", "", page)]), TempDir::new().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let way = Way::default().at_most(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        None
+    });
+    let key = access_key(ACCESS_KEY, SECRET_KEY);
+    let target = S3::open(bucket(&server.endpoint(), "b", ""), key, spool.path().into(), way).unwrap();
+    target.list(&mut |_, _| Ok(())).unwrap();
+    assert_ne!(asked.load(Ordering::Relaxed), 0, "how fast it may go");
+}
