@@ -92,8 +92,9 @@ impl S3Settings {
         let region =
             region.or_else(|| location.map(|location| region_of(&location))).unwrap_or_else(|| AMAZON_REGION.into());
         let name = name?;
-        // A bucket's name with dots is no part of a host that a certificate is for.
-        let path_style = path_style.unwrap_or_else(|| endpoint.is_some() || name.contains('.'));
+        // A bucket's name with dots is no part of a host that a certificate is for, and a host's name has no capitals, as old buckets may.
+        let is_no_host = name.contains(|c: char| c == '.' || c.is_ascii_uppercase());
+        let path_style = path_style.unwrap_or_else(|| endpoint.is_some() || is_no_host);
         let endpoint = endpoint.unwrap_or_else(|| Endpoint::https(format!("s3.{region}.amazonaws.com")));
         let bucket =
             Bucket { endpoint, region, name, path_style, prefix, storage_class, encryption, lock, part_bytes, trust };

@@ -109,6 +109,11 @@ impl Client {
         let mut reader = ask.body.map(Payload::reader);
         let body = reader.as_mut().map(|reader| &mut **reader as &mut dyn Read);
         let answer = self.http.send(request, body, what)?;
-        if good.contains(&answer.status().as_u16()) { Ok(Ok(answer)) } else { Ok(Err(Refusal::read(answer))) }
+        if good.contains(&answer.status().as_u16()) {
+            return Ok(Ok(answer));
+        }
+        let mut refusal = Refusal::read(answer);
+        refusal.keep_from(token.unwrap_or_default());
+        Ok(Err(refusal))
     }
 }

@@ -207,7 +207,9 @@ impl S3 {
 
     /// What was just stored, and reads back otherwise, is not to be taken for stored by whoever looks at names and lengths.
     fn not_to_be_kept(&self, name: &str, error: Error) -> Failed {
-        if let (ErrorKind::Corrupt, Some(object)) = (error.kind, ObjectName::parse(name)) {
+        // Another box may have stored a metafile of this name meanwhile; what is named by what it has is what it was, or damaged.
+        let object = ObjectName::parse(name).filter(ObjectName::tells_contents);
+        if let (ErrorKind::Corrupt, Some(object)) = (error.kind, object) {
             // Who may not delete it is told that it lies there, damaged.
             return match self.delete(&object) {
                 Ok(()) => Failed::ForNow(error, None),
@@ -306,7 +308,9 @@ impl Target for S3 {
         let mut next: Option<String> = None;
         let (mut last, mut empty, mut count) = (String::new(), 0, 0);
         loop {
-            let mut pairs = vec![("list-type", "2"), ("prefix", &self.client.bucket.prefix), ("max-keys", PAGE_NAMES)];
+            // No folders of others, whose names not every server has in order.
+            let mut pairs = vec![("delimiter", "/"), ("list-type", "2"), ("max-keys", PAGE_NAMES)];
+            pairs.push(("prefix", &self.client.bucket.prefix));
             pairs.extend(next.as_deref().map(|token| ("continuation-token", token)));
             let page = self.retry.run(|_| {
                 let ask = Ask { method: "GET", query: &pairs, ..Ask::default() };

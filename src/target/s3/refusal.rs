@@ -7,6 +7,8 @@ use crate::target::error::{Error, ErrorKind};
 use crate::target::http;
 use crate::target::retry::Failed;
 
+/// By so much of a secret it is known.
+const SECRET_CHARS: usize = 16;
 const CLOCK: &str = "the clock of this box is wrong: set it, or let NTP do so";
 
 /// The name of a region, if that is what a server says.
@@ -50,6 +52,16 @@ impl Refusal {
             region: None,
             retry_after: None,
             is_of_a_lock: false,
+        }
+    }
+
+    /// Has no words that repeat a secret, or the beginning of it: some servers tell what they were sent.
+    pub(super) fn keep_from(&mut self, secret: &str) {
+        let beginning: String = secret.chars().take(SECRET_CHARS).collect();
+        for words in [&mut self.code, &mut self.message] {
+            if !beginning.is_empty() && words.contains(&beginning) {
+                words.clear();
+            }
         }
     }
 
@@ -169,6 +181,17 @@ mod tests {
             assert_eq!(error.kind, kind, "{error}");
             assert!(error.hint().unwrap().contains(advice), "{error}: {:?}", error.hint());
         }
+    }
+
+    #[test]
+    fn a_secret_that_is_repeated_is_not_said() {
+        let mut refusal = Refusal { message: "no AQoDYXdzEJr1K9d0ToKeN here".into(), ..Refusal::of(403) };
+        refusal.keep_from("");
+        refusal.keep_from("another secret that it does not have");
+        assert!(!refusal.message.is_empty());
+        refusal.keep_from("AQoDYXdzEJr1K9d0ToKeNAndMore");
+        let (Failed::ForNow(error, _) | Failed::ForGood(error)) = refusal.failed("x");
+        assert!(!error.to_string().contains("AQoD"), "{error}");
     }
 
     #[test]
