@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use brackup::digest::Sha1;
 use brackup::provider::SshFolder;
@@ -46,6 +48,21 @@ fn rclone_conforms() {
         let served = Served { folder: server.folder().join("served/target"), server: &server };
         conforms(&open(server.at(Path::new("/target")), &spool), &served);
     }
+}
+
+#[test]
+fn who_is_to_stop_can_still_clean_up() {
+    let Some(server) = Sshd::start() else { return };
+    let (temporary, spool, stop) = (TempDir::new().unwrap(), TempDir::new().unwrap(), Arc::new(AtomicBool::new(false)));
+    let way = Way::until(stop.clone());
+    let target = Sftp::open(server.at(temporary.path()), spool.path().into(), way).unwrap().at_pace(quick());
+    let finished = object(&target, 1000);
+    let name = chunk_name(&finished);
+    target.put(&name, finished).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    assert_eq!(target.stat(&name).unwrap_err().kind, ErrorKind::Stopped);
+    target.delete(&name).unwrap();
+    assert!(!temporary.path().join(name.to_string()).exists());
 }
 
 #[test]

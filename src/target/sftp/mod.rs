@@ -240,13 +240,22 @@ impl Target for Sftp {
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
         let (path, what) = (self.path(&name.to_string()), self.what("delete", name));
-        self.run(&what, |session| match session.done(&Ask::Remove(&path)) {
-            // If the folder is.
-            Err(Fail::Refused(status)) if status.code == Code::NoSuchFile => {
-                self.length(session, &name.to_string(), &what).map(|_| ())
+        // Who deletes after a stop cleans up, and has a moment for it.
+        let was_stopped = self.way.is_stopped();
+        self.run(&what, |session| {
+            if was_stopped {
+                session.be_deaf();
             }
-            Err(fail) => Err(self.failed(fail, &what)),
-            Ok(()) => self.sync_folder(session).map_err(|broken| broken.failed(&what)),
+            let done = match session.done(&Ask::Remove(&path)) {
+                // If the folder is.
+                Err(Fail::Refused(status)) if status.code == Code::NoSuchFile => {
+                    self.length(session, &name.to_string(), &what).map(|_| ())
+                }
+                Err(fail) => Err(self.failed(fail, &what)),
+                Ok(()) => self.sync_folder(session).map_err(|broken| broken.failed(&what)),
+            };
+            session.hear();
+            done
         })
     }
 
