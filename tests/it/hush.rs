@@ -10,6 +10,8 @@ use crate::support::{Program, Scripted, answer, stderr};
 
 const S3_SECRET: &str = "HushHushSecretAccessKeyOfTheBucket";
 const DAV_PASSWORD: &str = "hush-hush-swordfish";
+/// 32 bytes, as another box gives them out.
+const TOKEN: &str = "HushHushHushHushHushHushHushHushHushHushHuA";
 const HOOK: &str = "hush-hush-hook";
 
 /// Servers that refuse, and repeat what they were sent, as some do on their pages of errors.
@@ -23,6 +25,7 @@ fn what_is_secret_is_on_no_page_and_in_no_log() {
     let s3 = refusing("403 Forbidden", "<Error><Code>AccessDenied</Code><Message>not for you</Message></Error>");
     let echo = format!("no entry for Basic {basic}, which is nas and {DAV_PASSWORD}");
     let dav = refusing("401 Unauthorized", &echo);
+    let other = refusing("401 Unauthorized", &format!("Bearer {TOKEN} is nobody"));
     let hook = refusing("500 Internal Server Error", "");
     let program = Program::new(&tree.root);
     add(
@@ -30,13 +33,15 @@ fn what_is_secret_is_on_no_page_and_in_no_log() {
         &format!(
             "[TARGET:cloud]\ntype = Amazon\nbucket = nas\nendpoint = {}\naws_access_key_id = AKHUSH\naws_secret_access_key = {S3_SECRET}\n\
              [TARGET:dav]\ntype = WebDAV\nurl = {}/nas/\nuser = nas\npassword = {DAV_PASSWORD}\n\
+             [TARGET:other]\ntype = Brackup\nurl = {}/\ntoken = {TOKEN}\n\
              [ALERT:phone]\ntype = webhook\nurl = {}/{HOOK}\n",
             s3.endpoint(),
             dav.endpoint(),
+            other.endpoint(),
             hook.endpoint(),
         ),
     );
-    let job = "[JOB:nightly]\nfrom = tree\nto = cloud\nto = dav\nat = 02:30\n";
+    let job = "[JOB:nightly]\nfrom = tree\nto = cloud\nto = dav\nto = other\nat = 02:30\n";
     let nas = Box::new(program, job);
     let mut service = nas.serve();
     nas.wants("run");
@@ -59,7 +64,8 @@ fn what_is_secret_is_on_no_page_and_in_no_log() {
         seen.push(String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output));
     }
     let seen = seen.concat();
-    assert!(seen.contains("cloud") && seen.contains("dav") && seen.contains("phone"), "{seen}");
+    assert!(seen.contains("cloud") && seen.contains("dav") && seen.contains("other") && seen.contains("phone"), "{seen}");
+    assert!(other.asked().iter().any(|head| head.contains(TOKEN)), "it was asked");
     assert!(!s3.asked().is_empty() && dav.asked().iter().any(|head| head.contains(&basic)), "they were asked");
     let hidden = ["hush-hush", "HushHush", &basic, &hex(DAV_PASSWORD.as_bytes()), nas.token.as_str()];
     for secret in hidden {

@@ -90,7 +90,7 @@ mod generated;
 /// The chain of signatures, shown.
 mod history;
 /// What is secret is said nowhere.
-#[cfg(all(feature = "s3", feature = "web", feature = "webdav"))]
+#[cfg(all(feature = "brackup", feature = "s3", feature = "web", feature = "webdav"))]
 mod hush;
 /// How many chunks are on their way at a time.
 mod in_flight;

@@ -32,9 +32,12 @@ fn open(collection: Collection, spool: &TempDir) -> WebDav {
 
 /// The suite at `path` of a server, which has its folder there.
 fn conforms_at(dav: &Dav, path: &str, folder: &Path) {
+    conforms_in(collection(&format!("{}{path}", dav.url())), folder);
+}
+
+fn conforms_in(collection: Collection, folder: &Path) {
     let spool = TempDir::new().unwrap();
-    let target = open(collection(&format!("{}{path}", dav.url())), &spool);
-    conforms(&target, folder);
+    conforms(&open(collection, &spool), folder);
     assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 0, "nothing stays in the spool");
 }
 
@@ -43,6 +46,9 @@ fn apache_keeps_backups() {
     let Some(dav) = Dav::start(Kind::Apache) else { return };
     conforms_at(&dav, "/basic/one", &dav.data().join("one"));
     conforms_at(&dav, "/digest/a b, \"c\" ü/", &dav.data().join("a b, \"c\" ü"));
+    let mut over_tls = collection(&format!("https://127.0.0.1:{}/basic/tls/", dav.tls_port()));
+    over_tls.trust = Trust::Pin(Pin::parse(&dav.certificates()[1].pin()).unwrap());
+    conforms_in(over_tls, &dav.data().join("tls"));
     what_is_wrong_is_told(&dav);
     only_its_last_folder_is_made(&dav);
     leftovers_of_a_day_ago_go(&dav);

@@ -41,13 +41,20 @@ impl At {
     }
 }
 
+const EVERYWHERE: &[At] = &[At::Early, At::Middle, At::Late];
 /// Garbage in the head of a request may cost a server's patience, which is longer than that of a test. A line that is slow for a while has lost nothing.
-const CASES: [(Harm, &[At]); 4] = [
-    (Harm::Cut, &[At::Early, At::Middle, At::Late]),
-    (Harm::Reset, &[At::Early, At::Middle, At::Late]),
-    (Harm::Garbage, &[At::Middle]),
-    (Harm::Slow, &[At::Middle]),
+const CASES: [(Harm, Direction, &[At]); 8] = [
+    (Harm::Cut, Direction::ToServer, EVERYWHERE),
+    (Harm::Cut, Direction::ToClient, EVERYWHERE),
+    (Harm::Reset, Direction::ToServer, EVERYWHERE),
+    (Harm::Reset, Direction::ToClient, EVERYWHERE),
+    (Harm::Garbage, Direction::ToServer, &[At::Middle]),
+    (Harm::Garbage, Direction::ToClient, EVERYWHERE),
+    (Harm::Slow, Direction::ToServer, &[At::Middle]),
+    (Harm::Slow, Direction::ToClient, EVERYWHERE),
 ];
+/// What one fault may cost of them: the tries of a request.
+const CONNECTIONS_MORE: usize = 7;
 
 /// A server, and the section of a target there, below a folder of this name.
 fn loops(server: u16, section: &dyn Fn(&Program, u16, &str) -> String) {
@@ -70,50 +77,50 @@ fn loops(server: u16, section: &dyn Fn(&Program, u16, &str) -> String) {
     let program = at("clean");
     let output = program.backup();
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
-    let backup = wire.passed();
+    let (backup, connections) = (wire.passed(), wire.connections());
     wire.arm(None);
     let output = restore(&program, &program.home().join("back"));
     assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     let restored = wire.passed();
 
-    for (harm, places) in CASES {
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            for &place in places {
-                let case = format!("{harm:?} {direction:?} {place:?}");
-                let of = |(to_server, to_client)| match direction {
-                    Direction::ToServer => place.to_server(to_server),
-                    Direction::ToClient => place.to_client(to_client),
-                };
-                let program = at(&case.replace(' ', "-"));
-                wire.arm(Some((harm, direction, of(backup))));
-                let output = program.backup();
-                assert!(!wire.is_armed(), "{case}: it did not come to pass");
-                wire.arm(None);
-                let is_done = code(&output) == Some(0);
-                assert!(is_done || harm != Harm::Slow, "{case}: {}", stderr(&output));
-                assert!(is_done || stderr(&output).contains("brackup: error: "), "{case}: {}", stderr(&output));
-                let again = program.backup();
-                assert_eq!(code(&again), Some(0), "{case}: {}\n{}", stderr(&output), stderr(&again));
-                let listed = String::from_utf8(program.run(&["list", "disk"]).stdout).unwrap();
-                let count = listed.lines().filter(|line| line.contains("tree-2")).count();
-                assert_eq!(count, 1 + usize::from(is_done), "{case}: {}\n{listed}", stderr(&output));
-                let output = program.run(&["verify", "disk", "--no-key"]);
-                assert_eq!(code(&output), Some(0), "{case}: {}", stderr(&output));
+    for (harm, direction, place) in CASES
+        .into_iter()
+        .flat_map(|(harm, direction, places)| places.iter().map(move |place| (harm, direction, *place)))
+    {
+        let case = format!("{harm:?} {direction:?} {place:?}");
+        let of = |(to_server, to_client)| match direction {
+            Direction::ToServer => place.to_server(to_server),
+            Direction::ToClient => place.to_client(to_client),
+        };
+        let program = at(&case.replace(' ', "-"));
+        wire.arm(Some((harm, direction, of(backup))));
+        let output = program.backup();
+        assert!(!wire.is_armed(), "{case}: it did not come to pass");
+        assert!(wire.connections() <= connections + CONNECTIONS_MORE, "{case}: {} of them", wire.connections());
+        wire.arm(None);
+        let is_done = code(&output) == Some(0);
+        assert!(is_done || harm != Harm::Slow, "{case}: {}", stderr(&output));
+        assert!(is_done || stderr(&output).contains("brackup: error: "), "{case}: {}", stderr(&output));
+        let again = program.backup();
+        assert_eq!(code(&again), Some(0), "{case}: {}\n{}", stderr(&output), stderr(&again));
+        let listed = String::from_utf8(program.run(&["list", "disk"]).stdout).unwrap();
+        let count = listed.lines().filter(|line| line.contains("tree-2")).count();
+        assert_eq!(count, 1 + usize::from(is_done), "{case}: {}\n{listed}", stderr(&output));
+        let output = program.run(&["verify", "disk", "--no-key"]);
+        assert_eq!(code(&output), Some(0), "{case}: {}", stderr(&output));
 
-                wire.arm(Some((harm, direction, of(restored))));
-                let to = program.home().join("back");
-                let output = restore(&program, &to);
-                assert!(!wire.is_armed(), "{case}: it did not come to pass");
-                wire.arm(None);
-                if code(&output) != Some(0) {
-                    assert!(stderr(&output).contains("brackup: "), "{case}: {}", stderr(&output));
-                    fs::remove_dir_all(&to).or_else(|error| if to.exists() { Err(error) } else { Ok(()) }).unwrap();
-                    let output = restore(&program, &to);
-                    assert_eq!(code(&output), Some(0), "{case}: {}", stderr(&output));
-                }
-                tree.snapshot().assert_same(&Snapshot::of(&to));
-            }
+        wire.arm(Some((harm, direction, of(restored))));
+        let to = program.home().join("back");
+        let output = restore(&program, &to);
+        assert!(!wire.is_armed(), "{case}: it did not come to pass");
+        wire.arm(None);
+        if code(&output) != Some(0) {
+            assert!(stderr(&output).contains("brackup: "), "{case}: {}", stderr(&output));
+            fs::remove_dir_all(&to).or_else(|error| if to.exists() { Err(error) } else { Ok(()) }).unwrap();
+            let output = restore(&program, &to);
+            assert_eq!(code(&output), Some(0), "{case}: {}", stderr(&output));
         }
+        tree.snapshot().assert_same(&Snapshot::of(&to));
     }
 }
 

@@ -40,6 +40,7 @@ const STILL_MOST: Duration = Duration::from_secs(60);
 struct State {
     to_server: u64,
     to_client: u64,
+    connections: usize,
     fault: Option<(Harm, Direction, u64)>,
 }
 
@@ -55,6 +56,7 @@ impl Faulty {
         let shared = state.clone();
         let relay = Relay::start(move |client| {
             let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+            shared.lock().unwrap().connections += 1;
             for direction in [Direction::ToServer, Direction::ToClient] {
                 let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let (from, to) = if direction == Direction::ToServer { ends } else { (ends.1, ends.0) };
@@ -77,6 +79,11 @@ impl Faulty {
     /// Whether the harm has not come to pass.
     pub(crate) fn is_armed(&self) -> bool {
         self.state.lock().unwrap().fault.is_some()
+    }
+
+    /// Connections that were begun since it was armed.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.lock().unwrap().connections
     }
 
     /// Bytes since it was armed, to the server and to the client.
