@@ -188,7 +188,7 @@ mod tests {
         let totals =
             Totals { entries: 3000, files: 2000, bytes: 10_000, small_files: 1000, small_bytes: 2000, whole: true };
         let measured = of.iter().map(|(what, milliseconds)| measured(*what, *milliseconds)).collect();
-        Report { measured, totals: Some(totals), interrupted: false }
+        Report { measured, totals: Some(totals), interrupted: false, failed: None }
     }
 
     #[track_caller]

@@ -46,7 +46,7 @@ pub struct Options<'a> {
 }
 
 /// What was measured.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Report {
     /// In the order in which it was.
     pub measured: Vec<Measured>,
@@ -54,6 +54,8 @@ pub struct Report {
     pub totals: Option<Totals>,
     /// It was ended from outside.
     pub interrupted: bool,
+    /// Why nothing was written at the target. The rest is true all the same.
+    pub failed: Option<Error>,
 }
 
 /// Measures step by step, and tells each as it is known. `stop` ends it cleanly.
@@ -81,7 +83,10 @@ pub fn run(options: Options<'_>, stop: &AtomicBool, each: &mut dyn FnMut(&Measur
         told(&mut report, vec![bench.seal(suite)?]);
     }
     if let Some(target) = options.target {
-        told(&mut report, vec![writing::objects(target, &bench, options.suite, options.chunk_bytes)?]);
+        match writing::objects(target, &bench, options.suite, options.chunk_bytes) {
+            Ok(written) => told(&mut report, vec![written]),
+            Err(error) => report.failed = Some(error),
+        }
     }
     report.interrupted = stop.load(Ordering::Relaxed);
     Ok(report)

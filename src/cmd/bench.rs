@@ -13,6 +13,7 @@ use brackup::outcome::Outcome;
 use brackup::seal::Suite;
 use brackup::source::WalkOptions;
 use brackup::target::{Filesystem, Target};
+use nix::unistd::{AccessFlags, access};
 
 use super::open;
 use super::pair::{compression, suite};
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, stop: &AtomicBool) -> Resul
     let target = args.to.as_deref().map(|to| open::target(Some(to), global)).transpose()?;
     let (place, folder) = target.map(place).transpose()?.unzip();
     let folder = folder.flatten();
-    let spool = open::spool(Some(&own));
+    let spool = spool(&own);
     let ignores = |path: &[u8], is_directory: bool| {
         source.is_some_and(|source: &SourceOptions| source.ignore.ignores(path, is_directory))
     };
@@ -79,7 +80,18 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, stop: &AtomicBool) -> Resul
             say_estimate(&source.name, totals, &estimate)?;
         }
     }
-    Ok(if report.interrupted { Outcome::Interrupted } else { Outcome::Done })
+    match report.failed {
+        _ if report.interrupted => Ok(Outcome::Interrupted),
+        Some(error) => Err(error.into()),
+        None => Ok(Outcome::Done),
+    }
+}
+
+/// Where the state is, or will be: a box that has none yet is asked before all others how fast it is.
+fn spool(own: &BoxOptions) -> PathBuf {
+    let is_usable = |folder: &&Path| access(*folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+    let above = own.spool_dir.ancestors().find(is_usable);
+    above.map_or_else(|| open::spool(Some(own)), Path::to_path_buf)
 }
 
 /// Where to write to: the target, or the folder above one that is not made yet, which lies on the same disk.
@@ -241,6 +253,7 @@ mod tests {
             measured: vec![seal(What::SealAes, 200), seal(What::SealChaCha, 100)],
             totals: None,
             interrupted: false,
+            failed: None,
         };
         let lines = |cipher, auto| cipher_lines(&chacha_wins, cipher, auto);
         let advice =
