@@ -73,7 +73,7 @@ fn without_a_configuration_it_measures_what_needs_none() {
     let home = test_box.path("home");
     let run = |arguments: &[&str]| {
         let mut command = test_box.command();
-        crate::program::Ran::of(&command.env_remove("BRACKUP_CONF").args(arguments).args(SHORT).output().unwrap())
+        Ran::of(&command.env_remove("BRACKUP_CONF").args(arguments).args(SHORT).output().unwrap())
     };
     let value = run(&["bench", "--json"]).is(0).json();
     let all = ["compress", "sha-1", "blake3", "remember", "seal aes-256-gcm", "seal chacha20-poly1305"];

@@ -64,7 +64,10 @@ fn what_is_secret_is_on_no_page_and_in_no_log() {
         seen.push(String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output));
     }
     let seen = seen.concat();
-    assert!(seen.contains("cloud") && seen.contains("dav") && seen.contains("other") && seen.contains("phone"), "{seen}");
+    assert!(
+        seen.contains("cloud") && seen.contains("dav") && seen.contains("other") && seen.contains("phone"),
+        "{seen}"
+    );
     assert!(other.asked().iter().any(|head| head.contains(TOKEN)), "it was asked");
     assert!(!s3.asked().is_empty() && dav.asked().iter().any(|head| head.contains(&basic)), "they were asked");
     let hidden = ["hush-hush", "HushHush", &basic, &hex(DAV_PASSWORD.as_bytes()), nas.token.as_str()];
