@@ -7,7 +7,7 @@ import subprocess
 import unittest
 from pathlib import Path
 
-from packages import BINARY, TOP, Packages, arches, fields, header, members, package, run, stripped
+from packages import BINARY, DIST, TOP, Packages, arches, fields, header, members, package, run, stripped
 
 NAMES = ("brackup-restore", "brackup-target")
 AMD64 = "x86_64-unknown-linux-musl"
@@ -118,3 +118,28 @@ class Deb(Packages):
         odd = ("undeclared-elf-prerequisites", "missing-dependency-on-libc")
         left = [line for line in told.stdout.splitlines() if not any(tag in line for tag in odd)]
         self.assertEqual((left, told.stderr), ([], ""))
+
+
+class Removal(Packages):
+    """debian/prerm."""
+
+    def test_what_can_not_be_stopped_is_removed_too(self):
+        systemd, init, told = (self.folder / name for name in ("systemd", "init", "told"))
+        script = (DIST / "debian/prerm").read_text()
+        for path, own in (("/run/systemd/system", systemd), ("/etc/init.d/brackup", init)):
+            self.assertIn(path, script)
+            script = script.replace(path, str(own))
+        tools = self.folder / "bin"
+        tools.mkdir()
+        for name in ("deb-systemd-invoke", "invoke-rc.d"):
+            (tools / name).write_text(f'#!/bin/sh\necho "$@" >>{told}\nexit 1\n')
+            (tools / name).chmod(0o755)
+        init.write_text("#!/bin/sh\n")
+        init.chmod(0o755)
+        for begin, asked in (init.exists, "brackup stop\n"), (systemd.mkdir, "stop brackup.service\n"):
+            begin()
+            told.write_text("")
+            for why, expected in ("upgrade", ""), ("remove", asked):
+                command = ["sh", "-c", script, "prerm", why]
+                done = subprocess.run(command, env={"PATH": f"{tools}:/usr/bin:/bin"}, capture_output=True, text=True, check=False)
+                self.assertEqual((done.returncode, told.read_text()), (0, expected), done.stderr)

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import struct
 import subprocess
 
@@ -146,6 +148,23 @@ class Qdk(Packages):
         self.assertIn(f"\nkey_dir = {out}/shared/keys\n", configuration)
         self.assertIn(f"\nstate_dir = {out}/shared/state\n", configuration)
 
+    def test_an_upgrade_keeps_the_configuration(self):
+        binary = self.folder / "program"
+        binary.write_bytes(header(AARCH64))
+        out, = self.built(run("qdk", [str(self.folder / "qdk"), AARCH64], binary))
+        packed = {path.name for folder in ("arm_64", "shared") for path in (out / folder).iterdir()}
+        # qbuild ends where a file is to be kept that is not packed.
+        kept = re.findall('^QPKG_CONFIG="(.*)"$', (out / "qpkg.cfg").read_text(), re.M)
+        self.assertLessEqual(set(kept), packed)
+        home = self.folder / "home"
+        surroundings = {**os.environ, "SYS_QPKG_DIR": str(home)}
+        # The second is the upgrade: QDK unpacks it over what is there.
+        for holds in ("[BOX]", "the owner's"):
+            for folder in ("arm_64", "shared"):
+                shutil.copytree(out / folder, home, dirs_exist_ok=True)
+            subprocess.run(["sh", "-euc", ". ./package_routines; pkg_post_install"], cwd=out, env=surroundings, check=True)
+            self.assertIn(holds, (home / "brackup.conf").read_text())
+            (home / "brackup.conf").write_text("the owner's")
 
     def assert_the_key_outlives_the_package(self, out):
         """It is removed, as QDK's uninstaller does it, and installed again."""

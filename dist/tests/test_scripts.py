@@ -127,7 +127,8 @@ class Router(Packages):
         for line in (f"command {BINARY} serve --config {conf}", "user brackup", "nice 19",
                      "stderr 1", "term_timeout 15", "no_new_privs 1", "limits core=0"):
             self.assertIn(f"set_param {line}", lines)
-        self.assertEqual([line for line in lines if "respawn" in line], ["set_param respawn 3600 60 5"])
+        # With a number of tries that is not 0 procd gives up at some time.
+        self.assertEqual([line for line in lines if "respawn" in line], ["set_param respawn 3600 60 0"])
         # By these procd would send a signal, or start anew, for whatever has changed: the reload says which.
         self.assertEqual([line for line in lines if "reload_signal" in line or "param file" in line], [])
 
@@ -175,10 +176,24 @@ class Router(Packages):
         (self.folder / "bare").mkdir()
         self.assertEqual(self.run_init("start", "state_dir = {folder}/bare/state\n", enabled=1)[0], 1)
         self.assertFalse((self.folder / "bare/state").exists())
+        # Flash and memory have mount points too, and what is mounted last is what is there.
+        for mount in ("/dev/mtdblock6 {} jffs2", "ubi0:rootfs_data {} ubifs", "/dev/loop0 {} f2fs", "/dev/fitrw {} ext4", "overlayfs:/overlay {} overlay",
+                      "tmpfs {} tmpfs", "/dev/zram1 {} ext4", "/dev/sda1 {} ext4\ntmpfs {} tmpfs"):
+            (self.folder / "mounts").write_text("\n".join(["/dev/root / squashfs ro 0 0", mount.replace("{}", f"{self.folder}/bare"), ""]))
+            code, lines = self.run_init("start", "state_dir = {folder}/bare/state\n", enabled=1)
+            self.assertEqual((code, len(lines)), (1, 2), mount)
         # One that the owner made is one that he wants.
         (self.folder / "bare/state").mkdir()
         code, lines = self.run_init("start", "state_dir = {folder}/bare/state # so be it\n", enabled=1)
         self.assertEqual(code, 0, lines)
+
+    def test_what_is_a_disk(self):
+        for mount in ("/dev/sda1 {} ext4", "/dev/mmcblk0p1 {} f2fs", "/dev/md0 {} xfs", "tmpfs {} tmpfs\n/dev/sda1 {} ext4", "nas:/backup {} nfs4"):
+            (self.folder / "mounts").write_text(mount.replace("{}", f"{self.folder}/disk") + "\n")
+            (self.folder / "disk/state").mkdir(parents=True, exist_ok=True)
+            (self.folder / "disk/state").rmdir()
+            code, lines = self.run_init("start", enabled=1)
+            self.assertEqual((code, (self.folder / "disk/state").is_dir()), (0, True), f"{mount}: {lines}")
 
     def test_a_reload_is_a_signal(self):
         code, lines = self.run_init("reload_service", running="yes", enabled=1)

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use crate::program::Ran;
+use crate::support::tool;
 
 pub(crate) const PACKAGE: &str = "package/brackup/";
 const OWN_PATH: &str = "$(BR2_EXTERNAL_BRACKUP_PATH)/";
@@ -43,6 +46,11 @@ pub(crate) fn named(end: &str) -> Vec<String> {
 
 pub(crate) fn none(wrong: &[String]) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Says what this machine can't do. Of a test that passes nobody sees what goes through `eprintln`.
+fn left_out(what: &str) {
+    io::stderr().write_all(format!("left out: {what}\n").as_bytes()).unwrap();
 }
 
 /// The value of `key = value` in a section of Cargo.toml.
@@ -123,21 +131,66 @@ fn the_makefile_says_what_the_manifest_says() {
         let wanted = format!("CARGO_PROFILE_RELEASE_{name}={}", manifest("profile.release", key));
         assert!(profile.split(' ').any(|set| set == wanted), "{profile} has no {wanted}");
     }
-    // No default feature is left out but those that a box has no use for.
-    let defaults = manifest("features", "default");
-    let features: Vec<_> = defaults
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .filter(|name| {
-            !["bench", "desk", "email", "manual", "mount", "original", "rebuild", "restore-test"].contains(name)
-        })
-        .collect();
-    let options = format!("--no-default-features --features {}", features.join(","));
+    let options = format!("--no-default-features --features {}", features().join(","));
     assert_eq!(variable(&mk, "BRACKUP_CARGO_BUILD_OPTS"), options);
     assert_eq!(variable(&mk, "BRACKUP_CARGO_INSTALL_OPTS"), options);
-    let openwrt = fs::read_to_string("dist/openwrt/Makefile").unwrap();
-    assert!(openwrt.contains(&format!("Build/Compile/Cargo,,{options})")), "{options}");
+}
+
+/// What a program from source has: no default feature is left out but those that a box has no use for.
+fn features() -> Vec<String> {
+    let unused = ["bench", "desk", "email", "manual", "mount", "original", "rebuild", "restore-test"];
+    let defaults = manifest("features", "default");
+    defaults.split('"').skip(1).step_by(2).filter(|name| !unused.contains(name)).map(str::to_owned).collect()
+}
+
+/// As much of OpenWrt's makefiles as tells what cargo is told: its own puts RUST_PKG_FEATURES, which may have commas or blanks, before the
+/// second argument.
+const OPENWRT: &[(&str, &str)] = &[
+    ("rules.mk", "INCLUDE_DIR:=$(TOPDIR)/include\n"),
+    ("include/package.mk", "define BuildPackage\ncompile:\n\t@echo '$$(Build/Compile)'\nendef\n"),
+    (
+        "feeds/packages/lang/rust/rust-package.mk",
+        "define Build/Compile/Cargo\n\
+         cargo install$(if $(RUST_PKG_FEATURES), --features \"$(RUST_PKG_FEATURES)\") --path \"./$(1)\" $(2)\nendef\n",
+    ),
+];
+
+#[test]
+fn the_feed_of_openwrt_builds_the_same() {
+    if Command::new("make").arg("--version").output().is_err() {
+        left_out("there is no make");
+        return;
+    }
+    let place = TempDir::new().unwrap();
+    for (path, text) in OPENWRT {
+        let path = place.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let mut make = Command::new("make");
+    make.args(["-s", "-C"]).arg(top().join("../dist/openwrt")).arg("compile").env_clear();
+    make.arg(format!("TOPDIR={}", place.path().display())).env("PATH", "/usr/bin:/bin");
+    let told = Ran::of(&make.output().unwrap()).is(0).out;
+    let features = features().join(",");
+    assert_eq!(told, format!("cargo install --features \"{features}\" --path \"./\" --no-default-features\n"));
+}
+
+#[test]
+fn only_an_ext_is_checked_by_e2fsck() {
+    let script = text("board/brackup/rootfs-overlay/etc/init.d/S30brackup-data");
+    let (begin, end) = (script.find("\nis_ext() {").unwrap(), script.find("\nlaid() {").unwrap());
+    // What e2fsck says of whatever it can't mend, and of a disk that is none of its own.
+    let script = format!("{}\ne2fsck() {{ echo \"$@\" >&2; return 8; }}\nsound", &script[begin..end]);
+    let place = TempDir::new().unwrap();
+    let image = place.path().join("image");
+    fs::write(&image, vec![0; 4 << 20]).unwrap();
+    let sound =
+        || Ran::of(&Command::new("busybox").args(["sh", "-c", &script]).env("device", &image).output().unwrap());
+    assert_eq!(sound().is(0).err, "");
+    for kind in ["ext2", "ext4"] {
+        tool(&format!("mkfs.{kind}"), &["-q", "-F", image.to_str().unwrap()]);
+        assert_eq!(sound().is(1).err, format!("-p {}\n", image.display()), "{kind}");
+    }
 }
 
 #[test]
@@ -253,7 +306,7 @@ fn a_tree_that_is_not_there_is_what_is_complained_of() {
 #[test]
 fn a_buildroot_takes_it() {
     if std::env::var_os("BUILDROOT").is_none() {
-        eprintln!("left out: BUILDROOT names no Buildroot tree");
+        left_out("BUILDROOT names no Buildroot tree");
         return;
     }
     Ran::of(&Command::new(top().join("check")).output().unwrap()).is(0);
