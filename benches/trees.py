@@ -29,6 +29,7 @@ SMALL_SIGMA = 1.5  # of the logarithm: a mean of 12.6 KB, the largest of 60,000 
 FILES_A_FOLDER = 20
 TINY_A_FOLDER = 1000
 TINY_MAX = 200
+TWICE_EVERY = 10
 
 
 def rng(*names):
@@ -153,11 +154,16 @@ class Small(Tree):
 
     def plan_file(self, number):
         """Where a file lies, how long it is, whether it is text."""
-        chance = rng(self.name, number)
-        folder = self.folders[chance.randrange(len(self.folders))]
+        folder = self.folders[rng(self.name, number).randrange(len(self.folders))]
+        chance = rng(self.name, self.source(number))
+        chance.randrange(len(self.folders))
         size = max(1, int(SMALL_MEDIAN * chance.lognormvariate(0, SMALL_SIGMA)))
         text = chance.random() < 0.5
         return os.path.join(folder, f"{number:06}.{'txt' if text else 'bin'}"), size, text
+
+    def source(self, number):
+        """The file whose bytes this one has when it is made."""
+        return number
 
     def expected_bytes(self):
         return sum(max(4096, size) for _, size, _ in self.plan)
@@ -186,7 +192,7 @@ class Small(Tree):
     def write(self, numbers, version, when):
         for number in numbers:
             path, size, text = self.place(number)
-            contents = rng(self.name, number, version)
+            contents = rng(self.name, number if version else self.source(number), version)
             write_file(path, words(contents, size) if text else contents.randbytes(size), when + number)
 
     def place(self, number):
@@ -199,10 +205,14 @@ class Small(Tree):
 
 
 class Nightly(Small):
-    """The small one, of which a little changes each night: one file of a thousand gets other bytes, one of ten thousand is new."""
+    """The small one, a tenth of whose files are there twice, and of which a little changes each night: one file of a thousand gets other bytes, one
+    of ten thousand is new."""
 
     name = "nightly"
     can_change = False
+
+    def source(self, number):
+        return number - TWICE_EVERY + 1 if number % TWICE_EVERY == TWICE_EVERY - 1 else number
 
     def night(self, number):
         """The first leaves it as it was made."""

@@ -83,6 +83,9 @@ class Borg(tools.Borg):
     def backup(self, tree, step):
         return [self.exe, "create", f"::night-{step}", tree]
 
+    def restore(self, tree, step):
+        return [self.exe, "extract", f"::night-{step}"]
+
     def find(self, name):
         """It lists one archive at a time."""
         loop = 'for archive in $("$0" list --short); do "$0" list "::$archive" "$1" || exit; done'

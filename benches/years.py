@@ -1,4 +1,4 @@
-"""What is done with backups once there are many: `find`, `mount`, `fsck`, `copy`, `prune`, `gc`.
+"""What is done with backups once there are many: `restore` of the newest, `find`, `mount`, `fsck`, `copy`, `prune`, `gc`.
 
 Two boxes. One backed up a tree for many nights, a little changed each time, with Brackup, restic and borg: every action there is done with
 each of them, A B C, then A B C again. The other is made up (made_up.py): so many backups and chunks that making them for real would take days; it is
@@ -25,7 +25,7 @@ import upkeep
 NIGHTS = 100
 BACKUPS, CHUNKS = 200, 1_000_000
 # On the real box; what only reads comes first, and is repeated on the same repository.
-READING = ["find", "mount", "fsck", "copy"]
+READING = ["restore", "find", "mount", "fsck", "copy"]
 REMOVING = ["prune", "gc"]
 ACTIONS = [*READING, *REMOVING]
 RSS_MIB_MAX = 8  # of Brackup, but for mount
@@ -138,14 +138,16 @@ class Years:
         path = tree.unchanging()
         kept = max(1, self.options.nights // 2)
         second = tool.within(f"second-{run}")  # a box remembers targets: one that is not there any more is an error
-        commands = {"find": lambda: tool.find(os.path.basename(path)), "mount": lambda: self.mounted(tool, tree, path),
+        os.makedirs(tool.into, exist_ok=True)
+        commands = {"restore": lambda: tool.restore(tree.path, str(self.options.nights)), "find": lambda: tool.find(os.path.basename(path)), "mount": lambda: self.mounted(tool, tree, path),
                     "fsck": tool.fsck, "copy": lambda: self.copied(tool, second), "prune": lambda: tool.prune(kept), "gc": tool.gc}
-        self.do(tool, record, commands[action])
+        self.do(tool, record, commands[action], cwd=tool.into if action == "restore" else None)
         if not record["problem"]:
             record["problem"] = self.check(tool, action, tree, path, second)
         if action in REMOVING and record["problem"] not in ("", *report.SKIPPED):
             tool.problem = "not run, as the step before failed"
         self.trash.throw(second)
+        self.trash.throw(tool.into)
         if action == "mount":
             unmount(self.within("mount"))
 
@@ -168,6 +170,8 @@ class Years:
             with open(tool.log, errors="replace") as log:
                 found = sum(os.path.basename(path) in row for row in log if not row.startswith("$ "))
             return "" if found >= self.options.nights else f"found in {found} of {self.options.nights} backups"
+        if action == "restore" and trees.manifest(tool.restored(tree.path)) != trees.manifest(tree.path):
+            return "what was restored is not what was backed up"
         if action == "mount" and not filecmp.cmp(tool.within("read"), os.path.join(tree.path, path), shallow=False):
             return "what was read is not what was backed up"
         if action == "copy" and not tools.stored(second):
@@ -231,7 +235,7 @@ class Years:
         tool.log = self.within("logs", f"{box}-{word}-{tool.name}-{run}.log".replace(" ", "-"))
         return {"box": box, "action": action, "tool": tool.name, "run": run, "problem": "", "tail": [], "log": tool.log}
 
-    def do(self, tool, record, command, good=frozenset({0})):
+    def do(self, tool, record, command, good=frozenset({0}), cwd=None):
         try:
             if tool.problem:
                 raise Failed(tool.problem)
@@ -239,7 +243,7 @@ class Years:
             before = tools.stored(tool.repo)
             os.sync()
             record["load"] = os.getloadavg()[0]
-            result = self.call(tool, words, good)
+            result = self.call(tool, words, good, cwd)
             after = tools.stored(tool.repo)
             record |= {name: getattr(result, name) for name in ("wall_s", "cpu_s", "user_s", "sys_s", "rss_kib", "rss_sum_kib", "processes", "left_behind")}
             record |= {"added_bytes": sum(after.values()) - sum(before.values()), "added_objects": len(after) - len(before)}
@@ -249,10 +253,10 @@ class Years:
         told = record["problem"] or f"{record['wall_s']:.2f} s, {record['cpu_s']:.2f} s CPU, {record['rss_kib'] / 1024:.1f} MiB"
         self.say(f"{record['box']}: {record['action']} {record['run']} {tool.name}: {told}")
 
-    def call(self, tool, command, good=frozenset({0})):
+    def call(self, tool, command, good=frozenset({0}), cwd=None):
         with open(tool.log, "a") as log:
             log.write(f"$ {' '.join(command)}\n")
-        result = measure.run(command, tool.env(), tool.home, tool.log, self.options.timeout)
+        result = measure.run(command, tool.env(), cwd or tool.home, tool.log, self.options.timeout)
         if result.timed_out or result.status not in good:
             with open(tool.log, errors="replace") as log:
                 raise Failed(result.why(), [row.rstrip()[:200] for row in log.readlines()[-5:]])
