@@ -16,6 +16,8 @@ use crate::thread;
 
 /// How long an answer counts without being asked for again.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// And an old one, when the system gives none: who waits for it each time does nothing else (RFC 8767 section 5).
+const OLD_FOR: Duration = Duration::from_secs(30);
 
 /// What asks the system for the addresses of `host:port`.
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
@@ -46,7 +48,10 @@ impl Resolver {
 
     /// Asks again before the next request: a connection failed, and the host may have moved.
     pub(super) fn doubt(&self) {
-        if let Some(known) = &mut *self.known() {
+        // Who holds it is asking.
+        if let Ok(mut known) = self.known.try_lock()
+            && let Some(known) = &mut *known
+        {
             known.until = Instant::now();
         }
     }
@@ -56,8 +61,8 @@ impl Resolver {
             return Ok(vec![address]);
         }
         let mut known = self.known();
-        let of_host = known.as_ref().filter(|known| known.host == host);
-        if let Some(known) = of_host.filter(|known| Instant::now() < known.until) {
+        let of_host = known.as_mut().filter(|known| known.host == host);
+        if let Some(known) = of_host.as_ref().filter(|known| Instant::now() < known.until) {
             return Ok(known.addresses.clone());
         }
         match self.asked(host, patience) {
@@ -68,7 +73,10 @@ impl Resolver {
             }
             // An answer that is old is better than none (RFC 8767), and the connection may be open.
             said => match of_host {
-                Some(known) => Ok(known.addresses.clone()),
+                Some(known) => {
+                    known.until = Instant::now() + OLD_FOR;
+                    Ok(known.addresses.clone())
+                }
                 None => said,
             },
         }
@@ -79,7 +87,8 @@ impl Resolver {
         let (lookup, host) = (self.lookup, host.to_owned());
         // Modules of glibc that look up names are not made for small stacks.
         let asks = thread::named("resolver").stack_size(thread::LINE_STACK_BYTES);
-        asks.spawn(move || said.send(lookup(&host)).ok())?;
+        let asks = asks.spawn(move || said.send(lookup(&host)).ok());
+        asks.map_err(|error| ureq::Error::Other(format!("no thread to look up its name: {error}").into()))?;
         match heard.recv_timeout(patience) {
             Ok(answer) => Ok(answer?),
             Err(RecvTimeoutError::Timeout) => Err(ureq::Error::Timeout(ureq::Timeout::Resolve)),
@@ -131,8 +140,11 @@ mod tests {
         assert_eq!(asked("nas.example:443"), Ok(vec![address(1)]));
         assert_eq!((asked("nas.example:443"), ASKED.load(Ordering::Relaxed)), (Ok(vec![address(1)]), 1));
         resolver.doubt();
-        // It does not answer: what it said before is better than nothing.
-        assert_eq!((asked("nas.example:443"), ASKED.load(Ordering::Relaxed)), (Ok(vec![address(1)]), 2));
+        // It does not answer: what it said before is better than nothing, and it is not asked again at once.
+        for _ in 0..2 {
+            assert_eq!((asked("nas.example:443"), ASKED.load(Ordering::Relaxed)), (Ok(vec![address(1)]), 2));
+        }
+        resolver.doubt();
         assert_eq!((asked("nas.example:443"), ASKED.load(Ordering::Relaxed)), (Ok(vec![address(2)]), 3));
         // Of another host nothing is known.
         assert_eq!((asked("b.example:443"), ASKED.load(Ordering::Relaxed)), (Ok(vec![address(2)]), 4));
