@@ -1,4 +1,4 @@
-//! What answers is not who was meant, or gives its answers in a way that would keep a box busy for ever.
+//! What answers is not who was meant; and answers that are short, which keep to the rate of a line as long ones do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,6 +25,7 @@ fn a_page_to_log_in_on_is_no_server_of_webdav() {
     let error = target.unwrap().identify(None).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
     assert!(error.hint().unwrap().contains("`url`"), "{error}: {:?}", error.hint());
+    assert_eq!(server.asked().len(), 2, "for the id, and for the folder");
 }
 
 /// Of a folder that is there the file is meant.
@@ -44,6 +45,23 @@ fn an_id_that_is_damaged_is_told_from_that() {
     );
     let error = target.unwrap().identify(None).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
+}
+
+/// Nor is a server that is busy just now another one.
+#[test]
+fn a_server_that_can_not_say_is_believed() {
+    let page = answer("200 OK", "", "<html>nonsense</html>");
+    let busy = answer("503 Service Unavailable", "", "");
+    let (server, spool) = (Scripted::answering(&[page, busy]), TempDir::new().unwrap());
+    let way = Way::until(Arc::new(AtomicBool::new(true)));
+    let target = WebDav::open(
+        collection(&format!("{}/nas/", server.endpoint())),
+        login(USER, PASSWORD),
+        spool.path().into(),
+        way,
+    );
+    let error = target.unwrap().identify(None).unwrap_err();
+    assert!(error.to_string().contains("503"), "{error}");
 }
 
 /// A listing is as much of the line as what is stored.

@@ -97,19 +97,30 @@ impl WebDav {
                     let read = http::short(&mut answer, ID_BYTES_MAX);
                     let bytes = read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
                     match id::parse(&bytes, &self.place()) {
-                        // A page to log in on, or of a router.
-                        Err(_) if !matches!(self.is_folder(&self.collection), Ok(true)) => {
-                            let why = format!("{what}: what answers is not a server of WebDAV");
-                            let error = Error::new(ErrorKind::Unreachable, why);
-                            Err(Failed::ForNow(error.advise("see `url`: is it the address of WebDAV?"), None))
-                        }
-                        id => Ok(Some(id?)),
+                        Ok(id) => Ok(Some(id)),
+                        Err(malformed) => Err(self.damaged_or_no_webdav(malformed, &what)),
                     }
                 }
                 Err(refusal) if refusal.is_not_found() => Ok(None),
                 Err(refusal) => Err(refusal.failed(&what)),
             }
         })
+    }
+
+    /// What was read as the id is none: it is damaged, or a page to log in on, or of a router.
+    fn damaged_or_no_webdav(&self, malformed: Error, what: &str) -> Failed {
+        match self.propfind(&self.collection.path_of(""), "0", what) {
+            Err(failed) => failed,
+            Ok(Ok(_)) => malformed.into(),
+            Ok(Err(refusal)) if matches!(refusal.status, 401 | 403 | 408 | 423..=425 | 429 | 500 | 502..) => {
+                refusal.failed(what)
+            }
+            Ok(Err(_)) => {
+                let error =
+                    Error::new(ErrorKind::Unreachable, format!("{what}: what answers is not a server of WebDAV"));
+                Failed::ForNow(error.advise("see `url`: is it the address of WebDAV?"), None)
+            }
+        }
     }
 
     /// Makes the folder, not what is above it: an address that is wrong must not become a folder.
