@@ -158,6 +158,8 @@ mod s3;
 #[cfg(feature = "s3")]
 mod s3_answers;
 #[cfg(feature = "s3")]
+mod s3_neighbours;
+#[cfg(feature = "s3")]
 mod s3_policy;
 /// A part of everything is read each night.
 mod sampling;

@@ -47,7 +47,6 @@ fn open(bucket: Bucket, spool: &TempDir) -> S3 {
 fn seaweedfs_keeps_backups() {
     let Some(weed) = Weed::start() else { return };
     conforms_there(&weed);
-    the_folders_of_others_do_not_matter(&weed);
     what_is_wrong_is_told(&weed);
     a_wire_that_is_cut_costs_time_only(&weed);
     a_wire_that_stands_still_is_cut(&weed);
@@ -76,23 +75,6 @@ fn conforms_there(weed: &Weed) {
     target.put(&name, finished).unwrap();
     assert_eq!(Sha1::of(&sealed.read(&name.to_string()).unwrap()), digest, "in parts");
     assert_eq!(fs::read_dir(spool.path()).unwrap().count(), 0, "nothing stays in the spool");
-}
-
-/// They are not asked for: not every server has the names in them in order, and they may be many.
-fn the_folders_of_others_do_not_matter(weed: &Weed) {
-    let (spool, _bucket) = (TempDir::new().unwrap(), weed.bucket("house", ""));
-    let mut names = Vec::new();
-    for prefix in ["", "laptop/", "laptop-2/", "laptop/old/"] {
-        let target = open(place(weed, "house", prefix), &spool);
-        target.identify(None).unwrap();
-        let finished = object(&target, 1000 + prefix.len());
-        names.push(chunk_name(&finished));
-        target.put(names.last().unwrap(), finished).unwrap();
-    }
-    for (prefix, name) in [("", &names[0]), ("laptop/", &names[1])] {
-        let found = listed(&open(place(weed, "house", prefix), &spool));
-        assert_eq!(found.iter().map(|(name, _)| name).collect::<Vec<_>>(), [name]);
-    }
 }
 
 fn what_is_wrong_is_told(weed: &Weed) {

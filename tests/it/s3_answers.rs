@@ -73,6 +73,20 @@ fn a_listing_without_an_end_is_given_up() {
 }
 
 #[test]
+fn pages_of_folders_of_others_are_gone_through() {
+    let folders = |next: &str| {
+        let there = format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>");
+        let folder = "<CommonPrefixes><Prefix>laptop/</Prefix></CommonPrefixes>";
+        answer("200 OK", "", &format!("<ListBucketResult>{there}{folder}</ListBucketResult>"))
+    };
+    let mut pages: Vec<_> = (0..1200).map(|number| folders(&number.to_string())).collect();
+    pages.push(page(&["nas/1111111111111111111111111111111111111111.chunk"], None));
+    let (names, asked) = listed(&pages);
+    assert_eq!(names.unwrap().len(), 1);
+    assert!(asked.iter().all(|head| head.contains("delimiter=%2F")), "{}", asked[0]);
+}
+
+#[test]
 fn pages_are_listed_to_the_end_and_half_a_listing_is_none() {
     let [one, two, three] = NAMES.map(|name| format!("nas/{name}"));
     let (names, asked) = listed(&[page(&[&one, &two], Some("a+b")), page(&[&three], None)]);

@@ -15,6 +15,8 @@ pub(super) struct Page {
     pub(super) next: Option<String>,
     /// The first and the last key, whosever they are.
     pub(super) keys: Option<(String, String)>,
+    /// How many folders of others it has, in whatever order.
+    pub(super) folders: usize,
 }
 
 /// Reads a page of `ListObjectsV2`. Names below the prefix that are none of ours are left out.
@@ -29,6 +31,7 @@ pub(super) fn page(xml: &str, prefix: &str) -> Result<Page, String> {
                 is_truncated = Some(text.parse().map_err(|_| format!("whether there is more is {text:?}"))?);
             }
             ["ListBucketResult", "NextContinuationToken"] => token = Some(text.to_owned()),
+            ["ListBucketResult", "CommonPrefixes"] => page.folders += 1,
             ["ListBucketResult", "Contents", "Key"] => key = Some(text.to_owned()),
             ["ListBucketResult", "Contents", "Size"] => {
                 size = Some(text.parse().map_err(|_| format!("an object's size is {text:?}"))?);

@@ -60,6 +60,14 @@ impl Client {
         Ok(Self { bucket, access_key, http, host, base })
     }
 
+    /// Without words that repeat what is secret in a request.
+    pub(super) fn hushed(&self, mut refusal: Refusal) -> Refusal {
+        if let Some(token) = &self.access_key.session_token {
+            refusal.keep_from(token);
+        }
+        refusal
+    }
+
     /// One request, once. Every status but those in `good` is a refusal.
     pub(super) fn ask(&self, ask: &Ask<'_>, good: &[u16], what: &str) -> Result<Result<Answer, Refusal>, Failed> {
         let now = Utc::now();
@@ -112,8 +120,6 @@ impl Client {
         if good.contains(&answer.status().as_u16()) {
             return Ok(Ok(answer));
         }
-        let mut refusal = Refusal::read(answer);
-        refusal.keep_from(token.unwrap_or_default());
-        Ok(Err(refusal))
+        Ok(Err(self.hushed(Refusal::read(answer))))
     }
 }

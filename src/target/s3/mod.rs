@@ -205,9 +205,9 @@ impl S3 {
         body::came_through(self, name, self.length(name)?, finished)
     }
 
-    /// What was just stored, and reads back otherwise, is not to be taken for stored by whoever looks at names and lengths.
+    /// A chunk that was just stored, and reads back otherwise, is not to be taken for stored by whoever looks at names and lengths.
     fn not_to_be_kept(&self, name: &str, error: Error) -> Failed {
-        // Another box may have stored a metafile of this name meanwhile; what is named by what it has is what it was, or damaged.
+        // A metafile may be another box's.
         let object = ObjectName::parse(name).filter(ObjectName::tells_contents);
         if let (ErrorKind::Corrupt, Some(object)) = (error.kind, object) {
             // Who may not delete it is told that it lies there, damaged.
@@ -321,14 +321,14 @@ impl Target for S3 {
                 answer::page(&xml, &self.client.bucket.prefix).map_err(malformed)
             })?;
             // Sorted by key, page by page: one that goes back would come for ever.
-            let is_empty = page.keys.is_none();
+            let is_empty = page.keys.is_none() && page.folders == 0;
             if let Some((first, end)) = page.keys {
                 if first <= last {
                     return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends the same page again")));
                 }
                 last = end;
             }
-            count += page.objects.len();
+            count += page.objects.len() + page.folders;
             if count > LISTED_NAMES_MAX {
                 return Err(Error::new(ErrorKind::Io, format!("{what}: it has more than {LISTED_NAMES_MAX} names")));
             }

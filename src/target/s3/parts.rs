@@ -152,7 +152,7 @@ impl S3 {
             match answer::completed(&xml) {
                 Ok(true) => self.is_still(upload.name, finished, is_sure),
                 Ok(false) => Err(no_answer(what)),
-                Err(refusal) => refused(refusal),
+                Err(refusal) => refused(self.client.hushed(refusal)),
             }
         })
     }
