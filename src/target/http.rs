@@ -274,6 +274,14 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_byte_by_byte_comes_to_an_end() {
+        let now = Instant::now();
+        let read = |end| Until { body: io::repeat(1), end }.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(read(now + SHORT_ANSWER), Ok(1));
+        assert_eq!(read(now), Err(io::ErrorKind::TimedOut));
+    }
+
+    #[test]
     fn what_is_wrong_with_the_way_is_told_apart() {
         let refused = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let refused = std::net::TcpStream::connect(refused.unwrap()).unwrap_err();

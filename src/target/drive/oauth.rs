@@ -117,13 +117,15 @@ pub(super) struct Session {
 
 struct State {
     refresh: Zeroizing<String>,
+    /// It is newer than the one in the file.
+    is_unsaved: bool,
     access: Option<(Zeroizing<String>, Instant)>,
 }
 
 impl Session {
     pub(super) fn open(oauth: Oauth, file: GrantFile) -> Result<Self, Error> {
         let refresh = file.read(&oauth.client.id)?;
-        Ok(Self { oauth, file, state: Mutex::new(State { refresh, access: None }) })
+        Ok(Self { oauth, file, state: Mutex::new(State { refresh, is_unsaved: false, access: None }) })
     }
 
     /// A token that is not the one that was refused. Of several who need one, one asks and the others wait for it.
@@ -148,9 +150,7 @@ impl Session {
         let mut said = said.map_err(|refusal| self.failed(refusal, what))?;
         if let Some(next) = said.refresh_token().filter(|next| *next != state.refresh) {
             // The old one may be worth nothing from now on, whether there is room for the new one in its file or not.
-            let written = self.file.write(&self.oauth.client.id, &next);
-            state.refresh = next;
-            written?;
+            (state.refresh, state.is_unsaved) = (next, true);
         }
         let Some(token) = said.access_token() else {
             return Err(Failed::ForNow(
@@ -161,6 +161,10 @@ impl Session {
         let (usual, most) = TOKEN_SECONDS;
         let seconds = said.expires_in.unwrap_or(usual).min(most).saturating_sub(MARGIN_SECONDS);
         state.access = Some((token.clone(), Instant::now() + Duration::from_secs(seconds)));
+        if state.is_unsaved {
+            self.file.write(&self.oauth.client.id, &state.refresh)?;
+            state.is_unsaved = false;
+        }
         Ok(token)
     }
 
