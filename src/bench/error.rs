@@ -24,6 +24,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nothing is wrong but that it was to end.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Target(error) if error.kind == target::ErrorKind::Stopped)
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {

@@ -54,8 +54,8 @@ fn object(
     let stored = measured.time(|| target.put(&name, finished));
     // Also if the put failed: it may have come as far as the name.
     let deleted = target.delete(&name);
-    stored?;
     deleted?;
+    stored?;
     measured.count += length;
     measured.bytes += length;
     Ok(())

@@ -81,16 +81,18 @@ pub(crate) fn run(args: &BenchArgs, global: &Global, stop: &AtomicBool) -> Resul
         }
     }
     match report.failed {
+        // Something may lie there that could not be removed.
+        Some(error) if !error.is_stopped() => Err(error.into()),
         _ if report.interrupted => Ok(Outcome::Interrupted),
-        Some(error) => Err(error.into()),
-        None => Ok(Outcome::Done),
+        _ => Ok(Outcome::Done),
     }
 }
 
 /// Where the state is, or will be: a box that has none yet is asked before all others how fast it is.
 fn spool(own: &BoxOptions) -> PathBuf {
     let is_usable = |folder: &&Path| access(*folder, AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
-    let above = own.spool_dir.ancestors().find(is_usable);
+    let is_inside = |folder: &&Path| std::env::var_os("TMPDIR").is_none() && folder.parent().is_some();
+    let above = own.spool_dir.ancestors().take_while(is_inside).find(is_usable);
     above.map_or_else(|| open::spool(Some(own)), Path::to_path_buf)
 }
 
