@@ -226,8 +226,13 @@ mod tests {
         lines.concat()
     }
 
+    /// Fewer where a CPU is emulated.
+    fn cases() -> u32 {
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000)
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(ProptestConfig::with_cases(cases()))]
 
         #[test]
         fn all_that_is_written_is_in_the_corner(text in written()) {
