@@ -1,5 +1,7 @@
 //! Google Drive, on a fake that is held to Google's own description: what must be, and every fault that Google tells of.
 
+use std::fs;
+
 use brackup::digest::Sha1;
 use brackup::target::{ErrorKind, GoogleDrive, ObjectName, Target as _};
 use serde_json::json;
@@ -42,7 +44,7 @@ fn a_folder_of_google_drive_conforms() {
     for path in ["nas", "Backups/a 'b' \\ c/nas"] {
         let spool = TempDir::new().unwrap();
         conforms(&drive.target(&drive.endpoint(), path, &spool), &drive.at(path));
-        assert_eq!(std::fs::read_dir(spool.path().join("spool")).unwrap().count(), 0, "nothing stays in the spool");
+        assert_eq!(fs::read_dir(spool.path().join("spool")).unwrap().count(), 0, "nothing stays in the spool");
     }
 }
 
@@ -156,6 +158,16 @@ fn a_token_that_ends_is_got_anew_once() {
     assert!(count(&requests, "POST /token") >= 4, "{requests:?}");
     let again = drive_with_the_same_login(&drive, &spool);
     assert_eq!(again.stat(&meta_name(0)).unwrap(), None);
+    // What can't be kept now is kept when it can: the one before is worth nothing any more.
+    let aside = spool.path().with_extension("aside");
+    fs::rename(spool.path(), &aside).unwrap();
+    fs::write(spool.path(), "").unwrap();
+    let error = again.stat(&meta_name(0)).unwrap_err();
+    assert!(error.hint().unwrap().contains("key_dir"), "{error}");
+    fs::remove_file(spool.path()).unwrap();
+    fs::rename(&aside, spool.path()).unwrap();
+    assert_eq!(again.stat(&meta_name(0)).unwrap(), None);
+    assert_eq!(drive_with_the_same_login(&drive, &spool).stat(&meta_name(0)).unwrap(), None);
 }
 
 fn drive_with_the_same_login(drive: &Drive, spool: &TempDir) -> GoogleDrive {
