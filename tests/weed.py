@@ -44,7 +44,7 @@ class Weed:
         ]  # fmt: skip
         # By a shell that ends, so that it is no child of ours.
         launch = ["sh", "-c", 'exec 3>&1 >log 2>&1 </dev/null; "$@" 3>&- & echo $! >&3', "sh", program(), "server", *options]
-        self.pid = int(subprocess.run(launch, cwd=self.folder, stdout=subprocess.PIPE, check=True).stdout)
+        self.pid = int(subprocess.run(launch, cwd=self.folder, env=self.env(), stdout=subprocess.PIPE, check=True).stdout)
         try:
             for port, path in [(self.http, "/status"), (self.filer, "/")]:
                 self.wait(f"http://127.0.0.1:{port}{path}")
@@ -52,6 +52,10 @@ class Weed:
         except BaseException:
             self.stop()
             raise
+
+    def env(self):
+        """Its logs go where the rest of it is."""
+        return os.environ | {"TMPDIR": str(self.folder)}
 
     def wait(self, url):
         began = time.monotonic()
@@ -73,7 +77,7 @@ class Weed:
 
     def shell(self, line):
         command = [program(), "shell", f"-master=127.0.0.1:{self.master}"]
-        subprocess.run(command, cwd=self.folder, input=f"{line}\nexit\n", text=True, check=True, capture_output=True)
+        subprocess.run(command, cwd=self.folder, env=self.env(), input=f"{line}\nexit\n", text=True, check=True, capture_output=True)
 
     def stop(self):
         """It goes on listening for long after SIGTERM."""

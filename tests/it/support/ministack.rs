@@ -50,6 +50,8 @@ impl MiniStack {
             .envs([("AUTH", "true"), ("SERVICES", "s3,iam,sts"), ("BIND_HOST", "127.0.0.1")])
             .env("GATEWAY_PORT", port.to_string())
             .env("HOME", folder.path())
+            // It notes there that it runs.
+            .env("TMPDIR", folder.path())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

@@ -72,6 +72,8 @@ impl Weed {
             .arg(format!("-s3.key.file={}", key.display()))
             .arg(format!("-s3.config={}", config.display()))
             .current_dir(folder.path())
+            // Its logs go there.
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -123,6 +125,7 @@ impl Weed {
         let mut shell = Command::new(&self.program)
             .args(["shell", &format!("-master=127.0.0.1:{}", self.master)])
             .current_dir(self.folder.path())
+            .env("TMPDIR", self.folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
