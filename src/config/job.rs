@@ -264,6 +264,7 @@ mod tests {
         assert_eq!(job.pairs().count(), 0);
     }
 
+    #[cfg(feature = "restore-test")]
     #[test]
     fn wrong_jobs_are_told() {
         let good = "from = home\nto = raid\nat = 02:30\n";

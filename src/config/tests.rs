@@ -244,6 +244,7 @@ fn a_job_that_prunes_needs_a_rule() {
     assert!(config("keep_last=3", "t").unwrap().jobs[0].upkeep.prune);
 }
 
+#[cfg(feature = "brackup")]
 #[test]
 fn a_job_that_deletes_where_nobody_may_is_noted() {
     let notes = |to: &str| {
