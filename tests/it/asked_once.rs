@@ -37,7 +37,8 @@ fn s3(endpoint: &str, spool: &TempDir) -> Box<dyn Target> {
     Box::new(S3::open(bucket(endpoint, "b", "nas/"), key, spool.path().into(), once).unwrap())
 }
 
-fn webdav(endpoint: &str, spool: &TempDir) -> Box<dyn Target> {
+/// Each request has one try.
+pub(crate) fn webdav(endpoint: &str, spool: &TempDir) -> Box<dyn Target> {
     let once = Way::until(Arc::new(AtomicBool::new(true)));
     let place = collection(&format!("{endpoint}/nas/"));
     Box::new(WebDav::open(place, login(USER, PASSWORD), spool.path().into(), once).unwrap())

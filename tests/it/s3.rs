@@ -38,7 +38,7 @@ pub(crate) fn access_key(id: &str, secret: &str) -> AccessKey {
     AccessKey { id: id.into(), secret: secret.to_owned().into(), session_token: None }
 }
 
-fn open(bucket: Bucket, spool: &TempDir) -> S3 {
+pub(crate) fn open(bucket: Bucket, spool: &TempDir) -> S3 {
     S3::open(bucket, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), Way::default()).unwrap()
 }
 

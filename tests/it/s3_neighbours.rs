@@ -1,17 +1,12 @@
 //! A bucket that several boxes share, on a server that nobody here wrote.
 
 use brackup::digest::Sha1;
-use brackup::provider::Bucket;
-use brackup::target::{ObjectName, S3, Target as _, Way};
+use brackup::target::{ObjectName, Target as _};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, listed, object};
-use super::s3::{access_key, bucket};
-use crate::support::{ACCESS_KEY, Place as _, SECRET_KEY, Weed};
-
-fn open(bucket: Bucket, spool: &TempDir) -> S3 {
-    S3::open(bucket, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), Way::default()).unwrap()
-}
+use super::s3::{bucket, open};
+use crate::support::{Place as _, Weed};
 
 /// They are not asked for: not every server has the names in them in order, and they may be many.
 #[test]

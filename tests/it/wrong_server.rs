@@ -1,28 +1,21 @@
 //! What answers is not who was meant; and answers that are short, which keep to the rate of a line as long ones do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use brackup::target::{ErrorKind, S3, Target as _, Way, WebDav};
+use brackup::target::{ErrorKind, S3, Target as _, Way};
 use tempfile::TempDir;
 
+use super::asked_once::webdav;
 use super::s3::{access_key, bucket};
-use super::webdav::{collection, login};
-use crate::support::{ACCESS_KEY, PASSWORD, SECRET_KEY, Scripted, USER, answer};
+use crate::support::{ACCESS_KEY, SECRET_KEY, Scripted, answer};
 
 /// It says 200 to everything.
 #[test]
 fn a_page_to_log_in_on_is_no_server_of_webdav() {
     let page = answer("200 OK", "Content-Type: text/html\r\n", "<html>Welcome to the hotel. Your room, please.</html>");
     let (server, spool) = (Scripted::answering(&vec![page; 20]), TempDir::new().unwrap());
-    let way = Way::until(Arc::new(AtomicBool::new(true)));
-    let target = WebDav::open(
-        collection(&format!("{}/nas/", server.endpoint())),
-        login(USER, PASSWORD),
-        spool.path().into(),
-        way,
-    );
-    let error = target.unwrap().identify(None).unwrap_err();
+    let error = webdav(&server.endpoint(), &spool).identify(None).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
     assert!(error.hint().unwrap().contains("`url`"), "{error}: {:?}", error.hint());
     assert_eq!(server.asked().len(), 2, "for the id, and for the folder");
@@ -36,14 +29,7 @@ fn an_id_that_is_damaged_is_told_from_that() {
                   </prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>";
     let folder = answer("207 Multi-Status", "Content-Type: application/xml\r\n", folder);
     let (server, spool) = (Scripted::answering(&[found, folder]), TempDir::new().unwrap());
-    let way = Way::until(Arc::new(AtomicBool::new(true)));
-    let target = WebDav::open(
-        collection(&format!("{}/nas/", server.endpoint())),
-        login(USER, PASSWORD),
-        spool.path().into(),
-        way,
-    );
-    let error = target.unwrap().identify(None).unwrap_err();
+    let error = webdav(&server.endpoint(), &spool).identify(None).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Corrupt, "{error}");
 }
 
@@ -53,14 +39,7 @@ fn a_server_that_can_not_say_is_believed() {
     let page = answer("200 OK", "", "<html>nonsense</html>");
     let busy = answer("503 Service Unavailable", "", "");
     let (server, spool) = (Scripted::answering(&[page, busy]), TempDir::new().unwrap());
-    let way = Way::until(Arc::new(AtomicBool::new(true)));
-    let target = WebDav::open(
-        collection(&format!("{}/nas/", server.endpoint())),
-        login(USER, PASSWORD),
-        spool.path().into(),
-        way,
-    );
-    let error = target.unwrap().identify(None).unwrap_err();
+    let error = webdav(&server.endpoint(), &spool).identify(None).unwrap_err();
     assert!(error.to_string().contains("503"), "{error}");
 }
 
