@@ -3,8 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::cli::is_an_error;
-use super::program::TestBox;
+use super::program::{TestBox, is_an_error};
 
 /// With one backup of a tree of one file.
 fn backed_up() -> (TestBox, String) {

@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::cli::is_an_error;
-use super::program::{Ran, TestBox};
+use super::program::{Ran, TestBox, is_an_error};
 
 #[test]
 fn quickstart_never_overwrites() {

@@ -6,7 +6,6 @@ use brackup::monitor::Quiet;
 use brackup::restore::Conflict;
 use brackup::target::{ObjectName, Target};
 
-use crate::failures::{comes_back, tree};
 use crate::support::{Between, Call, Fault, How, Nas, Program, Recording, Tree, code, noise, settle, stderr};
 
 /// A disk that was set back to an older state has the id that it had: what is gone from it is noticed, and stored anew (I1).
@@ -103,9 +102,9 @@ fn rename_backup(nas: &Nas, from: &str, to: &str) {
 
 #[test]
 fn a_target_is_known_by_its_id_under_any_name() {
-    let tree = tree();
+    let tree = Tree::of_eleven_files();
     let program = Program::new(&tree.root);
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
     for chunk in fs::read_dir(&program.folder).unwrap().map(|entry| entry.unwrap().path()) {
         if chunk.extension().is_some_and(|end| end == "chunk") {
             fs::remove_file(chunk).unwrap();
@@ -123,7 +122,7 @@ fn a_target_is_known_by_its_id_under_any_name() {
     assert_eq!(code(&verified), Some(3), "{}", stderr(&verified));
     assert!(stderr(&verified).contains("does not remember"), "{}", stderr(&verified));
     // The next backup stores all of it again.
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
 }
 
 /// What another box prunes and collects while this one reads is no damage; what this one has stored is.
@@ -157,7 +156,7 @@ fn what_goes_while_it_is_verified_is_asked_for_again() {
 /// Whoever removes metafiles leaves chunks that are whole: that their backups are gone only the box knows that made them.
 #[test]
 fn backups_that_are_gone_are_a_problem_if_they_were_the_newest() {
-    let tree = tree();
+    let tree = Tree::of_eleven_files();
     let program = Program::new(&tree.root);
     let conf = program.home().join(".brackup.conf");
     let text = fs::read_to_string(&conf).unwrap();

@@ -12,8 +12,8 @@ use brackup::seal::Suite;
 use brackup::target::{Filesystem, Target};
 use serde_json::Value;
 
-use crate::cli::{has_keys, is_an_error};
-use crate::program::{Ran, TestBox};
+use crate::cli::has_keys;
+use crate::program::{Ran, TestBox, is_an_error};
 use crate::support::{Call, Fault, How, Mount, Recording, Snapshot, Told, fill, noise, when_root};
 
 /// So short that the smallest amount of each step is measured.

@@ -3,36 +3,27 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::program::Ran;
-use crate::support::tool;
+use crate::support::{shipped, tool};
 
 pub(crate) const PACKAGE: &str = "package/brackup/";
 const OWN_PATH: &str = "$(BR2_EXTERNAL_BRACKUP_PATH)/";
 
-pub(crate) fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("buildroot")
-}
-
-pub(crate) fn text(path: &str) -> String {
-    fs::read_to_string(top().join(path)).unwrap_or_else(|error| panic!("buildroot/{path}: {error}"))
-}
-
 /// All files, as paths below `buildroot`.
 pub(crate) fn files() -> Vec<String> {
     let mut found = Vec::new();
-    let mut folders = vec![top()];
+    let mut folders = vec![shipped::top()];
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                found.push(path.strip_prefix(top()).unwrap().to_str().unwrap().to_owned());
+                found.push(path.strip_prefix(shipped::top()).unwrap().to_str().unwrap().to_owned());
             }
         }
     }
@@ -55,7 +46,7 @@ fn left_out(what: &str) {
 
 /// The value of `key = value` in a section of Cargo.toml.
 fn manifest(section: &str, key: &str) -> String {
-    let all = fs::read_to_string(top().join("../Cargo.toml")).unwrap();
+    let all = fs::read_to_string(shipped::top().join("../Cargo.toml")).unwrap();
     let (_, section) = all.split_once(&format!("[{section}]\n")).unwrap();
     let section = section.split("\n[").next().unwrap();
     let line = section.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='));
@@ -73,7 +64,7 @@ fn variable(mk: &str, name: &str) -> String {
 fn files_are_in_form() {
     let mut wrong = Vec::new();
     for path in files() {
-        let text = text(&path);
+        let text = shipped::text(&path);
         if !text.ends_with('\n') || text.ends_with("\n\n") || text.contains("\n\n\n") {
             wrong.push(format!("{path}: lines that are empty, or one that does not end"));
         }
@@ -85,18 +76,18 @@ fn files_are_in_form() {
 
 #[test]
 fn the_tree_is_one_that_buildroot_knows() {
-    let description = text("external.desc");
+    let description = shipped::text("external.desc");
     let lines: Vec<_> = description.lines().collect();
     let [name, what] = lines[..] else { panic!("{description}") };
     assert_eq!(name, "name: BRACKUP");
     assert!(what.strip_prefix("desc: ").unwrap().len() <= 40, "{what}");
-    assert_eq!(text("Config.in"), "source \"$BR2_EXTERNAL_BRACKUP_PATH/package/brackup/Config.in\"\n");
-    assert!(text("external.mk").contains("$(BR2_EXTERNAL_BRACKUP_PATH)/package/*/*.mk"));
+    assert_eq!(shipped::text("Config.in"), "source \"$BR2_EXTERNAL_BRACKUP_PATH/package/brackup/Config.in\"\n");
+    assert!(shipped::text("external.mk").contains("$(BR2_EXTERNAL_BRACKUP_PATH)/package/*/*.mk"));
 }
 
 #[test]
 fn the_menu_is_in_form() {
-    let menu = text("package/brackup/Config.in");
+    let menu = shipped::text("package/brackup/Config.in");
     let mut wrong = Vec::new();
     let mut is_help = false;
     for line in menu.lines() {
@@ -121,7 +112,7 @@ fn the_menu_is_in_form() {
 
 #[test]
 fn the_makefile_says_what_the_manifest_says() {
-    let mk = text("package/brackup/brackup.mk");
+    let mk = shipped::text("package/brackup/brackup.mk");
     let rule = "#".repeat(80);
     assert!(mk.starts_with(&format!("{rule}\n#\n# brackup\n#\n{rule}\n\n")), "its head");
     assert_eq!(variable(&mk, "BRACKUP_VERSION"), manifest("package", "version"));
@@ -168,7 +159,7 @@ fn the_feed_of_openwrt_builds_the_same() {
         fs::write(path, text).unwrap();
     }
     let mut make = Command::new("make");
-    make.args(["-s", "-C"]).arg(top().join("../dist/openwrt")).arg("compile").env_clear();
+    make.args(["-s", "-C"]).arg(shipped::top().join("../dist/openwrt")).arg("compile").env_clear();
     make.arg(format!("TOPDIR={}", place.path().display())).env("PATH", "/usr/bin:/bin");
     let told = Ran::of(&make.output().unwrap()).is(0).out;
     let features = features().join(",");
@@ -177,7 +168,7 @@ fn the_feed_of_openwrt_builds_the_same() {
 
 #[test]
 fn only_an_ext_is_checked_by_e2fsck() {
-    let script = text("board/brackup/rootfs-overlay/etc/init.d/S30brackup-data");
+    let script = shipped::text("board/brackup/rootfs-overlay/etc/init.d/S30brackup-data");
     let (begin, end) = (script.find("\nis_ext() {").unwrap(), script.find("\nlaid() {").unwrap());
     // What e2fsck says of whatever it can't mend, and of a disk that is none of its own.
     let script = format!("{}\ne2fsck() {{ echo \"$@\" >&2; return 8; }}\nsound", &script[begin..end]);
@@ -195,7 +186,7 @@ fn only_an_ext_is_checked_by_e2fsck() {
 
 #[test]
 fn the_user_has_the_same_number_in_every_image() {
-    let mk = text("package/brackup/brackup.mk");
+    let mk = shipped::text("package/brackup/brackup.mk");
     let (_, user) = mk.split_once("define BRACKUP_USERS\n").unwrap();
     let fields: Vec<_> = user.lines().next().unwrap().split_whitespace().collect();
     let ["brackup", uid, "brackup", gid, "*", ..] = fields[..] else { panic!("{fields:?}") };
@@ -204,7 +195,7 @@ fn the_user_has_the_same_number_in_every_image() {
 
 #[test]
 fn the_makefile_uses_what_there_is() {
-    let (mk, menu) = (text("package/brackup/brackup.mk"), text("package/brackup/Config.in"));
+    let (mk, menu) = (shipped::text("package/brackup/brackup.mk"), shipped::text("package/brackup/Config.in"));
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut wrong = Vec::new();
     for symbol in mk.split(|c| !is_word(c)).filter(|word| word.starts_with("BR2_PACKAGE_BRACKUP")) {
@@ -224,12 +215,12 @@ fn the_makefile_uses_what_there_is() {
         }
     }
     for name in mk.split("$(BRACKUP_PKGDIR)/").skip(1).map(|rest| rest.split_whitespace().next().unwrap()) {
-        if !top().join(PACKAGE).join(name).exists() {
+        if !shipped::top().join(PACKAGE).join(name).exists() {
             wrong.push(format!("there is no {name}"));
         }
     }
     for name in mk.split("$(@D)/").skip(1).map(|rest| rest.split_whitespace().next().unwrap()) {
-        if !top().join("..").join(name).exists() {
+        if !shipped::top().join("..").join(name).exists() {
             wrong.push(format!("the tree has no {name}"));
         }
     }
@@ -238,17 +229,17 @@ fn the_makefile_uses_what_there_is() {
 
 #[test]
 fn licences_are_those_that_were_hashed() {
-    let hashes = text("package/brackup/brackup.hash");
+    let hashes = shipped::text("package/brackup/brackup.hash");
     let mut named = Vec::new();
     for line in hashes.lines().filter(|line| !line.starts_with('#')) {
         let fields: Vec<_> = line.split("  ").collect();
         let ["sha256", hash, file] = fields[..] else { panic!("{line}") };
-        let digest = Sha256::digest(fs::read(top().join("..").join(file)).unwrap());
+        let digest = Sha256::digest(fs::read(shipped::top().join("..").join(file)).unwrap());
         let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hash, digest, "{file}");
         named.push(file);
     }
-    assert_eq!(variable(&text("package/brackup/brackup.mk"), "BRACKUP_LICENSE_FILES"), named.join(" "));
+    assert_eq!(variable(&shipped::text("package/brackup/brackup.mk"), "BRACKUP_LICENSE_FILES"), named.join(" "));
 }
 
 #[test]
@@ -257,7 +248,7 @@ fn configurations_are_in_form() {
     let configs = named("_defconfig");
     assert!(configs.len() >= 4);
     for config in configs {
-        let text = text(&config);
+        let text = shipped::text(&config);
         let mut set = BTreeSet::new();
         for line in text.lines() {
             let (name, value) = match line.strip_prefix("# ") {
@@ -271,7 +262,9 @@ fn configurations_are_in_form() {
                 wrong.push(format!("{config}: {line}"));
             }
             let paths = value.trim_matches('"').split(' ').filter_map(|path| path.strip_prefix(OWN_PATH));
-            wrong.extend(paths.filter(|path| !top().join(path).exists()).map(|path| format!("{config}: no {path}")));
+            wrong.extend(
+                paths.filter(|path| !shipped::top().join(path).exists()).map(|path| format!("{config}: no {path}")),
+            );
         }
         let has = |name: &str| set.contains(&(name, "y"));
         for name in ["BR2_DOWNLOAD_FORCE_CHECK_HASHES", "BR2_PACKAGE_BRACKUP", "BR2_TARGET_ROOTFS_SQUASHFS"] {
@@ -299,7 +292,8 @@ fn configurations_are_in_form() {
 
 #[test]
 fn a_tree_that_is_not_there_is_what_is_complained_of() {
-    let ran = Ran::of(&Command::new(top().join("check")).env("BUILDROOT", "/nonexistent").output().unwrap()).is(1);
+    let ran =
+        Ran::of(&Command::new(shipped::top().join("check")).env("BUILDROOT", "/nonexistent").output().unwrap()).is(1);
     assert!(ran.err.contains("there is no Buildroot tree in /nonexistent"), "{}", ran.err);
 }
 
@@ -309,5 +303,5 @@ fn a_buildroot_takes_it() {
         left_out("BUILDROOT names no Buildroot tree");
         return;
     }
-    Ran::of(&Command::new(top().join("check")).output().unwrap()).is(0);
+    Ran::of(&Command::new(shipped::top().join("check")).output().unwrap()).is(0);
 }

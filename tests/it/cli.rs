@@ -10,7 +10,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::program::{Ran, TestBox};
+use super::program::{Ran, TestBox, is_an_error};
 
 /// A small tree, two backups of it, and the names of these.
 fn two_backups() -> (TestBox, [String; 2]) {
@@ -45,24 +45,6 @@ pub(crate) fn has_keys(value: &Value, keys: &[&str]) {
         let is_there = documented.contains(&format!("`{key}`")) || documented.contains(&format!("\"{key}\":"));
         assert!(is_there, "docs/JSON.md does not tell of `{key}`");
     }
-}
-
-/// Words for people: `brackup: error: …`, perhaps `brackup: hint: …`, lower case, no full stop, nothing on stdout.
-#[track_caller]
-pub(crate) fn is_an_error(ran: Ran, code: i32, error: &str, hint: &str) {
-    let ran = ran.is(code);
-    assert_eq!(ran.out, "", "stdout is data");
-    let mut lines = ran.err.lines().filter(|line| !line.starts_with("brackup: warning: "));
-    let first = lines.next().unwrap_or_default();
-    assert!(first.starts_with("brackup: error: ") && first.contains(error), "expected {error:?} in:\n{}", ran.err);
-    let second = lines.next().unwrap_or_default();
-    assert_eq!(second.starts_with("brackup: hint: "), !hint.is_empty(), "a hint?\n{}", ran.err);
-    assert!(second.contains(hint), "expected {hint:?} in:\n{}", ran.err);
-    for words in [first, second].iter().filter_map(|line| line.splitn(3, ": ").nth(2)) {
-        assert!(!words.ends_with('.'), "a full stop: {words}");
-        assert!(!words.starts_with(char::is_uppercase), "upper case: {words}");
-    }
-    assert_eq!(lines.next(), None, "more than an error and a hint:\n{}", ran.err);
 }
 
 #[test]

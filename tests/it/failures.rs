@@ -12,17 +12,6 @@ use brackup::monitor::{Counter, Quiet};
 
 use crate::support::{Event, Mount, Nas, Program, Snapshot, Tree, Watch, code, fill, noise, settle, stderr, when_root};
 
-/// Some files, over several chunks.
-pub(crate) fn tree() -> Tree {
-    let tree = Tree::new();
-    for number in 0..10 {
-        tree.file(format!("dir/{number}"), noise(number, 1 << 20));
-    }
-    tree.file("text", "text");
-    settle();
-    tree
-}
-
 /// Failed with this code, saying this; and a hint, if there is one to give.
 #[track_caller]
 fn says(output: &Output, exit: i32, error: &str, hint: &str) {
@@ -31,18 +20,6 @@ fn says(output: &Output, exit: i32, error: &str, hint: &str) {
     let line = |start: &str| told.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned();
     assert!(line("brackup: error: ").contains(error), "expected {error:?} in:\n{told}");
     assert!(line("brackup: hint: ").contains(hint), "expected {hint:?} in:\n{told}");
-}
-
-/// Backs up, restores and compares.
-#[track_caller]
-pub(crate) fn comes_back(program: &Program, tree: &Tree) -> Output {
-    let backed_up = program.run(&["--from=tree", "--to=disk", "--json"]);
-    assert_eq!(code(&backed_up), Some(0), "{}", stderr(&backed_up));
-    let to = Tree::absent();
-    let restored = program.restore(&to.root);
-    assert_eq!(code(&restored), Some(0), "{}", stderr(&restored));
-    tree.snapshot().assert_same(&to.snapshot());
-    backed_up
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -57,7 +34,7 @@ fn a_full_target_fails_and_the_next_run_uses_what_was_stored() {
     if !when_root("a full target") {
         return;
     }
-    let (tree, disk) = (tree(), Mount::memory(6 << 20));
+    let (tree, disk) = (Tree::of_eleven_files(), Mount::memory(6 << 20));
     let program = Program::to(&tree.root, &disk.at.join("target"));
     says(&program.backup(), 1, "No space left on device", "free some space on the target");
     let stored = names(&program.folder);
@@ -66,7 +43,7 @@ fn a_full_target_fails_and_the_next_run_uses_what_was_stored() {
     // Again without room: nothing gets worse.
     says(&program.backup(), 1, "No space left on device", "free some space on the target");
     disk.remount("size=64m");
-    let done: serde_json::Value = serde_json::from_slice(&comes_back(&program, &tree).stdout).unwrap();
+    let done: serde_json::Value = serde_json::from_slice(&program.comes_back(&tree).stdout).unwrap();
     assert!(done["stored_bytes"].as_u64().unwrap() < 8 << 20, "what was stored is used: {done}");
 }
 
@@ -75,13 +52,13 @@ fn a_full_target_at_its_very_first_use() {
     if !when_root("a full target") {
         return;
     }
-    let (tree, disk) = (tree(), Mount::memory(1 << 20));
+    let (tree, disk) = (Tree::of_eleven_files(), Mount::memory(1 << 20));
     let filler = fill(&disk.at);
     let program = Program::to(&tree.root, &disk.at.join("target"));
     says(&program.backup(), 1, "No space left on device", "free some space on the target");
     fs::remove_file(filler).unwrap();
     disk.remount("size=64m");
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
 }
 
 #[test]
@@ -89,9 +66,9 @@ fn a_full_disk_of_the_state_fails_and_costs_nothing_but_time() {
     if !when_root("a full disk") {
         return;
     }
-    let (tree, disk) = (tree(), Mount::memory(1 << 20));
+    let (tree, disk) = (Tree::of_eleven_files(), Mount::memory(1 << 20));
     let program = Program::new(&tree.root);
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
     let state = disk.at.join("state");
     fs::create_dir(&state).unwrap();
     let filler = fill(&disk.at);
@@ -106,7 +83,7 @@ fn a_full_disk_of_the_state_fails_and_costs_nothing_but_time() {
     assert_eq!(code(&done), Some(0), "{}", stderr(&done));
     assert!(!names(&state).iter().any(|name| name.contains("damaged")), "full is not damaged: {:?}", names(&state));
     assert_eq!(code(&with_state(&["verify", "disk"])), Some(0));
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
 }
 
 #[test]
@@ -114,7 +91,7 @@ fn a_full_destination_stops_a_restore_which_goes_on_when_there_is_room() {
     if !when_root("a full destination") {
         return;
     }
-    let (tree, disk) = (tree(), Mount::memory(6 << 20));
+    let (tree, disk) = (Tree::of_eleven_files(), Mount::memory(6 << 20));
     let program = Program::new(&tree.root);
     assert_eq!(code(&program.backup()), Some(0));
     let to = disk.at.join("tree");
@@ -135,9 +112,9 @@ fn a_read_only_target_is_said_to_be_so() {
     if !when_root("a read-only target") {
         return;
     }
-    let (tree, disk) = (tree(), Mount::memory(64 << 20));
+    let (tree, disk) = (Tree::of_eleven_files(), Mount::memory(64 << 20));
     let program = Program::to(&tree.root, &disk.at.join("target"));
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
     disk.remount("ro");
     tree.file("new", "new");
     says(&program.backup(), 1, "Read-only file system", "mounted read-only");
@@ -146,14 +123,14 @@ fn a_read_only_target_is_said_to_be_so() {
     assert_eq!(code(&program.restore(&Tree::absent().root)), Some(0));
     disk.remount("rw");
     settle();
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
 }
 
 #[test]
 fn a_target_that_is_not_mounted_is_not_written_to() {
-    let (tree, above) = (tree(), Tree::new());
+    let (tree, above) = (Tree::of_eleven_files(), Tree::new());
     let program = Program::to(&tree.root, &above.directory("mounted").join("target"));
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
     // The folder of the mount, empty; and not even that.
     fs::rename(above.at("mounted"), above.at("elsewhere")).unwrap();
     says(&program.backup(), 10, "target", "mounted");
@@ -165,17 +142,17 @@ fn a_target_that_is_not_mounted_is_not_written_to() {
     assert_eq!(names(&above.at("mounted/target")), Vec::<String>::new());
     fs::remove_dir_all(above.at("mounted")).unwrap();
     fs::rename(above.at("elsewhere"), above.at("mounted")).unwrap();
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
 }
 
 #[test]
 fn a_target_of_another_id_is_not_written_to() {
-    let (tree, above) = (tree(), Tree::new());
+    let (tree, above) = (Tree::of_eleven_files(), Tree::new());
     let program = Program::to(&tree.root, &above.at("target"));
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
     fs::rename(above.at("target"), above.at("elsewhere")).unwrap();
     let other = Program::to(&tree.root, &above.at("target"));
-    comes_back(&other, &tree);
+    other.comes_back(&tree);
     let before = names(&above.at("target"));
     says(&program.backup(), 10, "another id", "another name");
     says(&program.run(&["verify", "disk"]), 10, "another id", "another name");
@@ -301,9 +278,9 @@ fn a_target_without_power_has_all_that_was_said_to_be_stored() {
 
 #[test]
 fn runs_that_meet_do_not_meet_at_the_database() {
-    let tree = tree();
+    let tree = Tree::of_eleven_files();
     let program = Program::new(&tree.root);
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
     // What another process does while it runs.
     let held = Lock::take(&program.home().join("state/lock")).unwrap().unwrap();
     says(&program.backup(), 11, "another run of brackup uses", "wait until it has ended");
@@ -311,7 +288,7 @@ fn runs_that_meet_do_not_meet_at_the_database() {
     // Who restores needs nothing of the box.
     assert_eq!(code(&program.restore(&Tree::absent().root)), Some(0));
     drop(held);
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
 }
 
 #[test]
@@ -336,16 +313,16 @@ fn ctrl_c_ends_a_run_cleanly_and_the_next_uses_what_was_stored() {
     assert!(signalled.is_ok() && code(&output) == Some(130), "{:?}: {}", code(&output), stderr(&output));
     let stored = names(&program.folder);
     assert!(!stored.iter().any(|name| name.ends_with(".partial") || name.ends_with(".meta")), "{stored:?}");
-    let done: serde_json::Value = serde_json::from_slice(&comes_back(&program, &tree).stdout).unwrap();
+    let done: serde_json::Value = serde_json::from_slice(&program.comes_back(&tree).stdout).unwrap();
     assert!(done["stored_bytes"].as_u64().unwrap() < 239 << 20, "what was stored is used: {done}");
 }
 
 /// What stands in the way of another command does not stand in the way of a restore.
 #[test]
 fn a_broken_configuration_does_not_keep_from_restoring() {
-    let tree = tree();
+    let tree = Tree::of_eleven_files();
     let program = Program::new(&tree.root);
-    comes_back(&program, &tree);
+    program.comes_back(&tree);
     fs::write(program.home().join(".brackup.conf"), "nonsense\n").unwrap();
     let (to, url) = (Tree::absent(), format!("filesystem:{}", program.folder.display()));
     let (to_text, key) = (to.root.to_str().unwrap(), program.key.to_str().unwrap());

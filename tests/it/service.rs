@@ -5,8 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use crate::buildroot::{PACKAGE, files, named, none, text, top};
+use crate::buildroot::{PACKAGE, files, named, none};
 use crate::program::{TestBox, serves};
+use crate::support::shipped;
 
 /// Scripts of /etc/init.d, by their names.
 fn init_scripts() -> Vec<String> {
@@ -22,8 +23,8 @@ fn scripts_are_scripts() {
     assert_eq!(scripts.len(), 2, "{scripts:?}");
     let mut wrong = Vec::new();
     for path in scripts.iter().cloned().chain(named("post-image.sh")).chain(["check".into()]) {
-        let file = top().join(&path);
-        let text = text(&path);
+        let file = shipped::top().join(&path);
+        let text = shipped::text(&path);
         // brackup.mk installs it as a program; the others are taken as they are.
         let is_program = fs::metadata(&file).unwrap().permissions().mode() & 0o111 != 0;
         if is_program == path.starts_with(PACKAGE) {
@@ -49,8 +50,8 @@ fn scripts_are_scripts() {
 
 #[test]
 fn settings_that_are_shown_are_the_defaults() {
-    let script = text("package/brackup/S99brackup");
-    let settings = text("package/brackup/brackup.default");
+    let script = shipped::text("package/brackup/S99brackup");
+    let settings = shipped::text("package/brackup/brackup.default");
     let mut count = 0;
     for line in settings.lines().filter_map(|line| line.strip_prefix("#BRACKUP_")) {
         assert!(script.contains(&format!("\nBRACKUP_{line}\n")), "BRACKUP_{line}");
@@ -64,7 +65,7 @@ fn settings_that_are_shown_are_the_defaults() {
 
 #[test]
 fn the_unit_is_closed_in() {
-    let unit = text("package/brackup/brackup.service");
+    let unit = shipped::text("package/brackup/brackup.service");
     let lines: Vec<_> = unit.lines().collect();
     for line in [
         "User=brackup",
@@ -101,9 +102,9 @@ fn the_unit_is_closed_in() {
 
 #[test]
 fn the_configuration_that_is_shipped_works() {
-    let shipped = text("package/brackup/brackup.conf");
+    let as_shipped = shipped::text("package/brackup/brackup.conf");
     let test = TestBox::new();
-    test.configure(&shipped);
+    test.configure(&as_shipped);
     let told = test.brackup(["config", "check"]).is(0);
     assert!(told.err.is_empty(), "{}", told.err);
     assert!(!told.out.contains("SOURCE"), "nothing is backed up unasked: {}", told.out);
@@ -111,7 +112,7 @@ fn the_configuration_that_is_shipped_works() {
     // What it shows as an example works too, once a key is filled in.
     let key = test.path("secret.key");
     let made = test.brackup(["keygen", "--json", "--out", key.to_str().unwrap()]).is(0);
-    let example = shipped.replace("brackup1…", made.json()["public_key"].as_str().unwrap());
+    let example = as_shipped.replace("brackup1…", made.json()["public_key"].as_str().unwrap());
     // Prose has a blank behind its `#`.
     let shown =
         |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned() + "\n";

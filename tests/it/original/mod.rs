@@ -10,8 +10,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use super::cli::{has_keys, is_an_error};
-use super::program::{Ran, TestBox};
+use super::cli::has_keys;
+use super::program::{Ran, TestBox, is_an_error};
 use super::support::noise;
 
 /// A box with the original's programs, and a tree.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::buildroot::text;
+use super::shipped;
 use crate::program::Ran;
 
 const SERVICE: &str = "package/brackup/S99brackup";
@@ -64,12 +64,12 @@ impl BoxRoot {
         }
         symlink(busybox, new.path("bin/busybox")).unwrap();
         new.write("etc/default/brackup", settings);
-        let background = text(BACKGROUND);
+        let background = shipped::text(BACKGROUND);
         assert!(background.contains("\nAGAIN_AFTER=60\n"), "a minute is too long for a test");
         new.write("usr/share/brackup/background.sh", &background.replace("\nAGAIN_AFTER=60\n", "\nAGAIN_AFTER=2\n"));
         new.write(
             "etc/brackup/brackup.conf",
-            &new.inside(&text("package/brackup/brackup.conf"), &["/etc/", "/mnt/data"]),
+            &new.inside(&shipped::text("package/brackup/brackup.conf"), &["/etc/", "/mnt/data"]),
         );
         new
     }
@@ -133,7 +133,7 @@ impl BoxRoot {
     fn run(&self, script: &str, paths: &[&str], verb: &str) -> Ran {
         let name = script.rsplit('/').next().unwrap();
         // A group of that name is on a box, and not here.
-        self.write(name, &self.inside(&text(script), paths).replace("brackup:brackup", "0:0"));
+        self.write(name, &self.inside(&shipped::text(script), paths).replace("brackup:brackup", "0:0"));
         let mut shell = Command::new(self.path("bin/busybox"));
         shell.arg("sh").arg(self.path(name)).arg(verb).env_clear().env("PATH", self.path("bin"));
         Ran::of(&shell.current_dir("/").output().unwrap())

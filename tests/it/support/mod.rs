@@ -36,6 +36,7 @@ mod scripted;
 mod sealed;
 pub(crate) mod servers;
 mod service;
+pub(crate) mod shipped;
 #[cfg(feature = "email")]
 mod smtp;
 mod sshd;

@@ -8,6 +8,8 @@ use std::process::{Command, Output, Stdio};
 use brackup::seal::{Identity, SecretFile};
 use tempfile::TempDir;
 
+use super::tree::Tree;
+
 /// A home with a configuration of one source `tree` and one target `disk`, and a key.
 pub(crate) struct Program {
     temporary: TempDir,
@@ -105,6 +107,18 @@ impl Program {
     pub(crate) fn restore(&self, to: &Path) -> Output {
         let (to, key) = (to.to_str().unwrap(), self.key.to_str().unwrap());
         self.run(&["restore", "tree:latest", "--to", to, "--key", key])
+    }
+
+    /// Backs `tree` up and restores it as it is; gives what the backup said.
+    #[track_caller]
+    pub(crate) fn comes_back(&self, tree: &Tree) -> Output {
+        let backed_up = self.run(&["--from=tree", "--to=disk", "--json"]);
+        assert_eq!(code(&backed_up), Some(0), "{}", stderr(&backed_up));
+        let to = Tree::absent();
+        let restored = self.restore(&to.root);
+        assert_eq!(code(&restored), Some(0), "{}", stderr(&restored));
+        tree.snapshot().assert_same(&to.snapshot());
+        backed_up
     }
 }
 

@@ -37,6 +37,17 @@ impl Tree {
         Self { _temporary: temporary, root }
     }
 
+    /// One of some files, over several chunks, that may be backed up.
+    pub(crate) fn of_eleven_files() -> Self {
+        let tree = Self::new();
+        for number in 0..10 {
+            tree.file(format!("dir/{number}"), noise(number, 1 << 20));
+        }
+        tree.file("text", "text");
+        settle();
+        tree
+    }
+
     pub(crate) fn at(&self, name: impl AsRef<OsStr>) -> PathBuf {
         self.root.join(name.as_ref())
     }
