@@ -164,6 +164,11 @@ pub(super) fn short(response: &mut Answer, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What became of an answer that broke off while it was read.
+pub(super) fn cut(what: &str) -> impl FnOnce(io::Error) -> Failed {
+    move |error| Failed::ForNow(Error::io(what, error), None)
+}
+
 /// The value of a header, if it is text.
 pub(super) fn header<'r>(response: &'r Answer, name: &str) -> Option<&'r str> {
     response.headers().get(name).and_then(|value| value.to_str().ok())

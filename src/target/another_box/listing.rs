@@ -7,6 +7,7 @@ use super::ask::Ask;
 use crate::limits::{LISTED_LINE_BYTES_MAX, LISTED_NAMES_MAX};
 use crate::target::ObjectName;
 use crate::target::error::{Error, ErrorKind};
+use crate::target::http;
 use crate::target::listing::{Listed, Listing};
 use crate::target::retry::Failed;
 
@@ -20,7 +21,7 @@ impl Brackup {
         loop {
             line.clear();
             let read = (&mut reader).take(LISTED_LINE_BYTES_MAX).read_line(&mut line);
-            read.map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
+            read.map_err(http::cut(what))?;
             let Some(text) = line.strip_suffix('\n') else { return Err(told("the listing was cut off")) };
             if let Some(said) = text.strip_prefix("end ") {
                 return match said.parse() == Ok(count) {

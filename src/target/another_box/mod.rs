@@ -56,8 +56,7 @@ impl Brackup {
         let what = self.what_of("read", &ID_FILE);
         self.retry.run(|_| match self.ask(&Ask::of("GET", ID_FILE), &[200], &what)? {
             Ok(mut answer) => {
-                let read = http::short(&mut answer, ID_BYTES_MAX);
-                let bytes = read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
+                let bytes = http::short(&mut answer, ID_BYTES_MAX).map_err(http::cut(&what))?;
                 Ok(Some(id::parse(&bytes, &self.place())?))
             }
             Err(refusal) if refusal.status == 404 => Ok(None),

@@ -96,8 +96,7 @@ pub(super) const TOKEN_PATH: &str = "/token";
 
 /// What an answer says, if it is JSON of this kind and not too long.
 pub(super) fn json<T: for<'de> Deserialize<'de>>(mut answer: Answer, what: &str) -> Result<T, Failed> {
-    let read = http::short(&mut answer, ANSWER_BYTES_MAX + 1);
-    let bytes = Zeroizing::new(read.map_err(|error| Failed::ForNow(Error::io(what, error), None))?);
+    let bytes = Zeroizing::new(http::short(&mut answer, ANSWER_BYTES_MAX + 1).map_err(http::cut(what))?);
     // What is malformed is not shown: it may be a token.
     serde_json::from_slice(&bytes).ok().filter(|_| bytes.len() as u64 <= ANSWER_BYTES_MAX).ok_or_else(|| {
         let why = format!("{what}: what answers is not Google Drive");

@@ -72,14 +72,13 @@ impl S3 {
 
     fn read_id(&self) -> Result<Option<String>, Error> {
         let what = self.what("read", &ID_FILE);
-        let failed = |error| Failed::ForNow(Error::io(what.clone(), error), None);
         self.retry.run(|_| {
             let ask = Ask { method: "GET", name: ID_FILE, ..Ask::default() };
             match self.client.ask(&ask, &[200], &what)? {
                 // A page to log in on, or of a router.
                 Ok(answer) if header(&answer, "etag").is_none() => Err(Failed::ForNow(no_s3(&what), None)),
                 Ok(mut answer) => {
-                    let bytes = http::short(&mut answer, ID_BYTES_MAX).map_err(failed)?;
+                    let bytes = http::short(&mut answer, ID_BYTES_MAX).map_err(http::cut(&what))?;
                     Ok(Some(id::parse(&bytes, &self.describe())?))
                 }
                 Err(refusal) if refusal.is_no_such_object() => Ok(None),
@@ -315,8 +314,7 @@ impl Target for S3 {
             let page = self.retry.run(|_| {
                 let ask = Ask { method: "GET", query: &pairs, ..Ask::default() };
                 let mut answer = self.client.ask(&ask, &[200], &what)?.map_err(|refusal| refusal.failed(&what))?;
-                let xml =
-                    http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
+                let xml = http::text(&mut answer).map_err(http::cut(&what))?;
                 let malformed = |why| Failed::ForNow(Error::new(ErrorKind::Io, format!("{what}: {why}")), None);
                 answer::page(&xml, &self.client.bucket.prefix).map_err(malformed)
             })?;

@@ -79,7 +79,7 @@ impl S3 {
                     }
                 }
             };
-            let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
+            let xml = http::text(&mut answer).map_err(http::cut(what))?;
             answer::upload_id(&xml).ok_or_else(|| no_answer(what))
         })
     }
@@ -148,7 +148,7 @@ impl S3 {
                 Naming::Refused(refusal) => return refused(refusal),
             };
             // A server that takes long begins with 200 and says later that it failed.
-            let xml = http::text(&mut answer).map_err(|error| Failed::ForNow(Error::io(what, error), None))?;
+            let xml = http::text(&mut answer).map_err(http::cut(what))?;
             match answer::completed(&xml) {
                 Ok(true) => self.is_still(upload.name, finished, is_sure),
                 Ok(false) => Err(no_answer(what)),

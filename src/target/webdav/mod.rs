@@ -94,8 +94,7 @@ impl WebDav {
             let ask = Ask { method: "GET", name: ID_FILE, ..Ask::default() };
             match self.ask(&ask, &[200], &what)? {
                 Ok(mut answer) => {
-                    let read = http::short(&mut answer, ID_BYTES_MAX);
-                    let bytes = read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
+                    let bytes = http::short(&mut answer, ID_BYTES_MAX).map_err(http::cut(&what))?;
                     match id::parse(&bytes, &self.place()) {
                         Ok(id) => Ok(Some(id)),
                         Err(malformed) => Err(self.damaged_or_no_webdav(malformed, &what)),

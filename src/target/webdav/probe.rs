@@ -9,7 +9,6 @@ use super::store::{MOVED, STORED, temporary_name};
 use crate::target::body;
 use crate::target::error::{Error, ErrorKind};
 use crate::target::http;
-use crate::target::retry::Failed;
 use crate::target::upload::Payload;
 
 /// An error if this is no server to count on. Leaves nothing behind if it may delete.
@@ -83,8 +82,7 @@ fn part(dav: &WebDav, name: &str) -> Result<Option<String>, Error> {
         let ask = Ask { method: "GET", name, headers: vec![("range", body::range(1, 1))], ..Ask::default() };
         match dav.ask(&ask, &[200, 206], &what)? {
             Ok(mut answer) if body::begins_at(&answer, 1) => {
-                let read = http::short(&mut answer, 16);
-                let bytes = read.map_err(|error| Failed::ForNow(Error::io(what.clone(), error), None))?;
+                let bytes = http::short(&mut answer, 16).map_err(http::cut(&what))?;
                 Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
             }
             Ok(_) => Ok(None),
