@@ -157,6 +157,9 @@ mod s3;
 /// What S3 might answer and should not.
 #[cfg(feature = "s3")]
 mod s3_answers;
+/// A third server of S3.
+#[cfg(feature = "s3")]
+mod s3_garage;
 #[cfg(feature = "s3")]
 mod s3_neighbours;
 #[cfg(feature = "s3")]

@@ -8,31 +8,7 @@ use tempfile::TempDir;
 
 use super::conformance::conforms;
 use super::s3::{access_key, bucket};
-use crate::support::{MiniStack, Place, Program, Snapshot, Tree, aws, code, noise, stderr};
-
-/// A bucket as its owner sees it.
-struct Owned<'s>(&'s MiniStack, &'s str);
-
-impl Place for Owned<'_> {
-    fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let told = self.0.owner(&["read", self.1, &format!("nas/{name}")]);
-        let byte = |at: usize| u8::from_str_radix(&told[at..at + 2], 16).unwrap();
-        (told != "none").then(|| (0..told.len()).step_by(2).map(byte).collect())
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.0.owner(&["write", self.1, &format!("nas/{name}"), &digits]);
-    }
-
-    fn remove(&self, name: &str) {
-        assert_eq!(self.0.owner(&["try", "delete", self.1, &format!("nas/{name}")]), "204");
-    }
-
-    fn vanish(&self) {
-        self.0.owner(&["vanish", self.1]);
-    }
-}
+use crate::support::{MiniStack, Owned, Program, Snapshot, Tree, aws, code, noise, stderr};
 
 #[test]
 fn a_box_may_add_and_a_thief_of_it_may_not_destroy() {
@@ -93,5 +69,7 @@ fn ministack_keeps_objects() {
     server.owner(&["bucket", "plain"]);
     let place = bucket(&server.endpoint(), "plain", "nas/");
     let target = S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap();
-    conforms(&target, &Owned(&server, "plain"));
+    let (access_key, secret_key) = MiniStack::OWNER;
+    let place = Owned { endpoint: server.endpoint(), access_key, secret_key, bucket: "plain", prefix: "nas/" };
+    conforms(&target, &place);
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::Place;
 use super::ports::free_ports;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,6 +17,15 @@ pub(crate) struct MiniStack {
     child: Child,
     port: u16,
     _folder: TempDir,
+}
+
+/// A folder of a bucket as its owner sees it, by botocore.
+pub(crate) struct Owned<'n> {
+    pub(crate) endpoint: String,
+    pub(crate) access_key: &'n str,
+    pub(crate) secret_key: &'n str,
+    pub(crate) bucket: &'n str,
+    pub(crate) prefix: &'n str,
 }
 
 fn in_venv(name: &str) -> PathBuf {
@@ -71,9 +81,11 @@ impl MiniStack {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// As its owner, whose signature it does not look at.
+    /// The keys of its owner, whose signature it does not look at.
+    pub(crate) const OWNER: (&str, &str) = ("test", "test");
+
     pub(crate) fn owner(&self, words: &[&str]) -> String {
-        aws(&self.endpoint(), "test", "test", words)
+        aws(&self.endpoint(), Self::OWNER.0, Self::OWNER.1, words)
     }
 }
 
@@ -81,5 +93,36 @@ impl Drop for MiniStack {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Owned<'_> {
+    fn ask(&self, words: &[&str]) -> String {
+        aws(&self.endpoint, self.access_key, self.secret_key, words)
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+impl Place for Owned<'_> {
+    fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let told = self.ask(&["read", self.bucket, &self.key(name)]);
+        let byte = |at: usize| u8::from_str_radix(&told[at..at + 2], 16).unwrap();
+        (told != "none").then(|| (0..told.len()).step_by(2).map(byte).collect())
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.ask(&["write", self.bucket, &self.key(name), &digits]);
+    }
+
+    fn remove(&self, name: &str) {
+        assert_eq!(self.ask(&["try", "delete", self.bucket, &self.key(name)]), "204");
+    }
+
+    fn vanish(&self) {
+        self.ask(&["vanish", self.bucket]);
     }
 }

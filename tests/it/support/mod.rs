@@ -18,6 +18,8 @@ mod doorway;
 pub(crate) mod drive;
 pub(crate) mod fake_ssh;
 mod faulty;
+#[cfg(feature = "s3")]
+mod garage;
 #[cfg(feature = "http")]
 mod hook;
 #[cfg(feature = "rebuild")]
@@ -60,13 +62,15 @@ pub(crate) use dav::{Dav, Kind, PASSWORD, USER};
 #[cfg(feature = "web")]
 pub(crate) use doorway::{Asked, Doorway, Watcher, digested, quick_limits, wait_until};
 pub(crate) use faulty::{Direction, Faulty, Harm};
+#[cfg(feature = "s3")]
+pub(crate) use garage::Garage;
 #[cfg(feature = "http")]
 pub(crate) use hook::Hook;
 #[cfg(feature = "rebuild")]
 pub(crate) use lost::{Lost, json};
 pub(crate) use memory::Memory;
 #[cfg(feature = "s3")]
-pub(crate) use ministack::{MiniStack, aws};
+pub(crate) use ministack::{MiniStack, Owned, aws};
 pub(crate) use mount::{Mount, fill};
 pub(crate) use nas::{Done, Event, Nas, Watch};
 pub(crate) use place::Place;
