@@ -161,6 +161,8 @@ mod s3_answers;
 #[cfg(feature = "s3")]
 mod s3_garage;
 #[cfg(feature = "s3")]
+mod s3_lock;
+#[cfg(feature = "s3")]
 mod s3_neighbours;
 #[cfg(feature = "s3")]
 mod s3_policy;

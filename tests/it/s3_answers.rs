@@ -31,7 +31,7 @@ fn scripted(answers: &[String], waits: bool) -> (Scripted, S3, TempDir) {
     scripted_with(answers, waits, |_| {})
 }
 
-fn scripted_with(answers: &[String], waits: bool, set: impl Fn(&mut Bucket)) -> (Scripted, S3, TempDir) {
+pub(crate) fn scripted_with(answers: &[String], waits: bool, set: impl Fn(&mut Bucket)) -> (Scripted, S3, TempDir) {
     let spool = TempDir::new().unwrap();
     let server = Scripted::answering(answers);
     let mut place = bucket(&server.endpoint(), "b", "nas/");

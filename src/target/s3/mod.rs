@@ -7,6 +7,7 @@
 mod answer;
 mod client;
 mod dialect;
+mod lock;
 mod parts;
 mod refusal;
 mod sign;
@@ -357,6 +358,7 @@ impl Target for S3 {
     }
 
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
+        self.locks()?;
         let place = self.describe();
         if let Some(found) = id::check(self.read_id()?, expected, &place, true)? {
             return Ok(found);

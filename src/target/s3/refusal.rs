@@ -108,9 +108,7 @@ impl Refusal {
             }
             (403, "AccessDenied") if says(&["quota is reached"]) => (Full, Some(http::SPACE.into())),
             (400, "InvalidRequest") if says(&["Date is too old"]) => (Refused, Some(CLOCK.into())),
-            (400, "InvalidRequest") if self.is_of_a_lock => {
-                (Denied, Some("see `object_lock`: a bucket must be made with Object Lock, or have it turned on".into()))
-            }
+            (400, "InvalidRequest") if self.is_of_a_lock => (Denied, Some(super::lock::ADVICE.into())),
             (501, _) => (
                 Io,
                 Some(
@@ -145,6 +143,8 @@ impl Refusal {
         let may_pass = matches!(self.status, 408 | 409 | 429 | 500 | 502..=504 | 520..=530)
             // Of something in between, which took another's bytes for the beginning of this.
             || (matches!(self.status, 400 | 404) && self.code.is_empty())
+            // Garage's word for a body that is not what was signed, or has another checksum; AWS's for what is none.
+            || (self.code == "InvalidDigest" && says(&["verification failed", "Failed to validate checksum"]))
             || matches!(self.code.as_str(), "SlowDown" | "RequestTimeout" | "InternalError" | "BadDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody");
         if may_pass && kind != Full {
             Failed::ForNow(error, http::wish(self.status, self.retry_after))
@@ -192,6 +192,20 @@ mod tests {
         refusal.keep_from("AQoDYXdzEJr1K9d0ToKeNAndMore");
         let (Failed::ForNow(error, _) | Failed::ForGood(error)) = refusal.failed("x");
         assert!(!error.to_string().contains("AQoD"), "{error}");
+    }
+
+    #[test]
+    fn a_body_that_came_garbled_is_sent_again_and_a_digest_that_is_none_is_not() {
+        for (message, may_pass) in [
+            ("Invalid digest: SHA256 checksum verification failed (from x-amz-content-sha256)", true),
+            ("Invalid digest: Failed to validate checksum for algorithm Sha1: calculated", true),
+            ("The Content-MD5 you specified was an invalid.", false),
+        ] {
+            let mut refusal = Refusal::of(400);
+            refusal.element(&["Error", "Code"], "InvalidDigest");
+            refusal.element(&["Error", "Message"], message);
+            assert_eq!(matches!(refusal.failed("x"), Failed::ForNow(..)), may_pass, "{message}");
+        }
     }
 
     #[test]

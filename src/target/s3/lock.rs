@@ -1,0 +1,52 @@
+//! Whether a bucket locks what it is asked to lock (S3 API, "GetObjectLockConfiguration").
+//!
+//! Asked before anything is stored: there are servers that pass over a lock, and an owner would count on it when the box is stolen.
+
+use super::answer::elements;
+use super::client::Ask;
+use super::{S3, no_s3};
+use crate::target::body::Ranged as _;
+use crate::target::error::{Error, ErrorKind};
+use crate::target::http;
+use crate::target::retry::Failed;
+
+pub(super) const ADVICE: &str = "see `object_lock`: a bucket must be made with Object Lock, or have it turned on";
+
+impl S3 {
+    /// Fails if the bucket is said to lock, and says itself that it doesn't. Who may not ask that is told by the first object: AWS refuses a lock that
+    /// it can't keep.
+    pub(super) fn locks(&self) -> Result<(), Error> {
+        if self.client.bucket.lock.is_none() {
+            return Ok(());
+        }
+        let what = self.what("lock", &"what is stored");
+        let locks_not = |why: &str| Error::new(ErrorKind::Denied, format!("{what}: {why}")).advise(ADVICE);
+        self.retry.run(|_| {
+            let ask = Ask { method: "GET", query: &[("object-lock", "")], ..Ask::default() };
+            let mut answer = match self.client.ask(&ask, &[200], &what)? {
+                Ok(answer) => answer,
+                Err(refusal) if refusal.status == 403 && refusal.code == "AccessDenied" => return Ok(()),
+                Err(refusal) if matches!(refusal.status, 405 | 501) => {
+                    return Err(locks_not("the server knows no Object Lock").into());
+                }
+                Err(refusal) if refusal.code == "ObjectLockConfigurationNotFoundError" => {
+                    return Err(locks_not("the bucket has no Object Lock").into());
+                }
+                Err(refusal) => return Err(refusal.failed(&what)),
+            };
+            let xml = http::text(&mut answer).map_err(http::cut(&what))?;
+            let (mut is_s3, mut is_enabled) = (false, false);
+            let read = elements(&xml, |path, text| {
+                is_s3 |= matches!(path, ["ObjectLockConfiguration" | "ListBucketResult"]);
+                is_enabled |= path == ["ObjectLockConfiguration", "ObjectLockEnabled"] && text == "Enabled";
+                Ok(())
+            });
+            match (read, is_s3, is_enabled) {
+                (Ok(()), true, true) => Ok(()),
+                // A server that does not know the question lists the bucket.
+                (Ok(()), true, false) => Err(locks_not("the bucket has no Object Lock").into()),
+                _ => Err(Failed::ForNow(no_s3(&what), None)),
+            }
+        })
+    }
+}

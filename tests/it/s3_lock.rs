@@ -1,0 +1,55 @@
+//! A bucket that is to lock what is stored: whether it does is asked before anything is, since there are servers that pass over a lock.
+
+use brackup::provider::{Lock, LockMode};
+use brackup::target::{Error, ErrorKind, Target as _};
+
+use super::s3_answers::scripted_with;
+use crate::support::answer;
+
+const ID: &str = "0123456789abcdef0123456789abcdef";
+
+fn identified(told: &str) -> (Result<String, Error>, Vec<String>) {
+    let id = answer("200 OK", "ETag: \"e\"\r\n", &format!("brackup target 1\nid: {ID}\n"));
+    let lock = Some(Lock { days: 30, mode: LockMode::Governance });
+    let (server, s3, _spool) = scripted_with(&[told.to_owned(), id], false, |bucket| bucket.lock = lock);
+    (s3.identify(None), server.asked())
+}
+
+fn refusal(status: &str, code: &str) -> String {
+    answer(status, "", &format!("<Error><Code>{code}</Code><Message>no</Message></Error>"))
+}
+
+fn configuration(inside: &str) -> String {
+    answer("200 OK", "", &format!("<ObjectLockConfiguration>{inside}</ObjectLockConfiguration>"))
+}
+
+#[test]
+fn a_bucket_that_locks_nothing_is_found_out() {
+    for told in [
+        refusal("501 Not Implemented", "NotImplemented"),
+        refusal("405 Method Not Allowed", "MethodNotAllowed"),
+        refusal("404 Not Found", "ObjectLockConfigurationNotFoundError"),
+        configuration(""),
+        configuration("<ObjectLockEnabled>Disabled</ObjectLockEnabled>"),
+        // A server that does not know the question lists the bucket.
+        answer("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"),
+    ] {
+        let (found, asked) = identified(&told);
+        let error = found.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Denied, "{told}: {error}");
+        assert!(error.hint().unwrap_or_default().contains("`object_lock`"), "{told}: {error}");
+        assert!(asked.len() == 1 && asked[0].starts_with("GET /b/?object-lock= "), "{asked:?}");
+    }
+    for told in [refusal("404 Not Found", "NoSuchBucket"), answer("200 OK", "", "<html>log in first</html>")] {
+        assert_eq!(identified(&told).0.unwrap_err().kind, ErrorKind::Unreachable, "{told}");
+    }
+}
+
+#[test]
+fn one_that_locks_is_taken_and_one_that_may_not_be_asked_has_to_refuse_by_itself() {
+    let enabled = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>";
+    for told in [configuration(enabled), refusal("403 Forbidden", "AccessDenied")] {
+        let (found, asked) = identified(&told);
+        assert_eq!(found.unwrap(), ID, "{asked:?}");
+    }
+}
