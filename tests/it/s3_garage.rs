@@ -3,38 +3,70 @@
 use std::path::Path;
 
 use brackup::digest::Sha1;
+use brackup::provider::{Bucket, Lock, LockMode};
 use brackup::target::{ErrorKind, ObjectName, S3, Target as _, Way};
 use tempfile::TempDir;
 
-use super::conformance::{chunk_name, conforms, meta_name, object};
+use super::conformance::{chunk_name, conforms_without_conditions, meta_name, object};
 use super::s3::{access_key, bucket};
-use crate::support::{Garage, Owned, Place as _, Program, Snapshot, Tree, aws, code, noise, stderr};
+use crate::support::{
+    Direction, Faulty, Garage, Harm, Owned, Place as _, Program, Snapshot, Tree, aws, code, noise, stderr,
+};
+
+fn at(name: &str, port: u16) -> Bucket {
+    bucket(&format!("http://127.0.0.1:{port}"), name, "nas/")
+}
+
+fn open(place: Bucket, spool: &TempDir) -> S3 {
+    let (id, secret) = Garage::KEYS;
+    S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap()
+}
+
+fn owned<'n>(garage: &Garage, bucket: &'n str) -> Owned<'n> {
+    let (access_key, secret_key) = Garage::KEYS;
+    Owned { endpoint: garage.endpoint(), access_key, secret_key, bucket, prefix: "nas/" }
+}
 
 #[test]
 fn garage_keeps_backups() {
     let Some(garage) = Garage::start() else { return };
     let (id, secret) = Garage::KEYS;
-    for name in ["plain", "parts", "home"] {
+    for name in ["plain", "parts", "home", "plain-too"] {
         aws(&garage.endpoint(), id, secret, &["bucket", name]);
     }
     let spool = TempDir::new().unwrap();
-    let owned =
-        |bucket| Owned { endpoint: garage.endpoint(), access_key: id, secret_key: secret, bucket, prefix: "nas/" };
-    let far = |name: &str| {
-        let place = bucket(&garage.endpoint(), name, "nas/");
-        S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap()
-    };
-    conforms(&far("plain"), &owned("plain"));
+    conforms_without_conditions(&open(at("plain", garage.port()), &spool), &owned(&garage, "plain"));
 
-    let target = far("parts");
+    let target = open(at("parts", garage.port()), &spool);
     target.identify(None).unwrap();
     let finished = object(&target, 11_000_000);
     let name = chunk_name(&finished);
     target.put(&name, finished).unwrap();
-    assert_eq!(ObjectName::Chunk(Sha1::of(&owned("parts").read(&name.to_string()).unwrap())), name);
+    assert_eq!(ObjectName::Chunk(Sha1::of(&owned(&garage, "parts").read(&name.to_string()).unwrap())), name);
     target.put(&meta_name(90), object(&target, 11_000_000)).unwrap();
     assert_eq!(target.put(&meta_name(90), object(&target, 11_000_000)).unwrap_err().kind, ErrorKind::Exists);
+
+    let lock = Some(Lock { days: 1, mode: LockMode::Governance });
+    let error = open(Bucket { lock, ..at("home", garage.port()) }, &spool).identify(None).unwrap_err();
+    assert!(error.hint().unwrap_or_default().contains("`object_lock`"), "{error}: {:?}", error.hint());
+    a_body_that_is_garbled_on_its_way_is_not_stored(&garage);
     the_program_backs_up_and_restores(&garage);
+}
+
+/// It holds what comes against its signature.
+fn a_body_that_is_garbled_on_its_way_is_not_stored(garage: &Garage) {
+    let wire = Faulty::before(garage.port());
+    let spool = TempDir::new().unwrap();
+    let target = open(at("plain-too", wire.port()), &spool);
+    target.identify(None).unwrap();
+    for bytes in [100_000, 11_000_000] {
+        let finished = object(&target, bytes);
+        let name = chunk_name(&finished);
+        wire.arm(Some((Harm::Garbage, Direction::ToServer, 50_000)));
+        target.put(&name, finished).unwrap();
+        assert!(!wire.is_armed(), "{bytes}");
+        assert_eq!(ObjectName::Chunk(Sha1::of(&owned(garage, "plain-too").read(&name.to_string()).unwrap())), name);
+    }
 }
 
 fn the_program_backs_up_and_restores(garage: &Garage) {

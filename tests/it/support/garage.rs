@@ -67,6 +67,10 @@ impl Garage {
         Some(garage)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.s3
+    }
+
     pub(crate) fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.s3)
     }
