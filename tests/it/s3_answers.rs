@@ -20,7 +20,7 @@ const NAMES: [&str; 3] = [
 ];
 
 /// What is said with an object that was held against its checksum.
-const STORED: &str = "ETag: \"e\"\r\nx-amz-checksum-sha1: x\r\n";
+pub(crate) const STORED: &str = "ETag: \"e\"\r\nx-amz-checksum-sha1: x\r\n";
 
 fn name() -> ObjectName {
     ObjectName::parse(NAMES[0]).unwrap()

@@ -3,16 +3,20 @@
 use brackup::provider::{Lock, LockMode};
 use brackup::target::{Error, ErrorKind, Target as _};
 
-use super::s3_answers::scripted_with;
+use super::conformance::{chunk_name, object};
+use super::s3_answers::{STORED, scripted_with};
 use crate::support::answer;
 
-const ID: &str = "0123456789abcdef0123456789abcdef";
-
-fn identified(told: &str) -> (Result<String, Error>, Vec<String>) {
-    let id = answer("200 OK", "ETag: \"e\"\r\n", &format!("brackup target 1\nid: {ID}\n"));
+fn stored(told: &str) -> (Result<(), Error>, Vec<String>) {
+    let done = answer("200 OK", STORED, "");
     let lock = Some(Lock { days: 30, mode: LockMode::Governance });
-    let (server, s3, _spool) = scripted_with(&[told.to_owned(), id], false, |bucket| bucket.lock = lock);
-    (s3.identify(None), server.asked())
+    let (server, s3, _spool) =
+        scripted_with(&[told.to_owned(), done.clone(), done], false, |bucket| bucket.lock = lock);
+    let put = || {
+        let finished = object(&s3, 1000);
+        s3.put(&chunk_name(&finished), finished)
+    };
+    (put().and_then(|()| put()), server.asked())
 }
 
 fn refusal(status: &str, code: &str) -> String {
@@ -34,14 +38,14 @@ fn a_bucket_that_locks_nothing_is_found_out() {
         // A server that does not know the question lists the bucket.
         answer("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"),
     ] {
-        let (found, asked) = identified(&told);
-        let error = found.unwrap_err();
+        let (done, asked) = stored(&told);
+        let error = done.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Denied, "{told}: {error}");
         assert!(error.hint().unwrap_or_default().contains("`object_lock`"), "{told}: {error}");
         assert!(asked.len() == 1 && asked[0].starts_with("GET /b/?object-lock= "), "{asked:?}");
     }
     for told in [refusal("404 Not Found", "NoSuchBucket"), answer("200 OK", "", "<html>log in first</html>")] {
-        assert_eq!(identified(&told).0.unwrap_err().kind, ErrorKind::Unreachable, "{told}");
+        assert_eq!(stored(&told).0.unwrap_err().kind, ErrorKind::Unreachable, "{told}");
     }
 }
 
@@ -49,7 +53,9 @@ fn a_bucket_that_locks_nothing_is_found_out() {
 fn one_that_locks_is_taken_and_one_that_may_not_be_asked_has_to_refuse_by_itself() {
     let enabled = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>";
     for told in [configuration(enabled), refusal("403 Forbidden", "AccessDenied")] {
-        let (found, asked) = identified(&told);
-        assert_eq!(found.unwrap(), ID, "{asked:?}");
+        let (done, asked) = stored(&told);
+        done.unwrap();
+        assert!(asked[1].starts_with("PUT ") && asked[2].starts_with("PUT "), "it is asked once: {asked:?}");
+        assert!(asked[2].contains("x-amz-object-lock-mode: GOVERNANCE"), "{asked:?}");
     }
 }

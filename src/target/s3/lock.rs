@@ -1,6 +1,8 @@
 //! Whether a bucket locks what it is asked to lock (S3 API, "GetObjectLockConfiguration").
 //!
-//! Asked before anything is stored: there are servers that pass over a lock, and an owner would count on it when the box is stolen.
+//! Asked before the first object of a run is stored: there are servers that pass over a lock, and an owner would count on it when the box is stolen.
+
+use std::sync::atomic::Ordering;
 
 use super::answer::elements;
 use super::client::Ask;
@@ -16,9 +18,15 @@ impl S3 {
     /// Fails if the bucket is said to lock, and says itself that it doesn't. Who may not ask that is told by the first object: AWS refuses a lock that
     /// it can't keep.
     pub(super) fn locks(&self) -> Result<(), Error> {
-        if self.client.bucket.lock.is_none() {
+        if self.client.bucket.lock.is_none() || self.is_asked_for_locks.load(Ordering::Relaxed) {
             return Ok(());
         }
+        self.ask_for_locks()?;
+        self.is_asked_for_locks.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn ask_for_locks(&self) -> Result<(), Error> {
         let what = self.what("lock", &"what is stored");
         let locks_not = |why: &str| Error::new(ErrorKind::Denied, format!("{what}: {why}")).advise(ADVICE);
         self.retry.run(|_| {

@@ -17,6 +17,7 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Once;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use crate::date::Utc;
@@ -45,6 +46,8 @@ pub struct S3 {
     retry: Retry,
     /// Uploads in parts that were abandoned are looked for before the first one.
     is_swept: Once,
+    /// That it locks what is stored, if it is to, is asked before anything is.
+    is_asked_for_locks: AtomicBool,
 }
 
 /// What came of giving an object a name.
@@ -68,7 +71,14 @@ impl S3 {
     pub fn open(bucket: Bucket, access_key: AccessKey, spool_dir: PathBuf, way: Way) -> Result<Self, Error> {
         let client = Client::new(bucket, access_key, way.clone())?;
         let (spool, retry) = (Spool::in_folder(spool_dir), Retry::new(way));
-        Ok(Self { client, dialect: Dialect::default(), spool, retry, is_swept: Once::new() })
+        Ok(Self {
+            client,
+            dialect: Dialect::default(),
+            spool,
+            retry,
+            is_swept: Once::new(),
+            is_asked_for_locks: AtomicBool::new(false),
+        })
     }
 
     fn read_id(&self) -> Result<Option<String>, Error> {
@@ -90,6 +100,7 @@ impl S3 {
 
     /// Stores a file under a name that has none. False: it has one.
     fn store(&self, name: &str, finished: &Finished, what: &str) -> Result<bool, Error> {
+        self.locks()?;
         let part_bytes = self.client.bucket.part_bytes;
         if finished.length() > part_bytes
             && let Some(is_new) = self.store_in_parts(name, finished, part_bytes, what)?
@@ -358,7 +369,6 @@ impl Target for S3 {
     }
 
     fn identify(&self, expected: Option<&str>) -> Result<String, Error> {
-        self.locks()?;
         let place = self.describe();
         if let Some(found) = id::check(self.read_id()?, expected, &place, true)? {
             return Ok(found);
