@@ -58,7 +58,9 @@ pub fn run(target: &dyn Target, expected: Option<&str>, each: &mut dyn FnMut(&st
     // Whatever went wrong: what was stored must not stay.
     match target.delete(&name) {
         Err(error) if error.kind == ErrorKind::Denied => {
-            each("an object can be removed", stays(&name, length));
+            if target.stat(&name)?.is_some() {
+                each("an object can be removed", stays(&name, length));
+            }
             // What would be written over would stay, too.
             return asked;
         }

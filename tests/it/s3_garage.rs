@@ -7,7 +7,7 @@ use brackup::provider::{Bucket, Lock, LockMode};
 use brackup::target::{ErrorKind, ObjectName, S3, Target as _, Way};
 use tempfile::TempDir;
 
-use super::conformance::{chunk_name, conforms_without_conditions, meta_name, object};
+use super::conformance::{chunk_name, conforms_without_conditions, listed, meta_name, object};
 use super::s3::{access_key, bucket};
 use crate::support::{
     Direction, Faulty, Garage, Harm, Owned, Place as _, Program, Snapshot, Tree, aws, code, noise, stderr,
@@ -46,11 +46,23 @@ fn garage_keeps_backups() {
     target.put(&meta_name(90), object(&target, 11_000_000)).unwrap();
     assert_eq!(target.put(&meta_name(90), object(&target, 11_000_000)).unwrap_err().kind, ErrorKind::Exists);
 
-    let lock = Some(Lock { days: 1, mode: LockMode::Governance });
-    let error = open(Bucket { lock, ..at("home", garage.port()) }, &spool).identify(None).unwrap_err();
-    assert!(error.hint().unwrap_or_default().contains("`object_lock`"), "{error}: {:?}", error.hint());
+    a_lock_that_is_passed_over_is_none(&garage);
     a_body_that_is_garbled_on_its_way_is_not_stored(&garage);
     the_program_backs_up_and_restores(&garage);
+}
+
+/// Whoever asks: only an owner of the bucket is told that there is no Object Lock.
+fn a_lock_that_is_passed_over_is_none(garage: &Garage) {
+    let spool = TempDir::new().unwrap();
+    for (id, secret) in [Garage::KEYS, garage.guest()] {
+        let lock = Some(Lock { days: 1, mode: LockMode::Governance });
+        let place = Bucket { lock, ..at(Garage::FIRST, garage.port()) };
+        let target = S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap();
+        let error = target.identify(None).unwrap_err();
+        assert!(error.kind == ErrorKind::Denied && error.to_string().contains("Object Lock"), "{error}");
+    }
+    assert_eq!(listed(&open(at(Garage::FIRST, garage.port()), &spool)), []);
+    assert_eq!(owned(garage, Garage::FIRST).read("brackup-target.id"), None);
 }
 
 /// It holds what comes against its signature.

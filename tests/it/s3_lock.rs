@@ -7,6 +7,9 @@ use super::conformance::{chunk_name, object};
 use super::s3_answers::{STORED, scripted_with};
 use crate::support::answer;
 
+const LOCK: Option<Lock> = Some(Lock { days: 30, mode: LockMode::Governance });
+const ENABLED: &str = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>";
+
 fn stored(told: &str) -> (Result<(), Error>, Vec<String>) {
     let done = answer("200 OK", STORED, "");
     let lock = Some(Lock { days: 30, mode: LockMode::Governance });
@@ -33,7 +36,10 @@ fn a_bucket_that_locks_nothing_is_found_out() {
         refusal("501 Not Implemented", "NotImplemented"),
         refusal("405 Method Not Allowed", "MethodNotAllowed"),
         refusal("404 Not Found", "ObjectLockConfigurationNotFoundError"),
+        refusal("404 Not Found", "NoSuchObjectLockConfiguration"),
+        refusal("400 Bad Request", "InvalidRequest"),
         configuration(""),
+        answer("200 OK", "", "<ObjectLockConfiguration/>"),
         configuration("<ObjectLockEnabled>Disabled</ObjectLockEnabled>"),
         // A server that does not know the question lists the bucket.
         answer("200 OK", "", "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"),
@@ -50,12 +56,28 @@ fn a_bucket_that_locks_nothing_is_found_out() {
 }
 
 #[test]
-fn one_that_locks_is_taken_and_one_that_may_not_be_asked_has_to_refuse_by_itself() {
-    let enabled = "<ObjectLockEnabled>Enabled</ObjectLockEnabled>";
-    for told in [configuration(enabled), refusal("403 Forbidden", "AccessDenied")] {
-        let (done, asked) = stored(&told);
-        done.unwrap();
-        assert!(asked[1].starts_with("PUT ") && asked[2].starts_with("PUT "), "it is asked once: {asked:?}");
-        assert!(asked[2].contains("x-amz-object-lock-mode: GOVERNANCE"), "{asked:?}");
-    }
+fn who_may_not_ask_stores_nothing() {
+    let (done, asked) = stored(&refusal("403 Forbidden", "AccessDenied"));
+    let error = done.unwrap_err();
+    assert!(error.kind == ErrorKind::Denied && asked.len() == 1, "{error}: {asked:?}");
+    assert!(error.hint().unwrap_or_default().contains("s3:GetBucketObjectLockConfiguration"), "{:?}", error.hint());
+}
+
+#[test]
+fn one_that_locks_is_asked_once() {
+    let (done, asked) = stored(&configuration(ENABLED));
+    done.unwrap();
+    assert!(asked[1].starts_with("PUT ") && asked[2].starts_with("PUT "), "{asked:?}");
+    assert!(asked[2].contains("x-amz-object-lock-mode: GOVERNANCE"), "{asked:?}");
+}
+
+/// As AWS does where it was turned off meanwhile.
+#[test]
+fn an_object_whose_lock_is_refused_is_not_stored() {
+    let refused = refusal("400 Bad Request", "InvalidRequest");
+    let (server, s3, _spool) = scripted_with(&[configuration(ENABLED), refused], false, |bucket| bucket.lock = LOCK);
+    let finished = object(&s3, 1000);
+    let error = s3.put(&chunk_name(&finished), finished).unwrap_err();
+    assert!(error.kind == ErrorKind::Denied && error.hint().unwrap_or_default().contains("`object_lock`"), "{error}");
+    assert_eq!(server.asked().len(), 2);
 }

@@ -14,9 +14,10 @@ use crate::target::retry::Failed;
 
 pub(super) const ADVICE: &str = "see `object_lock`: a bucket must be made with Object Lock, or have it turned on";
 
+const MAY_NOT_ASK: &str = "allow s3:GetBucketObjectLockConfiguration for the bucket: docs/TARGETS.md has what a box must be allowed. See `object_lock`";
+
 impl S3 {
-    /// Fails if the bucket is said to lock, and says itself that it doesn't. Who may not ask that is told by the first object: AWS refuses a lock that
-    /// it can't keep.
+    /// Fails if the bucket is said to lock what is stored, and does not say so itself.
     pub(super) fn locks(&self) -> Result<(), Error> {
         if self.client.bucket.lock.is_none() || self.is_asked_for_locks.load(Ordering::Relaxed) {
             return Ok(());
@@ -33,19 +34,24 @@ impl S3 {
             let ask = Ask { method: "GET", query: &[("object-lock", "")], ..Ask::default() };
             let mut answer = match self.client.ask(&ask, &[200], &what)? {
                 Ok(answer) => answer,
-                Err(refusal) if refusal.status == 403 && refusal.code == "AccessDenied" => return Ok(()),
+                // Garage lets only owners ask, and passes over their locks and everybody's.
+                Err(refusal) if refusal.status == 403 && refusal.code == "AccessDenied" => {
+                    let why = format!("{what}: these credentials may not ask whether the bucket has Object Lock");
+                    return Err(Error::new(ErrorKind::Denied, why).advise(MAY_NOT_ASK).into());
+                }
                 Err(refusal) if matches!(refusal.status, 405 | 501) => {
                     return Err(locks_not("the server knows no Object Lock").into());
                 }
-                Err(refusal) if refusal.code == "ObjectLockConfigurationNotFoundError" => {
+                Err(refusal) if refusal.says_that_there_is_no_lock() => {
                     return Err(locks_not("the bucket has no Object Lock").into());
                 }
                 Err(refusal) => return Err(refusal.failed(&what)),
             };
             let xml = http::text(&mut answer).map_err(http::cut(&what))?;
-            let (mut is_s3, mut is_enabled) = (false, false);
+            // An element that is closed as it opens is none to `elements`.
+            let (mut is_s3, mut is_enabled) = (xml.contains("<ObjectLockConfiguration"), false);
             let read = elements(&xml, |path, text| {
-                is_s3 |= matches!(path, ["ObjectLockConfiguration" | "ListBucketResult"]);
+                is_s3 |= path == ["ListBucketResult"];
                 is_enabled |= path == ["ObjectLockConfiguration", "ObjectLockEnabled"] && text == "Enabled";
                 Ok(())
             });

@@ -79,6 +79,15 @@ impl Refusal {
         self.status == 404 && self.code == "NoSuchKey"
     }
 
+    /// Asked for the lock of a bucket that is there: each kind of server has its own words.
+    pub(super) fn says_that_there_is_no_lock(&self) -> bool {
+        match self.status {
+            400 => self.code == "InvalidRequest",
+            404 => !matches!(self.code.as_str(), "" | "NoSuchBucket"),
+            _ => false,
+        }
+    }
+
     /// As an error of what was tried.
     pub(super) fn failed(self, what: &str) -> Failed {
         use ErrorKind::{Denied, Full, Io, NotFound, Refused, Unreachable};

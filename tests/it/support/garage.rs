@@ -22,10 +22,15 @@ pub(crate) struct Garage {
 }
 
 impl Garage {
+    /// A bucket that is there from the beginning, and that other keys can be let into by its name.
+    pub(crate) const FIRST: &str = "first";
     pub(crate) const KEYS: (&str, &str) = (ACCESS_KEY, SECRET_KEY);
 
     /// Nothing where it was not built, and this is said: that takes a quarter of an hour.
     pub(crate) fn start() -> Option<Self> {
+        if super::servers::is_unwanted("Garage") {
+            return None;
+        }
         let named = std::env::var_os("BRACKUP_GARAGE").map(PathBuf::from);
         let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("garage").join("bin/garage");
         if named.is_none() && !program.exists() {
@@ -48,7 +53,7 @@ impl Garage {
         let child = Command::new(&program)
             .args(["-c", "garage.toml", "server", "--single-node", "--default-bucket"])
             .envs([("GARAGE_DEFAULT_ACCESS_KEY", ACCESS_KEY), ("GARAGE_DEFAULT_SECRET_KEY", SECRET_KEY)])
-            .env("GARAGE_DEFAULT_BUCKET", "first")
+            .env("GARAGE_DEFAULT_BUCKET", Self::FIRST)
             .env("TMPDIR", folder.path())
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -65,6 +70,14 @@ impl Garage {
             std::thread::sleep(Duration::from_millis(200));
         }
         Some(garage)
+    }
+
+    /// Another key, which may read and write in the first bucket and does not own it.
+    pub(crate) fn guest(&self) -> (&'static str, &'static str) {
+        let (id, secret) = ("GK111111111111111111111111", SECRET_KEY);
+        assert!(self.command(&["key", "import", "--yes", id, secret]));
+        assert!(self.command(&["bucket", "allow", "--read", "--write", Self::FIRST, "--key", id]));
+        (id, secret)
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -3,10 +3,18 @@
 
 use std::path::Path;
 
+/// Whether it is left out even where it can be had.
+pub(crate) fn is_unwanted(name: &str) -> bool {
+    let is_unwanted = std::env::var_os("BRACKUP_SERVERS").is_some_and(|wish| wish == "no");
+    if is_unwanted {
+        eprintln!("left out: {name}, as BRACKUP_SERVERS says");
+    }
+    is_unwanted
+}
+
 pub(crate) fn is_there(program: &Path, name: &str) -> bool {
     let wish = std::env::var("BRACKUP_SERVERS").ok();
-    if wish.as_deref() == Some("no") {
-        eprintln!("left out: {name}, as BRACKUP_SERVERS says");
+    if is_unwanted(name) {
         return false;
     }
     if !program.exists() {
