@@ -166,8 +166,14 @@ fn change(tree: &Tree, made: &[PathBuf], choice: u64) {
     tree.file("new in the second", noise(choice, 70_000));
 }
 
+/// Fewer where a CPU is emulated.
+fn cases() -> u32 {
+    const MOST: u32 = 48;
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).map_or(MOST, |cases: u32| cases.min(MOST))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_tree_comes_back_in_both_versions(

@@ -1,4 +1,4 @@
-//! Everything that is tested through the face of the library or of the program. One binary: it links once and starts once.
+//! Everything that is tested through the face of the library or of the program. One binary: it links once and starts once. (core.rs has a part of it, for other CPUs.)
 //!
 //! What needs root (devices, owners, trusted attributes, mounts) is done when root and said to be left out otherwise.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "tests")]
