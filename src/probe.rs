@@ -58,7 +58,8 @@ pub fn run(target: &dyn Target, expected: Option<&str>, each: &mut dyn FnMut(&st
     // Whatever went wrong: what was stored must not stay.
     match target.delete(&name) {
         Err(error) if error.kind == ErrorKind::Denied => {
-            if target.stat(&name)?.is_some() {
+            // What was never stored stays nowhere; of what can't be told it is said.
+            if !matches!(target.stat(&name), Ok(None)) {
                 each("an object can be removed", stays(&name, length));
             }
             // What would be written over would stay, too.
@@ -182,6 +183,9 @@ mod tests {
         KeepsWhatIsDeleted,
         Garbles,
         ListsNothing,
+        TakesNothing,
+        /// And is asked in vain what it has.
+        GoesAway,
     }
 
     impl Target for Odd {
@@ -190,6 +194,12 @@ mod tests {
         }
 
         fn put(&self, name: &ObjectName, finished: Finished) -> Result<(), target::Error> {
+            if self.habit == Habit::GoesAway {
+                std::fs::remove_dir_all(&self.path).unwrap();
+            }
+            if matches!(self.habit, Habit::TakesNothing | Habit::GoesAway) {
+                return Err(target::Error::new(ErrorKind::Denied, "nothing is taken"));
+            }
             let there = self.path.join(name.to_string());
             if self.habit == Habit::Overwrites && there.exists() {
                 std::fs::write(there, vec![0; 100_000]).unwrap();
@@ -216,7 +226,9 @@ mod tests {
 
         fn delete(&self, name: &ObjectName) -> Result<(), target::Error> {
             match self.habit {
-                Habit::MayNotDelete => Err(target::Error::new(ErrorKind::Denied, "no")),
+                Habit::MayNotDelete | Habit::TakesNothing | Habit::GoesAway => {
+                    Err(target::Error::new(ErrorKind::Denied, "no"))
+                }
                 Habit::KeepsWhatIsDeleted => Ok(()),
                 _ => self.folder.delete(name),
             }
@@ -263,6 +275,22 @@ mod tests {
             let left: Vec<_> = left.map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
             assert_eq!(left.len(), stays, "{question}");
             assert!(habit != Habit::MayNotDelete || left[0] < 3_000, "as little as can be: {left:?}");
+        }
+    }
+
+    /// Why nothing was stored is what the owner must hear, and of what was not stored nothing stays.
+    #[test]
+    fn what_is_not_taken_is_said_and_not_what_comes_of_it() {
+        for (habit, questions) in [(Habit::TakesNothing, 0), (Habit::GoesAway, 1)] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().to_owned();
+            let target = Odd { folder: Filesystem::at(&path), path, habit };
+            let mut told = Vec::new();
+            let done = run(&target, None, &mut |question, _| told.push(question.to_owned()));
+            let Error::Target(error) = done.unwrap_err() else { panic!("{told:?}") };
+            assert_eq!(error.kind, ErrorKind::Denied, "{error}: {told:?}");
+            let of_removing = told.iter().filter(|question| *question == "an object can be removed").count();
+            assert_eq!(of_removing, questions, "{told:?}");
         }
     }
 }
