@@ -39,7 +39,11 @@ pub(crate) fn access_key(id: &str, secret: &str) -> AccessKey {
 }
 
 pub(crate) fn open(bucket: Bucket, spool: &TempDir) -> S3 {
-    S3::open(bucket, access_key(ACCESS_KEY, SECRET_KEY), spool.path().into(), Way::default()).unwrap()
+    open_by(bucket, (ACCESS_KEY, SECRET_KEY), spool)
+}
+
+pub(crate) fn open_by(bucket: Bucket, (id, secret): (&str, &str), spool: &TempDir) -> S3 {
+    S3::open(bucket, access_key(id, secret), spool.path().into(), Way::default()).unwrap()
 }
 
 /// One server for all of it: it takes seconds to start.

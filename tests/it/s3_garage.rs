@@ -4,11 +4,11 @@ use std::path::Path;
 
 use brackup::digest::Sha1;
 use brackup::provider::{Bucket, Lock, LockMode};
-use brackup::target::{ErrorKind, ObjectName, S3, Target as _, Way};
+use brackup::target::{ErrorKind, ObjectName, S3, Target as _};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, conforms_without_conditions, listed, meta_name, object};
-use super::s3::{access_key, bucket};
+use super::s3::{bucket, open_by};
 use crate::support::{
     Direction, Faulty, Garage, Harm, Owned, Place as _, Program, Snapshot, Tree, aws, code, noise, stderr,
 };
@@ -18,8 +18,7 @@ fn at(name: &str, port: u16) -> Bucket {
 }
 
 fn open(place: Bucket, spool: &TempDir) -> S3 {
-    let (id, secret) = Garage::KEYS;
-    S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap()
+    open_by(place, Garage::KEYS, spool)
 }
 
 fn owned<'n>(garage: &Garage, bucket: &'n str) -> Owned<'n> {
@@ -54,11 +53,10 @@ fn garage_keeps_backups() {
 /// Whoever asks: only an owner of the bucket is told that there is no Object Lock.
 fn a_lock_that_is_passed_over_is_none(garage: &Garage) {
     let spool = TempDir::new().unwrap();
-    for (id, secret) in [Garage::KEYS, garage.guest()] {
+    for keys in [Garage::KEYS, garage.guest()] {
         let lock = Some(Lock { days: 1, mode: LockMode::Governance });
         let place = Bucket { lock, ..at(Garage::FIRST, garage.port()) };
-        let target = S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap();
-        let error = target.identify(None).unwrap_err();
+        let error = open_by(place, keys, &spool).identify(None).unwrap_err();
         assert!(error.kind == ErrorKind::Denied && error.to_string().contains("Object Lock"), "{error}");
     }
     assert_eq!(listed(&open(at(Garage::FIRST, garage.port()), &spool)), []);

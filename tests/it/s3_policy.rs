@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use brackup::target::{S3, Way};
 use tempfile::TempDir;
 
 use super::conformance::conforms;
-use super::s3::{access_key, bucket};
+use super::s3::{bucket, open_by};
 use crate::support::{MiniStack, Owned, Program, Snapshot, Tree, aws, code, noise, stderr};
 
 #[test]
@@ -68,7 +67,7 @@ fn ministack_keeps_objects() {
     let spool = TempDir::new().unwrap();
     server.owner(&["bucket", "plain"]);
     let place = bucket(&server.endpoint(), "plain", "nas/");
-    let target = S3::open(place, access_key(id, secret), spool.path().into(), Way::default()).unwrap();
+    let target = open_by(place, (id, secret), &spool);
     let (access_key, secret_key) = MiniStack::OWNER;
     let place = Owned { endpoint: server.endpoint(), access_key, secret_key, bucket: "plain", prefix: "nas/" };
     conforms(&target, &place);

@@ -1,7 +1,7 @@
 //! Garage, a third server of S3 that nobody here wrote. `tests/servers --garage` builds it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -49,23 +49,17 @@ impl Garage {
              [admin]\napi_bind_addr = \"127.0.0.1:{admin}\"\n"
         );
         std::fs::write(folder.path().join("garage.toml"), config).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(&program)
+        let mut command = Command::new(&program);
+        command
             .args(["-c", "garage.toml", "server", "--single-node", "--default-bucket"])
             .envs([("GARAGE_DEFAULT_ACCESS_KEY", ACCESS_KEY), ("GARAGE_DEFAULT_SECRET_KEY", SECRET_KEY)])
-            .env("GARAGE_DEFAULT_BUCKET", Self::FIRST)
-            .env("TMPDIR", folder.path())
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+            .env("GARAGE_DEFAULT_BUCKET", Self::FIRST);
+        let child = super::servers::start_in(folder.path(), &mut command);
         let garage = Self { child, program, folder, s3 };
         let began = Instant::now();
         // The key is there once the node has its place in the cluster of one.
         while !garage.command(&["key", "allow", "--create-bucket", ACCESS_KEY]) {
-            let log = || std::fs::read_to_string(garage.folder.path().join("log")).unwrap_or_default();
+            let log = || super::servers::log(garage.folder.path());
             assert!(began.elapsed() < PATIENCE, "Garage does not start: {}", log());
             std::thread::sleep(Duration::from_millis(200));
         }

@@ -2,7 +2,7 @@
 //! `tests/servers` installs both.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -47,6 +47,9 @@ pub(crate) fn aws(endpoint: &str, access_key: &str, secret_key: &str, words: &[&
 }
 
 impl MiniStack {
+    /// The keys of its owner, whose signature it does not look at.
+    pub(crate) const OWNER: (&str, &str) = ("test", "test");
+
     /// Nothing where it is not installed, and this is said.
     pub(crate) fn start() -> Option<Self> {
         let program = in_venv("ministack");
@@ -55,19 +58,12 @@ impl MiniStack {
         }
         let folder = TempDir::new().unwrap();
         let [port] = free_ports();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(&program)
+        let mut command = Command::new(&program);
+        command
             .envs([("AUTH", "true"), ("SERVICES", "s3,iam,sts"), ("BIND_HOST", "127.0.0.1")])
             .env("GATEWAY_PORT", port.to_string())
-            .env("HOME", folder.path())
-            // It notes there that it runs.
-            .env("TMPDIR", folder.path())
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+            .env("HOME", folder.path());
+        let child = super::servers::start_in(folder.path(), &mut command);
         let server = Self { child, port, _folder: folder };
         let began = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -81,9 +77,7 @@ impl MiniStack {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The keys of its owner, whose signature it does not look at.
-    pub(crate) const OWNER: (&str, &str) = ("test", "test");
-
+    /// As its owner.
     pub(crate) fn owner(&self, words: &[&str]) -> String {
         aws(&self.endpoint(), Self::OWNER.0, Self::OWNER.1, words)
     }

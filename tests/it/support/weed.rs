@@ -56,8 +56,8 @@ impl Weed {
         std::fs::write(&config, identities).unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new(&program)
+        let mut command = Command::new(&program);
+        command
             .arg("server")
             .arg(format!("-dir={}", data.display()))
             .args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0"])
@@ -70,19 +70,12 @@ impl Weed {
             .arg(format!("-s3.port.https={https}"))
             .arg(format!("-s3.cert.file={}", certificate.display()))
             .arg(format!("-s3.key.file={}", key.display()))
-            .arg(format!("-s3.config={}", config.display()))
-            .current_dir(folder.path())
-            // Its logs go there.
-            .env("TMPDIR", folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+            .arg(format!("-s3.config={}", config.display()));
+        let child = super::servers::start_in(folder.path(), &mut command);
         let weed = Self { child, program, folder, s3, https, master, filer };
         let began = Instant::now();
         while weed.ask("GET", weed.s3, "/status", b"").is_none() || weed.ask("GET", weed.filer, "/", b"").is_none() {
-            let log = || std::fs::read_to_string(weed.folder.path().join("log")).unwrap_or_default();
+            let log = || super::servers::log(weed.folder.path());
             assert!(began.elapsed() < PATIENCE, "SeaweedFS does not start: {}", log());
             std::thread::sleep(Duration::from_millis(200));
         }
