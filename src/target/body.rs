@@ -4,14 +4,17 @@ use std::fmt::Display;
 use std::io::{self, Read};
 #[cfg(feature = "s3")]
 use std::os::unix::fs::FileExt as _;
+use std::time::Instant;
 
 use super::error::{Error, ErrorKind};
-use super::http::{Answer, Http, header};
+use super::http::{Answer, CRAWL, Http, header};
 #[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
 use super::name::ObjectName;
 use super::retry::{Failed, Retry};
 #[cfg(any(feature = "brackup", feature = "s3", feature = "webdav"))]
 use super::stage::Finished;
+use super::steady::Count;
+use crate::limits::RETRY_TRIES;
 
 #[cfg(feature = "s3")]
 const BEGINNING_BYTES: u64 = 4096;
@@ -123,12 +126,24 @@ pub(super) struct Body<'a> {
     answer: Option<Box<dyn Read>>,
     /// Cuts since the last byte came.
     cuts: u32,
+    /// How long it takes, over all connections.
+    count: Count,
 }
 
 impl<'a> Body<'a> {
     /// Asks at the first read.
     pub(super) fn new(from: &'a dyn Ranged, name: String, offset: u64, length: u64) -> Self {
-        Self { from, name, offset, left: length, begun: None, strong: None, answer: None, cuts: 0 }
+        Self {
+            from,
+            name,
+            offset,
+            left: length,
+            begun: None,
+            strong: None,
+            answer: None,
+            cuts: 0,
+            count: Count::default(),
+        }
     }
 
     /// Asks at once, so that an object that is not there is told.
@@ -186,6 +201,7 @@ impl<'a> Body<'a> {
 impl Read for Body<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.left > 0 && !buffer.is_empty() {
+            let began = Instant::now();
             if self.answer.is_none() {
                 self.connect().map_err(io::Error::other)?;
             }
@@ -197,6 +213,7 @@ impl Read for Body<'_> {
                     self.offset += read as u64;
                     self.left -= read as u64;
                     self.cuts = 0;
+                    self.count.add(began.elapsed(), read);
                     if self.left == 0 {
                         // Where the body ends the connection is given back.
                         let _ = answer.read(&mut [0]);
@@ -208,12 +225,83 @@ impl Read for Body<'_> {
             };
             self.answer = None;
             self.cuts += 1;
-            if self.cuts >= crate::limits::RETRY_TRIES || !self.from.retry().wait(self.cuts, None) {
+            // A byte between two cuts gets nobody anywhere.
+            let is_crawling = self.count.add(began.elapsed(), 0) >= CRAWL * RETRY_TRIES;
+            if self.cuts >= RETRY_TRIES || is_crawling || !self.from.retry().wait(self.cuts, None) {
                 let what = self.from.what("read", &self.name);
                 let advice = Some(super::http::NETWORK.to_owned());
                 return Err(io::Error::other(Error { kind: ErrorKind::Unreachable, advice, ..Error::io(what, error) }));
             }
         }
         Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::provider::Trust;
+    use crate::target::way::Way;
+
+    const LENGTH: u64 = 1 << 20;
+
+    /// Gives so many bytes at a time, then the connection is cut.
+    struct Cut {
+        piece: u64,
+        asked: AtomicU64,
+        http: Http,
+        retry: Retry,
+    }
+
+    impl Cut {
+        fn after(piece: u64) -> Self {
+            let way = Way::default();
+            let http = Http::new(false, &Trust::default(), way.clone()).unwrap();
+            let retry = Retry::new(way).beginning_with(Duration::from_micros(1));
+            Self { piece, asked: AtomicU64::new(0), http, retry }
+        }
+    }
+
+    impl Ranged for Cut {
+        fn part(&self, _: &str, offset: u64, _: u64, _: Option<&str>) -> Result<Option<Answer>, Failed> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let body = io::repeat(1).take(self.piece);
+            let range = format!("bytes {offset}-{}/{LENGTH}", LENGTH - 1);
+            let answer = ureq::http::Response::builder().status(206).header("content-range", range);
+            Ok(Some(answer.body(ureq::Body::builder().reader(body)).unwrap()))
+        }
+
+        fn retry(&self) -> &Retry {
+            &self.retry
+        }
+
+        fn http(&self) -> &Http {
+            &self.http
+        }
+
+        fn what(&self, verb: &str, name: &dyn Display) -> String {
+            format!("can't {verb} {name}")
+        }
+    }
+
+    #[test]
+    fn what_is_cut_goes_on_as_long_as_enough_comes_through() {
+        // What is counted so far, what comes between two cuts, how often it is asked for, whether all comes.
+        let nearly = CRAWL * RETRY_TRIES - Duration::from_nanos(1);
+        for (counted, piece, asked, is_whole) in [
+            (Duration::ZERO, 1024, LENGTH / 1024, true),
+            (Duration::ZERO, 0, RETRY_TRIES.into(), false),
+            (nearly, 1024, 1, false),
+            (nearly, 64 * 1024, LENGTH / (64 * 1024), true),
+        ] {
+            let from = Cut::after(piece);
+            let mut body = Body::new(&from, "it".into(), 0, LENGTH);
+            body.count.add(counted, 0);
+            let read = io::copy(&mut body, &mut io::sink());
+            assert_eq!((from.asked.into_inner(), read.is_ok()), (asked, is_whole), "{counted:?} {piece}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use ureq::{Agent, Body, SendBody};
 use super::error::{Error, ErrorKind};
 use super::resolver::Resolver;
 use super::retry::Failed;
+use super::steady::Steady;
 use super::tls::{self, TlsConnector};
 use super::way::Way;
 use crate::date::Utc;
@@ -24,6 +25,8 @@ use crate::provider::Trust;
 const CONNECT: Duration = Duration::from_secs(30);
 /// Without a byte of an answer: a provider may have to store 64 MB before the first.
 const ANSWER: Duration = Duration::from_secs(300);
+/// For each 64 KiB of a body that comes: slower is no line.
+pub(super) const CRAWL: Duration = Duration::from_secs(600);
 /// Without a byte of a request taken.
 const IDLE: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -139,7 +142,8 @@ impl Http {
 impl Http {
     /// The body of an answer, however long it is.
     pub(super) fn body(&self, answer: Answer) -> Box<dyn Read> {
-        Box::new(self.way.carry(answer.into_body().into_with_config().limit(u64::MAX).reader()))
+        let body = answer.into_body().into_with_config().limit(u64::MAX).reader();
+        Box::new(self.way.carry(Steady::over(body, self.way.patience(CRAWL))))
     }
 }
 
@@ -253,6 +257,7 @@ impl<R: Read> Read for Until<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::net::ToSocketAddrs as _;
 
     use super::*;
@@ -284,6 +289,33 @@ mod tests {
         let read = |end| Until { body: io::repeat(1), end }.read(&mut [0]).map_err(|error| error.kind());
         assert_eq!(read(now + SHORT_ANSWER), Ok(1));
         assert_eq!(read(now), Err(io::ErrorKind::TimedOut));
+    }
+
+    #[test]
+    fn a_server_that_sends_byte_by_byte_is_not_read_for_ever() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("http://{}/", server.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            let (mut client, _) = server.accept().unwrap();
+            let _ = client.read(&mut [0; 4096]);
+            client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").unwrap();
+            // Until nobody listens any more.
+            for _ in 0..500 {
+                if client.write_all(b"x").is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let http = Http::new(false, &Trust::default(), Way::default().within(Duration::from_secs(1))).unwrap();
+        let request = http::Request::builder().uri(uri).body(()).unwrap();
+        let Ok(answer) = http.send(request, None, "can't") else { panic!() };
+        let error = io::copy(&mut http.body(answer), &mut io::sink()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (io::ErrorKind::TimedOut, "next to nothing comes through")
+        );
+        serving.join().unwrap();
     }
 
     #[test]

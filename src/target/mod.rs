@@ -33,6 +33,8 @@ mod sftp;
 mod spool;
 mod stage;
 #[cfg(feature = "http")]
+mod steady;
+#[cfg(feature = "http")]
 mod tls;
 #[cfg(any(feature = "brackup", feature = "gdrive", feature = "s3", feature = "webdav"))]
 mod upload;
