@@ -162,7 +162,7 @@ impl Publication<'_> {
             }
         };
         newest.iter().for_each(&mut pass);
-        self.target.list(&mut |name, _| {
+        self.target.list_of(root, &mut |name, _| {
             if let ObjectName::Metafile(name) | ObjectName::Tombstone(name) = name {
                 pass(&name);
             }

@@ -124,7 +124,7 @@ pub fn chain_head(
 ) -> Result<Option<ChainHead>, target::Error> {
     let mut below = None;
     loop {
-        let newest = newest_backups(target, root, below.as_ref())?;
+        let newest = newest_backups(target, root, below.as_ref(), remembered.is_none())?;
         // From the newest name backwards, to the first that this box has signed.
         for link in newest.values().rev() {
             let (footer, digest) = match link.footer(target) {
@@ -172,14 +172,16 @@ fn is_stored(target: &dyn Target, name: &BackupName, digest: &[u8; 32]) -> Resul
     }
 }
 
-/// The newest backups of a root, before one of them if it is given: a few at a time, since over the years there may be very many.
+/// The newest backups of a root, before one of them if it is given: a few at a time, since over the years there may be very many. To whom one that a
+/// server leaves out of a part of its listing would matter, all is listed.
 fn newest_backups(
     target: &dyn Target,
     root: &str,
     below: Option<&BackupName>,
+    is_all_listed: bool,
 ) -> Result<BTreeMap<BackupName, Link>, target::Error> {
     let mut newest = BTreeMap::new();
-    target.list(&mut |name, length| {
+    let mut each = |name, length| {
         if let Some(link) = Link::of(name, length)
             && link.name.root() == root
             && below.is_none_or(|below| link.name < *below)
@@ -192,6 +194,11 @@ fn newest_backups(
             }
         }
         Ok(())
-    })?;
+    };
+    if is_all_listed {
+        target.list(&mut each)?;
+    } else {
+        target.list_of(root, &mut each)?;
+    }
     Ok(newest)
 }

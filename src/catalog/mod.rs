@@ -31,7 +31,7 @@ pub use transfer::{Failed, TRANSFER_BYTES, bring, transfer};
 use std::collections::BTreeSet;
 
 use crate::date::Utc;
-use crate::target::{self, BackupName, ObjectName, Target};
+use crate::target::{self, BackupName, ObjectName, Target, is_root_name};
 
 /// Roots that are named when a backup is not found.
 const ROOTS_TOLD_MAX: usize = 16;
@@ -59,14 +59,29 @@ pub fn find(target: &dyn Target, text: &str, as_of: Option<Utc>) -> Result<(Back
         Some(exact) => exact == name,
         None => is_by_root && name.root() == root && last_day.as_deref().is_none_or(|last| name.day() <= last),
     };
-    let (mut found, mut newest, mut is_removed) = (None, None, false);
-    let mut roots = BTreeSet::new();
+    let newer = |found: Option<(BackupName, u64)>, name: &BackupName, length| match found {
+        Some(found) if found.0 >= *name || !is_meant(name) => Some(found),
+        _ => is_meant(name).then(|| (name.clone(), length)),
+    };
+    let mut found = None;
+    let of = exact.as_ref().map(BackupName::root).or_else(|| is_by_root.then_some(root));
+    if let Some(of) = of.filter(|of| is_root_name(of)) {
+        target.list_of(of, &mut |name, length| {
+            if let ObjectName::Metafile(name) = name {
+                found = newer(found.take(), &name, length);
+            }
+            Ok(())
+        })?;
+    }
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    // What is there instead.
+    let (mut newest, mut is_removed, mut roots) = (None, false, BTreeSet::new());
     target.list(&mut |name, length| {
         is_removed |= matches!(&name, ObjectName::Tombstone(name) if exact.as_ref() == Some(name));
         let ObjectName::Metafile(name) = name else { return Ok(()) };
-        if is_meant(&name) && found.as_ref().is_none_or(|(found, _)| *found < name) {
-            found = Some((name.clone(), length));
-        }
+        found = newer(found.take(), &name, length);
         if roots.len() < ROOTS_TOLD_MAX {
             roots.insert(name.root().to_owned());
         }

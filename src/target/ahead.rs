@@ -70,6 +70,10 @@ impl Target for ReadAhead<'_, '_> {
         self.inner.list(each)
     }
 
+    fn list_of(&self, root: &str, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.inner.list_of(root, each)
+    }
+
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
         self.inner.delete(name)
     }

@@ -51,6 +51,10 @@ impl Target for DryRun<'_> {
         self.0.list(each)
     }
 
+    fn list_of(&self, root: &str, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.0.list_of(root, each)
+    }
+
     fn delete(&self, _: &ObjectName) -> Result<(), Error> {
         Ok(())
     }

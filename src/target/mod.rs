@@ -55,6 +55,7 @@ pub use error::{Error, ErrorKind};
 pub use filesystem::Filesystem;
 #[cfg(feature = "web")]
 pub(crate) use id::{ID_BYTES_MAX, ID_FILE};
+pub(crate) use name::is_root_name;
 pub use name::{BackupName, ObjectName};
 #[cfg(feature = "http")]
 pub use post::{Message, post};
@@ -97,6 +98,12 @@ pub trait Target: Send + Sync {
 
     /// Calls back for every object, in no order, with its length. Names that are none of ours are left out.
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error>;
+
+    /// The same for the backups and tombstones of a root, where they are told without all chunks. Others may come too.
+    fn list_of(&self, root: &str, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        let _ = root;
+        self.list(each)
+    }
 
     /// Removes an object; that it is not there is no error.
     fn delete(&self, name: &ObjectName) -> Result<(), Error>;

@@ -94,7 +94,8 @@ impl fmt::Display for BackupName {
     }
 }
 
-fn is_root_name(root: &str) -> bool {
+/// Whether a source may be called so.
+pub(crate) fn is_root_name(root: &str) -> bool {
     let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=64).contains(&root.len()) && root.bytes().all(is_ours) && !root.starts_with(['.', '-'])
 }

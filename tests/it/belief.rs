@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use brackup::catalog;
 use brackup::monitor::Quiet;
 use brackup::restore::Conflict;
 use brackup::target::{ObjectName, Target};
@@ -40,11 +41,23 @@ fn what_is_there_is_asked_by_one_listing_and_what_a_listing_lacks_is_asked_once_
         let recording = Recording::over(target);
         let done = nas.try_backup(&tree.root, &recording, &Quiet::default()).unwrap();
         assert_eq!((done.told, recording.chunk_bytes()), (vec![], 0), "nothing is gone, nothing is stored again");
-        recording.calls().iter().filter(|call| matches!(call, Call::Stat(ObjectName::Chunk(_)))).count()
+        let calls = recording.calls();
+        let all = calls.iter().filter(|call| **call == Call::List).count();
+        let of_root = calls.iter().filter(|call| **call == Call::ListOf("tree".into())).count();
+        assert_eq!((all, of_root), (1, 2), "what is there; the newest backup, and the next name");
+        calls.iter().filter(|call| matches!(call, Call::Stat(ObjectName::Chunk(_)))).count()
     };
     let target = nas.target();
     assert_eq!(night(&target), 0);
     assert!(night(&Fault::over(&target, 0, How::ListsNoChunks)) >= 8);
+    let recording = Recording::over(&target);
+    let (newest, _) = catalog::find(&recording, "tree:latest", None).unwrap();
+    assert_eq!(catalog::find(&recording, &newest.to_string(), None).unwrap().0, newest);
+    assert_eq!(recording.calls(), vec![Call::ListOf("tree".into()); 2]);
+    for text in ["other:latest", ":latest", "../x:latest", "tree"] {
+        let error = catalog::find(&target, text, None).unwrap_err();
+        assert!(error.to_string().contains("there are backups of tree"), "{error}");
+    }
 }
 
 #[test]
@@ -59,7 +72,7 @@ fn names_follow_the_chain_whatever_the_clock_says() {
     let done = nas.backup(&tree);
     assert!(done.name() > ahead && done.name().starts_with("tree-2999"), "{}", done.name());
     assert!(done.told.iter().any(|told| told.what.contains("clock")), "{:?}", done.told);
-    let latest = brackup::catalog::find(&nas.target(), "tree:latest", None).unwrap().0;
+    let latest = catalog::find(&nas.target(), "tree:latest", None).unwrap().0;
     assert_eq!(latest.to_string(), done.name());
     // The same when nothing is remembered.
     fs::remove_file(nas.state.join("brackup.db")).unwrap();

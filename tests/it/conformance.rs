@@ -83,6 +83,7 @@ fn keeps_metafiles(target: &dyn Target, place: &(impl Place + ?Sized)) {
     puts_and_gets(target);
     never_overwrites_a_metafile(target);
     lists_its_own(target, place);
+    lists_all_of_a_root(target);
 }
 
 fn vanishes(target: &dyn Target, place: &(impl Place + ?Sized)) {
@@ -184,6 +185,32 @@ fn lists_its_own(target: &dyn Target, place: &(impl Place + ?Sized)) {
     after.sort();
     assert_eq!(listed(target), after);
     foreign.iter().for_each(|name| assert!(place.read(name).is_some(), "{name} is not ours to remove"));
+}
+
+/// With others or without them.
+fn lists_all_of_a_root(target: &dyn Target) {
+    let day = Utc::parse("2026-11-25").unwrap();
+    for (root, of) in [("tree-2", 10), ("trees", 11)] {
+        let name = BackupName::new(root, day, 0).unwrap();
+        target.put(&ObjectName::Metafile(name.clone()), object(target, of)).unwrap();
+        target.put(&ObjectName::Tombstone(name), object(target, of)).unwrap();
+    }
+    let is_of = |name: &ObjectName, root| match name {
+        ObjectName::Metafile(name) | ObjectName::Tombstone(name) => name.root() == root,
+        ObjectName::Chunk(_) => false,
+    };
+    for (root, count) in [("tree", 1), ("tree-2", 2), ("nobody", 0)] {
+        let mut found = Vec::new();
+        let mut each = |name, length| {
+            found.extend(is_of(&name, root).then_some((name, length)));
+            Ok(())
+        };
+        target.list_of(root, &mut each).unwrap();
+        found.sort();
+        let mut all = listed(target);
+        all.retain(|(name, _)| is_of(name, root));
+        assert_eq!((found.len(), found), (count, all), "{root}");
+    }
 }
 
 fn deletes(target: &dyn Target) {

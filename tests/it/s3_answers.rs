@@ -73,6 +73,31 @@ fn a_listing_without_an_end_is_given_up() {
 }
 
 #[test]
+fn backups_of_a_root_are_told_without_all_chunks() {
+    let answers = [page(&["nas/home-2026112800.meta", "nas/home-old-2026112800.meta"], Some("x")), page(&[], None)];
+    let (server, s3, _spool) = scripted(&answers, false);
+    let mut names = Vec::new();
+    let mut each = |name: ObjectName, _| {
+        names.push(name.to_string());
+        Ok(())
+    };
+    s3.list_of("home", &mut each).unwrap();
+    assert_eq!(names, ["home-2026112800.meta", "home-old-2026112800.meta"], "whose is whose is for the caller");
+    let asked = server.asked();
+    assert!(asked.len() == 2 && asked.iter().all(|head| head.contains("prefix=nas%2Fhome- HTTP")), "{}", asked[0]);
+    // By a policy, or a server, that knows folders only.
+    let denied = answer("403 Forbidden", "", "<Error><Code>AccessDenied</Code></Error>");
+    let (server, s3, _spool) = scripted(&[denied, page(&["nas/home-2026112800.meta"], None)], false);
+    let mut count = 0;
+    let mut each = |_, _| {
+        count += 1;
+        Ok(())
+    };
+    s3.list_of("home", &mut each).unwrap();
+    assert!(count == 1 && server.asked()[1].contains("prefix=nas%2F HTTP"));
+}
+
+#[test]
 fn pages_of_folders_of_others_are_gone_through() {
     let folders = |next: &str| {
         let there = format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>");

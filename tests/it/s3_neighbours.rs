@@ -1,7 +1,8 @@
 //! A bucket that several boxes share, on a server that nobody here wrote.
 
+use brackup::date::Utc;
 use brackup::digest::Sha1;
-use brackup::target::{ObjectName, Target as _};
+use brackup::target::{BackupName, ObjectName, Target as _};
 use tempfile::TempDir;
 
 use super::conformance::{chunk_name, listed, object};
@@ -13,7 +14,7 @@ use crate::support::{Place as _, Weed};
 fn the_folders_of_others_do_not_matter() {
     let Some(weed) = Weed::start() else { return };
     let (spool, _house) = (TempDir::new().unwrap(), weed.bucket("house", ""));
-    let mut names = Vec::new();
+    let (mut names, day) = (Vec::new(), Utc::parse("2026-11-28").unwrap());
     for prefix in ["", "laptop/", "laptop-2/", "laptop/old/"] {
         let target = open(bucket(&weed.endpoint(), "house", prefix), &spool);
         target.identify(None).unwrap();
@@ -31,6 +32,23 @@ fn the_folders_of_others_do_not_matter() {
         for folder in ["1", "7f-", "ffff"] {
             many.write(&format!("{folder}/{}", ours[0]), b"x");
         }
+        // And more backups than a page has, beside folders that begin as they do.
+        let backup = |number| ObjectName::Metafile(BackupName::new("tree", day, number).unwrap());
+        for name in (0..503).map(backup) {
+            many.write(&name.to_string(), b"x");
+            ours.push(name);
+        }
+        for folder in ["tree", "tree-", "tree-20261127", "tree-20261128050.meta", "tree-x"] {
+            many.write(&format!("{folder}/{}", ours[0]), b"x");
+        }
+        let mut of_tree = Vec::new();
+        let mut each = |name: ObjectName, _| {
+            of_tree.push(name);
+            Ok(())
+        };
+        target.list_of("tree", &mut each).unwrap();
+        of_tree.sort();
+        assert!(of_tree.into_iter().eq((0..503).map(backup)), "{prefix}");
         ours.sort_by_key(ToString::to_string);
         let mut found: Vec<_> = listed(&target).into_iter().map(|(name, _)| name).collect();
         found.sort_by_key(ToString::to_string);

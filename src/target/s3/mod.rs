@@ -7,6 +7,7 @@
 mod answer;
 mod client;
 mod dialect;
+mod listing;
 mod lock;
 mod parts;
 mod refusal;
@@ -21,7 +22,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use crate::date::Utc;
-use crate::limits::LISTED_NAMES_MAX;
 use crate::provider::{AccessKey, Bucket, Lock};
 use crate::target::body::{self, Body, Ranged};
 use crate::target::error::{Error, ErrorKind};
@@ -59,12 +59,8 @@ enum Naming {
     Refused(Refusal),
 }
 
-/// Names of a page: with all that is said of them, far below what an answer may have.
-const PAGE_NAMES: &str = "500";
 /// Of what is locked.
 const DAY_SECONDS: i64 = 86_400;
-/// Pages without a name, one after the other: what was deleted makes some.
-const EMPTY_PAGES_MAX: u32 = 1000;
 
 impl S3 {
     /// The bucket. Nothing is asked yet. Objects wait in `spool_dir`.
@@ -315,47 +311,14 @@ impl Target for S3 {
     }
 
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
-        let what = format!("can't list {}", self.describe());
-        let mut next: Option<String> = None;
-        let (mut last, mut empty, mut count) = (String::new(), 0, 0);
-        loop {
-            // No folders of others, whose names not every server has in order.
-            let mut pairs = vec![("delimiter", "/"), ("list-type", "2"), ("max-keys", PAGE_NAMES)];
-            pairs.push(("prefix", &self.client.bucket.prefix));
-            pairs.extend(next.as_deref().map(|token| ("continuation-token", token)));
-            let page = self.retry.run(|_| {
-                let ask = Ask { method: "GET", query: &pairs, ..Ask::default() };
-                let mut answer = self.client.ask(&ask, &[200], &what)?.map_err(|refusal| refusal.failed(&what))?;
-                let xml = http::text(&mut answer).map_err(http::cut(&what))?;
-                let malformed = |why| Failed::ForNow(Error::new(ErrorKind::Io, format!("{what}: {why}")), None);
-                answer::page(&xml, &self.client.bucket.prefix).map_err(malformed)
-            })?;
-            // Sorted by key, page by page: one that goes back would come for ever.
-            let is_empty = page.keys.is_none() && page.folders == 0;
-            if let Some((first, end)) = page.keys {
-                if first <= last {
-                    return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends the same page again")));
-                }
-                last = end;
-            }
-            count += page.objects.len() + page.folders;
-            if count > LISTED_NAMES_MAX {
-                return Err(Error::new(ErrorKind::Io, format!("{what}: it has more than {LISTED_NAMES_MAX} names")));
-            }
-            for (name, length) in page.objects {
-                each(name, length)?;
-            }
-            if page.next.is_some() && page.next == next {
-                return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends the same page again")));
-            }
-            empty = if is_empty { empty + 1 } else { 0 };
-            if empty > EMPTY_PAGES_MAX {
-                return Err(Error::new(ErrorKind::Io, format!("{what}: the server sends empty pages and no end")));
-            }
-            next = match page.next {
-                Some(next) => Some(next),
-                None => return Ok(()),
-            };
+        self.pages("", each)
+    }
+
+    fn list_of(&self, root: &str, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        match self.pages(&format!("{root}-"), each) {
+            // A policy, or a server, may want to be asked for all of a folder only.
+            Err(error) if !error.is_of_the_way() => self.list(each),
+            listed => listed,
         }
     }
 

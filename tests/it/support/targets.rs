@@ -20,6 +20,7 @@ pub(crate) enum Call {
     Get(ObjectName),
     Stat(ObjectName),
     List,
+    ListOf(String),
     Delete(ObjectName),
     Identify,
 }
@@ -76,6 +77,11 @@ impl Target for Recording<'_> {
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         self.note(Call::List);
         self.inner.list(each)
+    }
+
+    fn list_of(&self, root: &str, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
+        self.note(Call::ListOf(root.into()));
+        self.inner.list_of(root, each)
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), Error> {
