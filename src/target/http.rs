@@ -295,7 +295,7 @@ mod tests {
     fn a_server_that_sends_byte_by_byte_is_not_read_for_ever() {
         let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let uri = format!("http://{}/", server.local_addr().unwrap());
-        let serving = std::thread::spawn(move || {
+        let serving = crate::thread::named("trickle").spawn(move || {
             let (mut client, _) = server.accept().unwrap();
             let _ = client.read(&mut [0; 4096]);
             client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").unwrap();
@@ -307,6 +307,7 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(10));
             }
         });
+        let serving = serving.unwrap();
         let http = Http::new(false, &Trust::default(), Way::default().within(Duration::from_secs(1))).unwrap();
         let request = http::Request::builder().uri(uri).body(()).unwrap();
         let Ok(answer) = http.send(request, None, "can't") else { panic!() };

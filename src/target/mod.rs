@@ -99,7 +99,7 @@ pub trait Target: Send + Sync {
     /// Calls back for every object, in no order, with its length. Names that are none of ours are left out.
     fn list(&self, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error>;
 
-    /// The same for the backups and tombstones of a root, where they are told without all chunks. Others may come too.
+    /// The same for the backups and tombstones of a root, where they are told without all chunks. Others may come too, and some twice.
     fn list_of(&self, root: &str, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         let _ = root;
         self.list(each)

@@ -42,7 +42,8 @@ impl Way {
         Self { throttle: Some(Arc::new(throttle)), ..self }
     }
 
-    /// A connection to a server of HTTP is given up when nothing has moved on it for so long, whatever it waits for.
+    /// A connection to a server of HTTP is given up when nothing has moved on it for so long, whatever it waits for, and when 64 KiB of a body
+    /// took longer.
     #[must_use]
     pub fn within(self, patience: Duration) -> Self {
         Self { patience: Some(patience), ..self }

@@ -76,8 +76,14 @@ fn names_follow_the_chain_whatever_the_clock_says() {
     assert_eq!(latest.to_string(), done.name());
     // The same when nothing is remembered.
     fs::remove_file(nas.state.join("brackup.db")).unwrap();
-    assert!(nas.backup(&tree).name() > done.name());
+    let target = nas.target();
+    let recording = Recording::over(&target);
+    assert!(nas.try_backup(&tree.root, &recording, &Quiet::default()).unwrap().name() > done.name());
     assert_eq!(nas.verify().unwrap(), []);
+    // What a server leaves out of a part of its listing would make a fork of the chain.
+    let calls = recording.calls();
+    let of_root = calls.iter().filter(|call| matches!(call, Call::ListOf(_))).count();
+    assert_eq!(of_root, 1, "for the next name alone");
 }
 
 /// An empty folder where a disk was mounted is no reason to be silent.

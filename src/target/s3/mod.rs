@@ -316,8 +316,8 @@ impl Target for S3 {
 
     fn list_of(&self, root: &str, each: &mut dyn FnMut(ObjectName, u64) -> Result<(), Error>) -> Result<(), Error> {
         match self.pages(&format!("{root}-"), each) {
-            // A policy, or a server, may want to be asked for all of a folder only.
-            Err(error) if !error.is_of_the_way() => self.list(each),
+            // A policy, or a server, may want to be asked for all of a folder only, and not every one says so in words of S3.
+            Err(error) if error.kind != ErrorKind::Stopped => self.list(each),
             listed => listed,
         }
     }
