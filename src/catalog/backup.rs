@@ -65,6 +65,12 @@ impl OpenBackup {
         Self::read(&mut *source, name, length, trust, spool)
     }
 
+    /// The same by its name alone, if it is there: without a listing, which may be of many chunks.
+    pub fn by_name(target: &dyn Target, name: &BackupName, trust: &Trust, spool: &Path) -> Result<Self, Error> {
+        let (mut source, length) = target.beginning(&ObjectName::Metafile(name.clone()), i64::MAX as u64)?;
+        Self::read(&mut *source, name, length, trust, spool)
+    }
+
     /// The same, from wherever its bytes come.
     pub(super) fn read(
         source: &mut dyn Read,

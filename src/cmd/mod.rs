@@ -10,6 +10,7 @@ pub(crate) mod browse;
 pub(crate) mod config;
 pub(crate) mod copy;
 mod du;
+mod failure;
 #[cfg(feature = "original")]
 pub(crate) mod fetch;
 pub(crate) mod fsck;

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use brackup::catalog::{self, LocalMetafile, OpenBackup, Trust, Verdict};
 use brackup::config::{self, BoxOptions, Config, Surroundings, TargetOptions};
 use brackup::date::Utc;
-use brackup::db::{self, Db};
+use brackup::db::Db;
 use brackup::fsutil::{self, Lock};
 use brackup::monitor::one_line;
 use brackup::outcome::Outcome;
 use brackup::seal::{self, Identity, Keyring, SecretFile};
 use brackup::target::{self, BackupName};
-use brackup::{backup, restore, verify};
 use nix::unistd::{AccessFlags, access};
 
 use super::ask;
@@ -175,6 +174,12 @@ impl Opened {
             let mut here = LocalMetafile::open(Path::new(text))?;
             return self.judged(&here.name.clone(), &mut |trust, spool| here.backup(trust, spool));
         }
+        if as_of.is_none()
+            && self.others.is_empty()
+            && let Some(opened) = self.by_name(text)
+        {
+            return opened;
+        }
         let (mut failed, mut found) = (None, Vec::new());
         for place in [&self.target].into_iter().chain(&self.others) {
             match catalog::find(&*place.target, text, as_of) {
@@ -193,6 +198,19 @@ impl Opened {
             }
         }
         Err(failed.unwrap_or_else(|| Failure::new(Outcome::Failed, "there is no target to read from")))
+    }
+
+    /// The one of this name, which need not be looked for; nothing if it is no name, or none that is there.
+    fn by_name(&self, text: &str) -> Option<Result<OpenBackup, Failure>> {
+        let name = BackupName::parse(text)?;
+        let mut is_absent = false;
+        let opened = self.judged(&name, &mut |trust, spool| {
+            let opened = OpenBackup::by_name(&*self.target.target, &name, trust, spool);
+            is_absent =
+                matches!(&opened, Err(catalog::Error::Target(error)) if error.kind == target::ErrorKind::NotFound);
+            opened
+        });
+        (!is_absent).then_some(opened)
     }
 
     /// Says why a place is of no use, if there are others; and why none was.
@@ -287,87 +305,6 @@ impl State {
 /// Whether this box remembers anything.
 pub(crate) fn has_database(own: &BoxOptions) -> bool {
     own.state_dir.join("brackup.db").exists()
-}
-
-impl From<config::Error> for Failure {
-    fn from(error: config::Error) -> Self {
-        let outcome = if error.is_no_such_target() { Outcome::NoSuchTarget } else { Outcome::Usage };
-        Self { outcome, message: one_line(&error), hint: error.hint() }
-    }
-}
-
-impl From<seal::Error> for Failure {
-    fn from(error: seal::Error) -> Self {
-        let outcome = match &error {
-            seal::Error::NoSuchKeyId { .. } | seal::Error::KeyText { .. } | seal::Error::SecretRecipient(_) => {
-                Outcome::Usage
-            }
-            _ if error.is_wrong_key() => Outcome::WrongKey,
-            _ => Outcome::Failed,
-        };
-        Self::of(outcome, &error, error.hint())
-    }
-}
-
-impl From<target::Error> for Failure {
-    fn from(error: target::Error) -> Self {
-        Self::of(target_outcome(&error), &error, error.hint())
-    }
-}
-
-impl From<catalog::Error> for Failure {
-    fn from(error: catalog::Error) -> Self {
-        let outcome = match &error {
-            catalog::Error::Target(error) => target_outcome(error),
-            _ if error.is_wrong_key() => Outcome::WrongKey,
-            _ => Outcome::Failed,
-        };
-        Self::of(outcome, &error, error.hint())
-    }
-}
-
-impl From<db::Error> for Failure {
-    fn from(error: db::Error) -> Self {
-        let outcome = if error.is_locked() { Outcome::Locked } else { Outcome::Failed };
-        Self::of(outcome, &error, error.hint())
-    }
-}
-
-impl From<backup::Error> for Failure {
-    fn from(error: backup::Error) -> Self {
-        let outcome = match &error {
-            backup::Error::Target(error) => target_outcome(error),
-            backup::Error::Database(error) if error.is_locked() => Outcome::Locked,
-            _ => Outcome::Failed,
-        };
-        Self::of(outcome, &error, error.hint())
-    }
-}
-
-impl From<restore::Error> for Failure {
-    fn from(error: restore::Error) -> Self {
-        let outcome = if error.is_wrong_key() { Outcome::WrongKey } else { Outcome::Failed };
-        Self::of(outcome, &error, error.hint())
-    }
-}
-
-impl From<verify::Error> for Failure {
-    fn from(error: verify::Error) -> Self {
-        match error {
-            verify::Error::Catalog(error) => error.into(),
-            verify::Error::Database(error) => error.into(),
-            verify::Error::Target(error) => error.into(),
-        }
-    }
-}
-
-fn target_outcome(error: &target::Error) -> Outcome {
-    use target::ErrorKind::{OtherTarget, Stopped, Unreachable};
-    match error.kind {
-        OtherTarget | Unreachable => Outcome::NoSuchTarget,
-        Stopped => Outcome::Interrupted,
-        _ => Outcome::Failed,
-    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use brackup::catalog::{OpenBackup, Trust};
 use brackup::monitor::Quiet;
 use brackup::restore::Conflict;
-use brackup::target::{Error, ErrorKind, ObjectName, S3, Target, Way, WebDav, read_ahead};
+use brackup::target::{BackupName, Error, ErrorKind, ObjectName, S3, Target, Way, WebDav, read_ahead};
 use tempfile::TempDir;
 
 use super::s3::{access_key, bucket};
 use super::webdav::{collection, login};
-use crate::support::{ACCESS_KEY, Call, Nas, PASSWORD, Recording, SECRET_KEY, Scripted, Tree, USER, answer, noise};
+use crate::support::{
+    ACCESS_KEY, Call, Nas, PASSWORD, Program, Recording, SECRET_KEY, Scripted, Tree, USER, answer, noise, stderr,
+};
 
 const TEN: &str = "0123456789";
 
@@ -75,6 +78,36 @@ fn odd_answers_are_no_objects() {
     // An object without a byte: nothing of it can be sent.
     let (came, _) = beginning(&answer("416 Range Not Satisfiable", "Content-Range: bytes */0\r\n", ""), &s3);
     assert_eq!(came.unwrap(), (String::new(), 0));
+}
+
+/// Who names a backup does not want to know what else there is.
+#[test]
+fn a_backup_that_is_named_is_not_looked_for() {
+    let key = "<Contents><Key>nas/home-2026112700.meta</Key><Size>7</Size></Contents>";
+    let page = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{key}</ListBucketResult>");
+    let page = answer("200 OK", "", &page);
+    let absent = answer("404 Not Found", "", "<Error><Code>NoSuchKey</Code></Error>");
+    let (server, tree) = (Scripted::answering(&[absent, page.clone(), page]), Tree::new());
+    let program = Program::new(&tree.root);
+    program.set_target(&format!(
+        "type = S3\nbucket = b\nbackup_prefix = nas/\nendpoint = {}\npath_style = yes\n\
+         aws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}",
+        server.endpoint()
+    ));
+    let key = program.key.to_str().unwrap();
+    let restored = program.run(&["restore", "home-2026112800", "--from=disk", "--to=back", "--key", key]);
+    let (said, asked) = (stderr(&restored), server.asked());
+    assert!(said.contains("there are backups of home, the last of them home-2026112700"), "{said}");
+    assert!(asked[0].starts_with("GET /b/nas/home-2026112800.meta "), "{}", asked[0]);
+    assert_eq!(asked.len(), 3, "of that source, and of all, to say what is there");
+
+    let (nas, tree) = (Nas::new(), Tree::new());
+    let name = BackupName::parse(&nas.backup(&tree).name()).unwrap();
+    let (target, spool) = (nas.target(), TempDir::new().unwrap());
+    let recording = Recording::over(&target);
+    OpenBackup::by_name(&recording, &name, &Trust::default(), spool.path()).unwrap();
+    let object = ObjectName::Metafile(name);
+    assert_eq!(recording.calls(), [Call::Stat(object.clone()), Call::Get(object)]);
 }
 
 /// Files that were there already lie elsewhere than those beside them, in chunks of nights before.
