@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -32,8 +33,10 @@ DELAY_S, BYTES_PER_S = 0.020, 50e6 / 8
 PIECE_BYTES = 16 * 1024
 # What a line holds before its sender has to wait: a tenth of a second.
 HELD_BYTES = int(BYTES_PER_S / 10)
-ACTIONS = ["first backup", "unchanged night", "restore of all", "restore of one file"]
-LISTED = ["unchanged night", "fsck", "gc", "size"]
+# The last is Brackup's alone: the backup is named, as the file is to rclone, and not looked for.
+NAMED = "one file of a backup by its name"
+ACTIONS = ["first backup", "unchanged night", "restore of all", "restore of one file", NAMED]
+LISTED = ["unchanged night", "restore of one file", "fsck", "gc", "size"]
 
 
 class Line:
@@ -240,6 +243,11 @@ class Brackup(tools.Brackup):
     def restore_one(self, tree, path):
         return [*self.restore(tree, ""), path]
 
+    def restore_named(self, path):
+        listed = subprocess.run([self.exe, "list", "--config", self.within("config"), "bench"], capture_output=True, text=True, check=True)
+        *others, _ = self.restore("", "")
+        return [*others, max(re.findall(r"\bbench-\d{10}\b", listed.stdout)), path]
+
     def fsck(self):
         return [self.exe, "fsck", "--config", self.within("config"), "bench", "-q"]
 
@@ -349,6 +357,8 @@ class Net:
         one = sorted(path for path in expected if os.path.isfile(os.path.join(tree.path, path)))[len(expected) // 2]
         for action in ACTIONS:
             for tool in cells:
+                if action == NAMED and tool.name != "brackup":
+                    continue
                 self.measure(server, tool, tree, line, action, expected, one)
         for tool in cells:
             shutil.rmtree(tool.home, ignore_errors=True)
@@ -376,22 +386,27 @@ class Net:
         brackup = self.prepared(Brackup, self.exes["brackup"], bucket, tree)
         self.call(brackup, brackup.backup(tree.path, "first"), brackup.home)
         fill(server.filer, bucket.name, self.options.names)
-        commands = [("unchanged night", brackup, brackup.backup(tree.path, "second")), ("fsck", brackup, brackup.fsck()), ("gc", brackup, brackup.gc())]
+        expected = trees.manifest(tree.path)
+        one = next(path for path in sorted(expected) if os.path.isfile(os.path.join(tree.path, path)))
+        commands = [("unchanged night", brackup, brackup.backup(tree.path, "second")), ("restore of one file", brackup, brackup.restore_one(tree.path, one)),
+                    ("fsck", brackup, brackup.fsck()), ("gc", brackup, brackup.gc())]
         if self.exes.get("rclone"):
             rclone = self.prepared(Rclone, self.exes["rclone"], bucket, tree)
             commands.append(("size", rclone, rclone.size()))
         for action, tool, command in commands:
-            self.take(server, tool, command, tool.home, "names", action)
+            record = self.take(server, tool, command, tool.home, "names", action)
+            if not record["problem"] and action.startswith("restore") and trees.manifest(tool.restored(tree.path)).get(one) != expected[one]:
+                record["problem"] = "what was restored is not what was backed up"
         server.shell(f"s3.bucket.delete -name {bucket.name}")
 
     def measure(self, server, tool, tree, line, action, expected, one):
         tree.warm()
         os.makedirs(tool.into, exist_ok=True)
         command = {"first backup": lambda: tool.backup(tree.path, "first"), "unchanged night": lambda: tool.backup(tree.path, "second"),
-                   "restore of all": lambda: tool.restore(tree.path, ""), "restore of one file": lambda: tool.restore_one(tree.path, one)}[action]()
+                   "restore of all": lambda: tool.restore(tree.path, ""), "restore of one file": lambda: tool.restore_one(tree.path, one), NAMED: lambda: tool.restore_named(one)}[action]()
         record = self.take(server, tool, command, tool.into, line, action)
-        if not record["problem"] and action.startswith("restore"):
-            wanted = {one: expected[one]} if action.endswith("file") else expected
+        if not record["problem"] and action in ("restore of all", "restore of one file", NAMED):
+            wanted = expected if action == "restore of all" else {one: expected[one]}
             back = trees.manifest(tool.restored(tree.path))
             if any(back.get(path) != contents for path, contents in wanted.items()):
                 record["problem"] = "what was restored is not what was backed up"
