@@ -76,7 +76,9 @@ impl Program {
     pub(crate) fn command_as_nobody(&self, arguments: &[&str]) -> Command {
         let binary = self.home().join("brackup");
         if !binary.exists() {
-            fs::copy(env!("CARGO_BIN_EXE_brackup"), &binary).unwrap();
+            // By another process: what this one writes, a child of another test has open for a moment, and a file that is written to is not run.
+            let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_brackup")).arg(&binary).status().unwrap();
+            assert!(copied.success());
         }
         fs::set_permissions(self.home(), fs::Permissions::from_mode(0o755)).unwrap();
         for path in fs::read_dir(self.home()).unwrap().map(|entry| entry.unwrap().path()).chain([self.home().into()]) {
