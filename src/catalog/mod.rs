@@ -59,16 +59,13 @@ pub fn find(target: &dyn Target, text: &str, as_of: Option<Utc>) -> Result<(Back
         Some(exact) => exact == name,
         None => is_by_root && name.root() == root && last_day.as_deref().is_none_or(|last| name.day() <= last),
     };
-    let newer = |found: Option<(BackupName, u64)>, name: &BackupName, length| match found {
-        Some(found) if found.0 >= *name || !is_meant(name) => Some(found),
-        _ => is_meant(name).then(|| (name.clone(), length)),
-    };
+    let meant = |name: &BackupName, length| is_meant(name).then(|| (name.clone(), length));
     let mut found = None;
     let of = exact.as_ref().map(BackupName::root).or_else(|| is_by_root.then_some(root));
     if let Some(of) = of.filter(|of| is_root_name(of)) {
         target.list_of(of, &mut |name, length| {
             if let ObjectName::Metafile(name) = name {
-                found = newer(found.take(), &name, length);
+                found = found.take().max(meant(&name, length));
             }
             Ok(())
         })?;
@@ -81,7 +78,7 @@ pub fn find(target: &dyn Target, text: &str, as_of: Option<Utc>) -> Result<(Back
     target.list(&mut |name, length| {
         is_removed |= matches!(&name, ObjectName::Tombstone(name) if exact.as_ref() == Some(name));
         let ObjectName::Metafile(name) = name else { return Ok(()) };
-        found = newer(found.take(), &name, length);
+        found = found.take().max(meant(&name, length));
         if roots.len() < ROOTS_TOLD_MAX {
             roots.insert(name.root().to_owned());
         }

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 /// What has come when a count begins anew.
-pub(super) const ENOUGH_BYTES: u64 = 64 * 1024;
+const ENOUGH_BYTES: u64 = 64 * 1024;
 
 /// How long was waited, and what came.
 #[derive(Debug, Default)]
