@@ -18,4 +18,10 @@ def binary(triple):
 
 def emulator(triple):
     """How a program of that kind is started, on the lowest CPU that it claims to run on."""
-    return [TARGETS[triple]["qemu"], "-cpu", TARGETS[triple]["cpu"]]
+    return emulators(triple)[0]
+
+
+def emulators(triple):
+    """The same on each CPU that targets.toml names."""
+    target = TARGETS[triple]
+    return [[target["qemu"], "-cpu", target[name]] for name in ("cpu", "also") if name in target]
