@@ -36,7 +36,8 @@ class Weed:
         keys = f'{{"accessKey":"{ACCESS_KEY}","secretKey":"{SECRET_KEY}"}}'
         config = self.folder / "s3.json"
         config.write_text(f'{{"identities":[{{"name":"admin","credentials":[{keys}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}')
-        self.http, self.port, self.master, volume, self.filer, self.metrics = free_ports(6)
+        self.ports = free_ports(6)
+        self.http, self.port, self.master, volume, self.filer, self.metrics = self.ports
         options = [
             "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
             f"-volume.max={volumes}", "-master.volumeSizeLimitMB=64", f"-dir={self.folder / 'data'}", f"-master.port={self.master}", f"-volume.port={volume}",
@@ -82,6 +83,11 @@ class Weed:
     def stop(self):
         """It goes on listening for long after SIGTERM."""
         os.kill(self.pid, signal.SIGKILL)
+        # Its sockets lie in /tmp, whatever $TMPDIR says, one for each port and for the one 10,000 above.
+        for port in self.ports:
+            for number in (port, port + 10_000):
+                for left in pathlib.Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                    left.unlink(missing_ok=True)
 
 
 def free_ports(count):

@@ -25,6 +25,7 @@ pub(crate) struct Weed {
     s3: u16,
     https: u16,
     master: u16,
+    volume: u16,
     filer: u16,
 }
 
@@ -72,7 +73,7 @@ impl Weed {
             .arg(format!("-s3.key.file={}", key.display()))
             .arg(format!("-s3.config={}", config.display()));
         let child = super::servers::start_in(folder.path(), &mut command);
-        let weed = Self { child, program, folder, s3, https, master, filer };
+        let weed = Self { child, program, folder, s3, https, master, volume, filer };
         let began = Instant::now();
         while weed.ask("GET", weed.s3, "/status", b"").is_none() || weed.ask("GET", weed.filer, "/", b"").is_none() {
             let log = || super::servers::log(weed.folder.path());
@@ -149,6 +150,18 @@ impl Drop for Weed {
         // It goes on listening for long after SIGTERM.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Its sockets lie in /tmp, whatever $TMPDIR says, one for each port and for the one 10,000 above.
+        let ports =
+            [self.s3, self.https, self.master, self.volume, self.filer].map(|port| [port, port + 10_000]).concat();
+        for entry in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            let number = name
+                .strip_prefix("seaweedfs-")
+                .and_then(|rest| rest.strip_suffix(".sock")?.rsplit_once('-')?.1.parse().ok());
+            if number.is_some_and(|number| ports.contains(&number)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 }
 
