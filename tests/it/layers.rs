@@ -93,6 +93,8 @@ const BELONGS: &[(&str, &[&str], &str)] = &[
     ("eprint!", &[], "as println!"),
     ("scope.spawn(", &[], "a thread has a name and a stack of a chosen size: src/thread.rs"),
     ("thread::spawn", &[], "as scope.spawn("),
+    ("AtomicU64", &[], "MIPS and ARMv5 have no such instruction: a test of theirs is built by tests/run --full only"),
+    ("AtomicI64", &[], "as AtomicU64"),
     ("unsafe", &[], "no function of this program needs it"),
     ("fn get_", &[], "a thing is named by what it is"),
 ];
