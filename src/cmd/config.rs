@@ -8,7 +8,7 @@ use brackup::outcome::Outcome;
 use brackup::scheduler::{self, Zone};
 use brackup::seal::Keyring;
 
-use super::open;
+use super::{mounts, open};
 use crate::cli::{Beside, Global};
 use crate::term::{self, Failure};
 
@@ -77,7 +77,7 @@ pub(crate) fn check(global: &Global) -> Result<Outcome, Failure> {
     door(&config, &mut out)?;
     out.flush()?;
     zone.warning().filter(|_| !config.jobs.is_empty()).iter().for_each(|warning| term::warning(warning));
-    config.notes.iter().for_each(|note| term::warning(note));
+    mounts::warnings(own).iter().chain(&config.notes).for_each(|note| term::warning(note));
     Ok(Outcome::Done)
 }
 

@@ -26,6 +26,7 @@ mod memory;
 mod metafile;
 #[cfg(feature = "mount")]
 pub(crate) mod mount;
+mod mounts;
 pub(crate) mod open;
 pub(crate) mod pair;
 #[cfg(feature = "web")]

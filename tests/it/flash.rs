@@ -47,3 +47,18 @@ fn a_night_waits_for_the_disk_by_what_it_stores_and_not_by_files() {
     assert!(many.first < few.first + 40, "{} {}", few.first, many.first);
     assert!(many.night < few.night + 20, "{} {}", few.night, many.night);
 }
+
+#[test]
+fn a_state_that_a_power_cut_takes_away_is_warned_of() {
+    let tree = Tree::new();
+    let program = Program::new(&tree.root);
+    // Memory, on every Linux. Nothing is made there.
+    let place = "/dev/shm/brackup-state-of-a-test/state";
+    let output = program.command(&["config", "check"]).env("BRACKUP_STATE_DIR", place).output().unwrap();
+    assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    let told = stderr(&output);
+    let warnings: Vec<&str> = told.lines().filter(|line| line.contains("is in memory")).collect();
+    let begins = format!("brackup: warning: state_dir {place} is in memory: ");
+    assert!(warnings.len() == 1 && warnings[0].starts_with(&begins), "{told}");
+    assert!(warnings[0].ends_with("set state_dir in [BOX] to a folder on the data disk"), "{told}");
+}

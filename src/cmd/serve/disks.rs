@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brackup::config::{Config, JobOptions, TargetKind};
-use brackup::fsutil::read_small;
+
+use crate::cmd::mounts::{self, Mount};
 
 /// So long after it was used a disk is taken for awake. Disks are told to sleep after ten minutes and more.
 const LATELY: Duration = Duration::from_secs(600);
-/// A table of mounts, or of disks.
-const TABLE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The last look at the disk of each source that a job wakes none for.
 #[derive(Default)]
@@ -34,11 +33,7 @@ impl Disks {
         if places.is_empty() {
             return self.forget();
         }
-        let table = |path: &str| {
-            let bytes = read_small(Path::new(path), TABLE_BYTES_MAX).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        let (mounts, disks) = (table("/proc/self/mountinfo"), table("/proc/diskstats"));
+        let (mounts, disks) = (mounts::table(mounts::TABLE), mounts::table("/proc/diskstats"));
         self.0.retain(|place, _| places.contains(&place));
         for place in places {
             self.note(place, counted(&mounts, &disks, place), uptime);
@@ -82,30 +77,13 @@ fn places<'a>(job: &JobOptions, config: &'a Config) -> impl Iterator<Item = &'a 
 
 /// Reads and writes of the disk that a place is on; nothing: it is on none that is counted.
 fn counted(mounts: &str, disks: &str, place: &Path) -> Option<u64> {
-    let mount = mounts.lines().filter_map(|line| mount(line, place)).max_by_key(|mount| mount.depth)?;
+    let mount = Mount::of(mounts, place)?;
     let name = mount.device.rsplit('/').next().unwrap_or_default();
     let is_it =
         |line: &[&str]| line.len() > 7 && (format!("{}:{}", line[0], line[1]) == mount.number || line[2] == name);
     let line = disks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>()).find(|line| is_it(line))?;
     // Completed reads and writes, after the kernel's Documentation/admin-guide/iostats.rst.
     line[3].parse::<u64>().ok()?.checked_add(line[7].parse().ok()?)
-}
-
-/// A mount that a place is below.
-struct Mount<'l> {
-    depth: usize,
-    number: &'l str,
-    device: &'l str,
-}
-
-/// A line of proc_pid_mountinfo(5). Of two at one place the later one counts.
-fn mount<'l>(line: &'l str, place: &Path) -> Option<Mount<'l>> {
-    let (mount, device) = line.split_once(" - ")?;
-    let mut fields = mount.split(' ').skip(2);
-    let (number, at) = (fields.next()?, fields.nth(1)?.replace("\\040", " "));
-    let device = device.split(' ').nth(1)?;
-    let depth = Path::new(&at).components().count();
-    place.starts_with(&at).then_some(Mount { depth, number, device })
 }
 
 #[cfg(test)]
