@@ -8,6 +8,7 @@
  * A filter of seccomp answers; children inherit it. What it cannot show: flags that an old kernel ignores, and what it did otherwise
  * inside a call that it has (fstat on an O_PATH descriptor, which is EBADF before 3.6). */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
@@ -59,6 +60,17 @@ static void rule(unsigned number, int argument, unsigned mask, unsigned value, i
     fail(error);
 }
 
+static int is_missing(long number) { return syscall(number, 0, 0, 0) == -1 && errno == ENOSYS; }
+
+/* Times after 2038 on 32 bits. */
+static int has_no_long_times(void) {
+#ifdef SYS_clock_gettime64
+    return is_missing(SYS_clock_gettime64);
+#else
+    return 1;
+#endif
+}
+
 int main(int count, char **words) {
     load(offsetof(struct seccomp_data, arch));
     say(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ARCH);
@@ -92,11 +104,12 @@ int main(int count, char **words) {
     }
     if (at >= count || words[at][0] == '-') return fprintf(stderr, "launcher [-l] [-s] PROGRAM [ARGUMENT...]\n"), 2;
     say(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
+    /* What is not there without a filter would show nothing. */
+    if (is_missing(SYS_getrandom)) return fprintf(stderr, "launcher: this kernel is too old itself\n"), 2;
     struct sock_fprog program = {length, filter};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
         return perror("launcher: can't install the filter"), 2;
-    /* A kernel that passes over filters would show nothing. */
-    if (syscall(LAST_OF_3_2 + 1, 0, 0, 0, 0, 0) != -1 || errno != ENOSYS)
+    if (!is_missing(SYS_getrandom) || !has_no_long_times() || open("/", O_RDWR | 0x400000 | O_DIRECTORY, 0600) != -1 || errno != EISDIR)
         return fprintf(stderr, "launcher: the filter is not heeded\n"), 2;
     execvp(words[at], words + at);
     return perror(words[at]), 127;
