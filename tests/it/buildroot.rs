@@ -40,7 +40,7 @@ pub(crate) fn none(wrong: &[String]) {
 }
 
 /// Says what this machine can't do. Of a test that passes nobody sees what goes through `eprintln`.
-fn left_out(what: &str) {
+pub(crate) fn left_out(what: &str) {
     io::stderr().write_all(format!("left out: {what}\n").as_bytes()).unwrap();
 }
 

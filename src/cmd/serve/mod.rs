@@ -30,7 +30,7 @@ use brackup::scheduler::{self, Now, Plan, Runs, Scheduler, WATCH, Why, Zone};
 use brackup::status::Board;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{mounts, open};
+use super::open;
 use crate::cli::{Global, ServeArgs};
 use crate::syslog::Syslog;
 use crate::term::{self, Failure};
@@ -159,7 +159,6 @@ impl Service {
         if let Some(warning) = self.zone.warning() {
             term::warning(warning);
         }
-        mounts::warnings(&self.config.own).iter().for_each(|warning| term::warning(warning));
     }
 
     /// Does what is to be done now; gives how long it may sleep then.
