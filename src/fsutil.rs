@@ -2,11 +2,11 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::fcntl::{Flock, FlockArg, PosixFadviseAdvice, posix_fadvise};
+use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, posix_fadvise};
 
 /// Writes a file that must not exist yet, 0600, and makes it durable: the file and its name. It is there whole or not at all,
 /// after a full disk or a power cut too.
@@ -58,7 +58,39 @@ fn claim(file: &Path, name: &Path) -> io::Result<()> {
 
 /// Makes a directory and what is above it, 0700, if it is not there.
 pub fn create_private_directory(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    for made in missing.into_iter().rev().filter(|made| !made.as_os_str().is_empty()) {
+        let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
+        OpenOptions::new().read(true).custom_flags(flags).open(made).map(|directory| give(&directory, made))?;
+    }
+    Ok(())
+}
+
+/// Opens a file that several runs share, and makes it, 0600, if it is not there.
+pub fn open_shared(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    make_shared(path)?;
+    options.open(path)
+}
+
+/// Makes such a file, if it is not there. One that is there is not opened: to close it again would end SQLite's locks on it.
+pub fn make_shared(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(|file| give(&file, path)),
+    }
+}
+
+/// What root has made in a folder of somebody else is theirs, as what they make there: a run by hand must not lock out the service. By its
+/// descriptor, for they may change names there. Where it can't be given away it stays as it is.
+fn give(made: &File, path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    if let Ok(folder) = fs::metadata(folder)
+        && nix::unistd::geteuid().is_root()
+        && folder.uid() != 0
+    {
+        let _ = fchown(made, Some(folder.uid()), Some(folder.gid()));
+    }
 }
 
 /// Makes the names in a directory durable.
@@ -89,7 +121,7 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock, or nothing if another process has it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = open_shared(path, OpenOptions::new().write(true))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Ok(Some(Self { _file: file })),
             Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),

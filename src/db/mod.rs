@@ -133,9 +133,10 @@ impl Db {
 
     fn connect(path: &Path) -> Result<Self, Error> {
         let failed = |error| Error::new(format!("can't open {}", path.display()), error);
+        // Ahead of SQLite, which gives its other files to whom this one belongs. What is wrong with it SQLite says.
+        let _ = crate::fsutil::make_shared(path);
         let connection = Connection::open(path).map_err(failed)?;
-        // Few pages in memory, no shared memory, temporary things on disk: a box has 32 MB. TRUNCATE and not WAL: a run mostly appends,
-        // and a log writes all of that twice (docs/SPECIFICATION.md has the measurement).
+        // Little memory: a box has 32 MB. TRUNCATE and not WAL: a run mostly appends, and a log writes all of that twice (docs/SPECIFICATION.md).
         let pragmas = "PRAGMA page_size = 4096; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;
              PRAGMA cache_size = -384; PRAGMA mmap_size = 0; PRAGMA temp_store = FILE; PRAGMA foreign_keys = OFF;";
         connection.execute_batch(pragmas).map_err(failed)?;

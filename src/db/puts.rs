@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -115,7 +114,7 @@ impl Puts {
 
 fn append_to(path: &Path) -> io::Result<File> {
     let is_new = !path.exists();
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let file = fsutil::open_shared(path, OpenOptions::new().append(true))?;
     if is_new {
         fsutil::sync_directory(path.parent().unwrap_or_else(|| Path::new("/")))?;
     }

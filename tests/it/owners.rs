@@ -88,3 +88,41 @@ fn a_folder_that_gives_access_to_what_is_made_in_it_gives_none_to_what_is_restor
     assert_eq!(nas.try_restore(&name, &to, Conflict::Abort).unwrap(), []);
     tree.snapshot().assert_same(&Snapshot::of(&to));
 }
+
+#[test]
+fn a_run_by_hand_of_root_does_not_lock_out_the_service() {
+    if !when_root("a state that is somebody else's") {
+        return;
+    }
+    let tree = Tree::new();
+    tree.file("a", "a");
+    let program = Program::new(&tree.root);
+    let state = program.home().join("state of the service");
+    fs::create_dir(&state).unwrap();
+    std::os::unix::fs::chown(&state, Some(7), Some(8)).unwrap();
+    let by_hand = |arguments: &[&str]| {
+        let output = program.command(arguments).env("BRACKUP_STATE_DIR", &state).output().unwrap();
+        assert_eq!(code(&output), Some(0), "{}", stderr(&output));
+    };
+    for dry in [true, false] {
+        let mut arguments = vec!["--from", "tree", "--to", "disk"];
+        arguments.extend(dry.then_some("-n"));
+        by_hand(&arguments);
+        let made = Snapshot::of(&state);
+        let others: Vec<_> = made
+            .0
+            .iter()
+            .filter(|(_, facts)| facts.owner != (7, 8))
+            .map(|(path, _)| String::from_utf8_lossy(path))
+            .collect();
+        assert!(made.0.len() > 3 && others.is_empty(), "{others:?}");
+    }
+    // A link that lies in its place is not followed to somebody else's.
+    let mine = tree.file("mine", "mine");
+    for name in ["lock", "brackup.db", "brackup.db.puts"] {
+        let _ = fs::remove_file(state.join(name));
+        std::os::unix::fs::symlink(&mine, state.join(name)).unwrap();
+    }
+    let _ = program.command(&["--from", "tree", "--to", "disk"]).env("BRACKUP_STATE_DIR", &state).output().unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs::metadata(&mine).unwrap()), 0);
+}
