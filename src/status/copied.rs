@@ -11,7 +11,7 @@ pub(super) fn of_copy(pair: &Pair, now: i64) -> Verdict {
     let Some(good) = pair.good_at(now) else {
         return match last {
             None if !pair.is_known => Verdict::new(Level::Look, "Nothing is known of it yet.")
-                .advice("What the box remembers is read when its database is free."),
+                .advice("What the box remembers is read as soon as that can be done."),
             None if pair.last(Deed::Copy).is_some() => Verdict::new(Level::Danger, "Not all of it is copied yet.")
                 .advice("The first copy was stopped before it was done, and goes on at its next time."),
             None => Verdict::new(Level::Danger, "Not copied yet.").advice("It is copied when its time comes, or now."),

@@ -30,6 +30,8 @@ pub struct Report {
     pub since: i64,
     /// Why nothing is run although it should be: the clock is not set, the database can't be read.
     pub trouble: Option<String>,
+    /// Why what the box remembers can't be read, and will not be by waiting.
+    pub unread: Option<String>,
     /// What is waited for: another run of Brackup.
     pub waiting: Option<String>,
     /// Sources that no job backs up.
@@ -40,6 +42,13 @@ pub struct Report {
     pub running: Option<Progress>,
     /// Up to when nothing is begun, as somebody asked for.
     pub paused_until: Option<i64>,
+}
+
+impl Report {
+    /// Of how many nobody knows whether they are safe: it was not read.
+    pub fn unknown(&self) -> usize {
+        self.pairs.iter().filter(|pair| !pair.is_known && pair.past.is_empty()).count()
+    }
 }
 
 /// A source at a target, or what was copied there from another target.

@@ -74,11 +74,17 @@ pub fn of_all(report: &Report) -> Verdict {
         return Verdict::new(Level::Danger, "Nothing is backed up: there is no job.")
             .advice("Put a [JOB:nightly] into the configuration; docs/CONFIG.md has one to copy.");
     };
+    let unknown = report.unknown();
+    if let Some(unread) = report.unread.as_ref().filter(|_| unknown > 0) {
+        return Verdict::new(Level::Danger, format!("Nobody knows whether your data is safe: {unread}."))
+            .advice("What the box remembers has to be readable and writable to the service's user.");
+    }
     let bad = verdicts.iter().filter(|verdict| verdict.level == worst).count();
     let all = verdicts.len();
     match worst {
         Level::Safe if all == 1 => Verdict::new(worst, "Your data is safe."),
         Level::Safe => Verdict::new(worst, format!("Your data is safe: {all} of {all} are backed up.")),
+        Level::Look if unknown > 0 => Verdict::new(worst, format!("Nothing is known yet of {unknown} of {all}.")),
         Level::Look => Verdict::new(worst, format!("Your data is safe, but {bad} of {all} wants a look.")),
         Level::Danger => Verdict::new(worst, format!("Not all data is safe: {bad} of {all} is not.")),
     }
@@ -95,7 +101,7 @@ pub fn of_pair(pair: &Pair, now: i64) -> Verdict {
     let Some(good) = pair.good_at(now) else {
         return match last {
             None if !pair.is_known => Verdict::new(Level::Look, "Nothing is known of it yet.")
-                .advice("What the box remembers is read when its database is free."),
+                .advice("What the box remembers is read as soon as that can be done."),
             Some(past) if past.is_good() => Verdict::new(
                 Level::Danger,
                 "The last backup is not there any more, or the clock was wrong when it was made.",
@@ -338,5 +344,16 @@ pub(super) mod tests {
         assert_eq!(verdict.words, "Not all data is safe: 1 of 2 is not.");
         let trouble = Report { trouble: Some("the clock is not set".into()), ..report(vec![pair(Outcome::Done)]) };
         assert_eq!(of_all(&trouble).words, "Nothing is backed up: the clock is not set.");
+        // Of one that nobody knows of it is not said that it is safe.
+        let mut unknown = report(vec![pair(Outcome::Done), Pair { job: "nightly".into(), ..Pair::default() }]);
+        let verdict = of_all(&unknown);
+        assert_eq!((verdict.level, &*verdict.words), (Level::Look, "Nothing is known yet of 1 of 2."));
+        unknown.unread = Some("can't use /s/lock: Permission denied".into());
+        let verdict = of_all(&unknown);
+        assert_eq!(verdict.level, Level::Danger);
+        assert_eq!(verdict.words, "Nobody knows whether your data is safe: can't use /s/lock: Permission denied.");
+        unknown.pairs.pop();
+        unknown.pairs.iter_mut().for_each(|pair| pair.is_known = true);
+        assert!(of_all(&unknown).words.starts_with("Your data is safe"), "what was read before holds");
     }
 }

@@ -90,6 +90,27 @@ fn wishes_wait_for_who_is_at_work_and_none_is_lost() {
 }
 
 #[test]
+fn what_nobody_can_read_is_not_said_to_be_safe() {
+    let tree = small_tree();
+    let nas = Box::new(Program::new(&tree.root), NIGHTLY);
+    assert_eq!(code(&nas.program.backup()), Some(0));
+    let lock = nas.program.home().join("state/lock");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    let mut service = serve(&nas.program);
+    service.says("job nightly: failed: can't use ");
+    wait_until("that it is shown", || nas.status()["level"] == "danger");
+    let words = nas.status()["words"].as_str().unwrap().to_owned();
+    assert!(words.starts_with("Nobody knows whether your data is safe: can't use "), "{words}");
+    assert_eq!(nas.ask("GET /healthz", "").status, 503);
+    fs::remove_dir(&lock).unwrap();
+    service.signal(Signal::SIGHUP);
+    service.says("job nightly: tree to disk: done");
+    wait_until("that it is safe", || nas.status()["level"] == "safe");
+    assert_eq!(nas.ask("GET /healthz", "").text(), "safe\n");
+}
+
+#[test]
 fn the_box_itself_needs_no_password_to_see_how_it_stands() {
     let tree = small_tree();
     let nas = Box::new(Program::new(&tree.root), NIGHTLY);

@@ -8,6 +8,7 @@ use brackup::config::{Config, JobOptions};
 use brackup::db::{Db, Deed, Holding, Past};
 use brackup::digest::hex;
 use brackup::fsutil::Space;
+use brackup::outcome::Outcome;
 use brackup::status::{Board, Pair};
 
 use super::super::open::{self, State};
@@ -22,14 +23,22 @@ pub(super) fn read(config: &Config, board: &Board, job: Option<&str>) {
         return;
     }
     if !open::has_database(&config.own) {
-        board.change(|report| report.pairs.iter_mut().for_each(|pair| pair.is_known = true));
+        board.change(|report| {
+            report.unread = None;
+            report.pairs.iter_mut().for_each(|pair| pair.is_known = true);
+        });
         return;
     }
     let stop = Arc::new(AtomicBool::new(false));
     let read = || pairs(config, &State::lock(&config.own)?.database()?, &stop, &|name| job == Some(name));
-    // Why is in the log already, where it is of interest.
-    let Ok(pairs) = read() else { return };
+    let pairs = match read() {
+        Ok(pairs) => pairs,
+        // It is read when the other run has ended.
+        Err(failure) if failure.outcome == Outcome::Locked => return,
+        Err(failure) => return board.change(|report| report.unread = Some(failure.message)),
+    };
     board.change(|report| {
+        report.unread = None;
         let shown = std::mem::replace(&mut report.pairs, pairs);
         for pair in &mut report.pairs {
             let Some(shown) = shown.iter().find(|shown| shown.is_same(pair)) else { continue };

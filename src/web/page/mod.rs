@@ -136,8 +136,10 @@ impl Asked<'_> {
         let path = self.head.uri.path();
         if path == "/healthz" {
             // Of anybody, so it says no more than that.
-            return Ok(match status::of_all(&self.page.report()).level {
+            let report = self.page.report();
+            return Ok(match status::of_all(&report).level {
                 Level::Danger => answer::words(StatusCode::SERVICE_UNAVAILABLE, "not safe"),
+                _ if report.unknown() > 0 => answer::words(StatusCode::OK, "nothing is known yet"),
                 _ => answer::words(StatusCode::OK, "safe"),
             });
         }
