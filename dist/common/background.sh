@@ -17,6 +17,16 @@ STOP_AFTER=15
 # Behind this there is only a disk that does not answer.
 KILL_MAX=5
 
+# To the log too: nobody sees what a box without a screen says at its start.
+logged() {
+    logger -t brackup -p daemon.err "$1" 2>/dev/null || true
+}
+
+complain() {
+    say "$1"
+    logged "$1"
+}
+
 # Becomes the program.
 launch() {
     exec nice -n 19 "$PROG" "$@"
@@ -76,7 +86,7 @@ service_start() {
         return 0
     fi
     if ! told=$(check 2>&1); then
-        say "not started: $told"
+        complain "not started: $told"
         return 1
     fi
     (umask 077 && : >"$ERRFILE") 2>/dev/null || ERRFILE=/dev/null
@@ -95,7 +105,7 @@ service_start() {
     begun=$(named)
     rm -f "$PIDFILE"
     end "$begun"
-    say "did not stay up: $(tail -n 1 "$ERRFILE") (the system's log may say more)"
+    complain "did not stay up: $(tail -n 1 "$ERRFILE") (the system's log may say more)"
     return 1
 }
 
@@ -142,8 +152,7 @@ keep() {
         # Done, or a wrong configuration, which does not get better by trying again.
         case $status in 0 | 2) return ;; esac
         is_wanted 0 || return
-        say "ended with status $status, is started again in $AGAIN_AFTER s"
-        logger -t brackup -p daemon.err "ended with status $status, is started again in $AGAIN_AFTER s" 2>/dev/null
+        complain "ended with status $status, is started again in $AGAIN_AFTER s"
         is_wanted "$AGAIN_AFTER" || return
         # As much as tells why, however often it ends.
         told=$(tail -c 4096 "$ERRFILE")
@@ -167,7 +176,7 @@ service_stop() {
         # It is not started again, also if it can only be ended later.
         echo "$pid stops" >"$PIDFILE"
         if ! end "$pid"; then
-            say "does not end: process $pid waits for a disk"
+            complain "does not end: process $pid waits for a disk"
             return 1
         fi
     fi
@@ -180,7 +189,7 @@ service_reload() {
     told=$(check 2>&1)
     status=$?
     if [ "$status" -ne 0 ]; then
-        say "goes on as before: $told"
+        complain "goes on as before: $told"
         return "$status"
     fi
     kill -HUP "$pid"
