@@ -62,12 +62,14 @@ fn is_behind_all_others() {
 
 #[test]
 fn a_wrong_configuration_is_not_started() {
-    let place = BoxRoot::new(&settings()).with_stand_in(SERVING);
+    let place = BoxRoot::new(&settings()).with_stand_in(SERVING).with_log();
     let right = fs::read_to_string(place.path("etc/brackup/brackup.conf")).unwrap();
     place.write("etc/brackup/brackup.conf", "[BOX]\nstate_dri = /mnt\n");
     let told = place.service("start").is(1);
     assert_eq!(told.out, "Starting brackup: FAIL\n");
     assert!(told.err.contains("unknown key \"state_dri\""), "{}", told.err);
+    let logged = place.logged();
+    assert!(logged.starts_with("-t brackup -p daemon.err not started: ") && logged.contains("state_dri"), "{logged}");
     assert!(place.pid().is_none());
     assert_eq!(fs::read_to_string(place.path("said")).unwrap(), "", "it was started");
 
@@ -240,8 +242,9 @@ fn nothing_is_started_without_the_data_disk() {
     let unmounted = BoxRoot::new("");
     let settings = format!("{}BRACKUP_DATA={}\n", settings(), unmounted.path("mnt/data").display());
     unmounted.write("etc/default/brackup", &settings);
-    let unmounted = unmounted.with_stand_in(SERVING);
+    let unmounted = unmounted.with_stand_in(SERVING).with_log();
     assert!(unmounted.service("start").is(1).out.ends_with("mnt/data is not mounted\n"));
+    assert!(unmounted.logged().ends_with("mnt/data is not mounted\n"), "{}", unmounted.logged());
     assert!(unmounted.pid().is_none());
     unmounted.write("etc/default/brackup", &settings.replace(unmounted.path("mnt/data").to_str().unwrap(), "/proc"));
     unmounted.service("start").is(0);

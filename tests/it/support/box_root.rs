@@ -74,6 +74,17 @@ impl BoxRoot {
         new
     }
 
+    /// What is told to the system's log lies in a file then, to be read by [`BoxRoot::logged`].
+    pub(crate) fn with_log(self) -> Self {
+        // A shell of busybox takes its own `logger`, whatever the path has.
+        self.reword("    logger ", &format!("    echo >>{} ", self.path("log").display()));
+        self
+    }
+
+    pub(crate) fn logged(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.temporary.path().join(below)
     }
