@@ -24,8 +24,18 @@ pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
 
 /// Writes a file, 0600, in place of the one that is there or of none, and makes it durable. Whoever reads it meets the one or the other, whole.
 pub fn replace_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
+    replace(path, contents, |_| ())
+}
+
+/// The same of a file that several runs share: [`make_shared`].
+pub fn replace_shared(path: &Path, contents: &[u8]) -> io::Result<()> {
+    replace(path, contents, |file| give(file, path))
+}
+
+fn replace(path: &Path, contents: &[u8], made: impl FnOnce(&File)) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let (mut file, temporary) = named_temporary(directory, "stage")?;
+    made(&file);
     let written = file.write_all(contents).and_then(|()| file.sync_all());
     let placed = written.and_then(|()| fs::rename(&temporary, path));
     if placed.is_err() {
@@ -60,7 +70,8 @@ fn claim(file: &Path, name: &Path) -> io::Result<()> {
 pub fn create_private_directory(path: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = path.ancestors().take_while(|above| !above.exists()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    for made in missing.into_iter().rev().filter(|_| nix::unistd::geteuid().is_root()) {
+    let are_roots = nix::unistd::geteuid().is_root();
+    for made in missing.into_iter().rev().filter(|made| are_roots && made.file_name().is_some()) {
         let flags = (OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW).bits();
         if let Ok(directory) = OpenOptions::new().read(true).custom_flags(flags).open(made) {
             give(&directory, made);
@@ -83,16 +94,23 @@ pub fn make_shared(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What root has made in a folder of somebody else is theirs, as what they make there: a run by hand must not lock out the service. By its
-/// descriptor, for they may change names there. Where it can't be given away it stays as it is.
+/// What root has made in a folder of somebody else is theirs, as what they make there: a run by hand must not lock out the service. Where it
+/// can't be given away it stays as it is.
 fn give(made: &File, path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    if let Ok(folder) = fs::metadata(folder)
-        && nix::unistd::geteuid().is_root()
-        && folder.uid() != 0
+    if nix::unistd::geteuid().is_root()
+        && let Ok(folder) = folder.canonicalize()
+        && let Ok(owner) = fs::metadata(&folder)
+        && owner.uid() != 0
+        && folder.ancestors().skip(1).all(is_roots)
     {
-        let _ = fchown(made, Some(folder.uid()), Some(folder.gid()));
+        let _ = fchown(made, Some(owner.uid()), Some(owner.gid()));
     }
+}
+
+/// Whether nobody else can change the names in it: what lies below is found again where it was.
+fn is_roots(folder: &Path) -> bool {
+    fs::metadata(folder).is_ok_and(|folder| folder.uid() == 0 && folder.mode() & 0o022 == 0)
 }
 
 /// Makes the names in a directory durable.

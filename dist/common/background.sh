@@ -32,9 +32,9 @@ launch() {
     exec nice -n 19 "$PROG" "$@"
 }
 
-# In the background nobody hears what is wrong: it is asked for beforehand, as whom the program runs.
+# In the background nobody hears what is wrong: it is asked for beforehand, as whom the program runs. Not what is right.
 check() {
-    (launch config check --config "$CONF")
+    { (launch config check --config "$CONF") >/dev/null; } 2>&1
 }
 
 # The process of the pid file, if it still is the program: numbers are given anew after a reboot.
@@ -85,10 +85,12 @@ service_start() {
     if is_running; then
         return 0
     fi
-    if ! told=$(check 2>&1); then
+    if ! told=$(check); then
         complain "not started: $told"
         return 1
     fi
+    # Warnings.
+    [ -z "$told" ] || logged "$told"
     (umask 077 && : >"$ERRFILE") 2>/dev/null || ERRFILE=/dev/null
     echo new >"$PIDFILE"
     (keep) </dev/null >>"$ERRFILE" 2>&1 3<"$PIDFILE" &
@@ -186,7 +188,7 @@ service_stop() {
 # A wrong configuration is told here, and the one that is in force stays.
 service_reload() {
     pid=$(running_pid) || return 1
-    told=$(check 2>&1)
+    told=$(check)
     status=$?
     if [ "$status" -ne 0 ]; then
         complain "goes on as before: $told"

@@ -304,7 +304,12 @@ impl State {
 
 /// Whether this box remembers anything.
 pub(crate) fn has_database(own: &BoxOptions) -> bool {
-    own.state_dir.join("brackup.db").exists()
+    finds_database(own).unwrap_or(false)
+}
+
+/// The same, where it makes a difference that it can't be known.
+pub(crate) fn finds_database(own: &BoxOptions) -> std::io::Result<bool> {
+    own.state_dir.join("brackup.db").try_exists()
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Puts {
         if self.others.is_empty() && lines.is_empty() {
             open.file.set_len(0)?;
         } else {
-            fsutil::replace_secret(&self.path, format!("{}{lines}", self.others).as_bytes())?;
+            fsutil::replace_shared(&self.path, format!("{}{lines}", self.others).as_bytes())?;
             open.file = append_to(&self.path)?;
         }
         open.lines = open.begun.len();

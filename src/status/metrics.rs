@@ -63,7 +63,11 @@ pub fn metrics(report: &Report) -> String {
         ("running", "1 while a job runs.", u64::from(running.is_some())),
         ("running_bytes", "Bytes of files that it has done with.", running.map_or(0, |run| run.of(Counter::FileBytes))),
         ("paused", "1 while nothing is begun because somebody said so.", u64::from(report.paused_until.is_some())),
-        ("trouble", "1 while nothing can be run: the clock, the database.", u64::from(report.trouble.is_some())),
+        (
+            "trouble",
+            "1 while nothing can be run: the clock, the database.",
+            u64::from(report.trouble.is_some() || report.unread.is_some()),
+        ),
     ] {
         head(&mut text, name, help);
         let _ = writeln!(text, "brackup_{name} {value}");

@@ -75,9 +75,16 @@ pub fn of_all(report: &Report) -> Verdict {
             .advice("Put a [JOB:nightly] into the configuration; docs/CONFIG.md has one to copy.");
     };
     let unknown = report.unknown();
-    if let Some(unread) = report.unread.as_ref().filter(|_| unknown > 0) {
-        return Verdict::new(Level::Danger, format!("Nobody knows whether your data is safe: {unread}."))
-            .advice("What the box remembers has to be readable and writable to the service's user.");
+    if let Some(unread) = &report.unread {
+        let advice = "What the box remembers has to be readable and writable to the service's user.";
+        if unknown > 0 {
+            let words = format!("Nobody knows whether your data is safe: {unread}.");
+            return Verdict::new(Level::Danger, words).advice(advice);
+        }
+        if worst < Level::Danger {
+            let words = format!("Your data was safe when the box could last look at what it remembers: {unread}.");
+            return Verdict::new(Level::Look, words).advice(advice);
+        }
     }
     let bad = verdicts.iter().filter(|verdict| verdict.level == worst).count();
     let all = verdicts.len();
@@ -345,7 +352,9 @@ pub(super) mod tests {
         let trouble = Report { trouble: Some("the clock is not set".into()), ..report(vec![pair(Outcome::Done)]) };
         assert_eq!(of_all(&trouble).words, "Nothing is backed up: the clock is not set.");
         // Of one that nobody knows of it is not said that it is safe.
-        let mut unknown = report(vec![pair(Outcome::Done), Pair { job: "nightly".into(), ..Pair::default() }]);
+        let holding = Holding { backups: 1, ..Holding::default() };
+        let past = vec![past(Deed::Backup, NOW - 60, Outcome::Done, 0)];
+        let mut unknown = report(vec![Pair { past, holding, is_known: true, ..of_a_job() }, of_a_job()]);
         let verdict = of_all(&unknown);
         assert_eq!((verdict.level, &*verdict.words), (Level::Look, "Nothing is known yet of 1 of 2."));
         unknown.unread = Some("can't use /s/lock: Permission denied".into());
@@ -353,7 +362,8 @@ pub(super) mod tests {
         assert_eq!(verdict.level, Level::Danger);
         assert_eq!(verdict.words, "Nobody knows whether your data is safe: can't use /s/lock: Permission denied.");
         unknown.pairs.pop();
-        unknown.pairs.iter_mut().for_each(|pair| pair.is_known = true);
-        assert!(of_all(&unknown).words.starts_with("Your data is safe"), "what was read before holds");
+        let verdict = of_all(&unknown);
+        assert_eq!(verdict.level, Level::Look, "what was read before holds");
+        assert!(verdict.words.ends_with(" remembers: can't use /s/lock: Permission denied."), "{}", verdict.words);
     }
 }

@@ -97,14 +97,16 @@ fn a_run_by_hand_of_root_does_not_lock_out_the_service() {
     let tree = Tree::new();
     tree.file("a", "a");
     let program = Program::new(&tree.root);
-    let state = program.home().join("state of the service");
+    // Below folders that are root's alone: else somebody could put others in their places.
+    let below = tempfile::tempdir_in("/run").unwrap();
+    let state = below.path().join("state");
     fs::create_dir(&state).unwrap();
     std::os::unix::fs::chown(&state, Some(7), Some(8)).unwrap();
     let by_hand = |arguments: &[&str]| {
         let output = program.command(arguments).env("BRACKUP_STATE_DIR", &state).output().unwrap();
         assert_eq!(code(&output), Some(0), "{}", stderr(&output));
     };
-    for dry in [true, false] {
+    for dry in [true, false, false] {
         let mut arguments = vec!["--from", "tree", "--to", "disk"];
         arguments.extend(dry.then_some("-n"));
         by_hand(&arguments);
@@ -115,7 +117,18 @@ fn a_run_by_hand_of_root_does_not_lock_out_the_service() {
             .filter(|(_, facts)| facts.owner != (7, 8))
             .map(|(path, _)| String::from_utf8_lossy(path))
             .collect();
+        // Another target's line: the file is written anew.
+        fs::write(state.join("brackup.db.puts"), "another da39a3ee5e6b4b0d3255bfef95601890afd80709\n").unwrap();
         assert!(made.0.len() > 3 && others.is_empty(), "{others:?}");
+    }
+    // A folder that somebody could move is none of which root gives anything away.
+    fs::set_permissions(below.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    fs::remove_dir_all(state.join("spool")).unwrap();
+    fs::remove_file(state.join("lock")).unwrap();
+    by_hand(&["--from", "tree", "--to", "disk"]);
+    let made = Snapshot::of(&state);
+    for name in ["lock", "spool"] {
+        assert_eq!(made.0[name.as_bytes()].owner, (0, 0), "{name}");
     }
     // A link that lies in its place is not followed to somebody else's.
     let mine = tree.file("mine", "mine");

@@ -22,7 +22,12 @@ pub(super) fn read(config: &Config, board: &Board, job: Option<&str>) {
     if config.page.is_none() || cfg!(not(feature = "web")) {
         return;
     }
-    if !open::has_database(&config.own) {
+    let found = open::finds_database(&config.own);
+    if let Err(error) = found {
+        let unread = format!("can't look into {}: {error}", config.own.state_dir.display());
+        return board.change(|report| report.unread = Some(unread));
+    }
+    if found.is_ok_and(|is_there| !is_there) {
         board.change(|report| {
             report.unread = None;
             report.pairs.iter_mut().for_each(|pair| pair.is_known = true);
