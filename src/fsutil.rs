@@ -11,33 +11,30 @@ use nix::fcntl::{Flock, FlockArg, OFlag, PosixFadviseAdvice, posix_fadvise};
 /// Writes a file that must not exist yet, 0600, and makes it durable: the file and its name. It is there whole or not at all,
 /// after a full disk or a power cut too.
 pub fn create_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or_else(|| Path::new(""));
-    let (mut file, temporary) = named_temporary(directory, "stage")?;
-    let written = file.write_all(contents).and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| rename_new(&temporary, path));
-    if placed.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    placed?;
-    sync_directory(directory)
+    write_whole(path, contents, |_| (), rename_new)
 }
 
 /// Writes a file, 0600, in place of the one that is there or of none, and makes it durable. Whoever reads it meets the one or the other, whole.
 pub fn replace_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
-    replace(path, contents, |_| ())
+    write_whole(path, contents, |_| (), |from, to| fs::rename(from, to))
 }
 
 /// The same of a file that several runs share: [`make_shared`].
 pub fn replace_shared(path: &Path, contents: &[u8]) -> io::Result<()> {
-    replace(path, contents, |file| give(file, path))
+    write_whole(path, contents, |file| give(file, path), |from, to| fs::rename(from, to))
 }
 
-fn replace(path: &Path, contents: &[u8], made: impl FnOnce(&File)) -> io::Result<()> {
+fn write_whole(
+    path: &Path,
+    contents: &[u8],
+    made: impl FnOnce(&File),
+    rename: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new(""));
     let (mut file, temporary) = named_temporary(directory, "stage")?;
     made(&file);
     let written = file.write_all(contents).and_then(|()| file.sync_all());
-    let placed = written.and_then(|()| fs::rename(&temporary, path));
+    let placed = written.and_then(|()| rename(&temporary, path));
     if placed.is_err() {
         let _ = fs::remove_file(&temporary);
     }

@@ -22,17 +22,18 @@ pub(super) fn read(config: &Config, board: &Board, job: Option<&str>) {
     if config.page.is_none() || cfg!(not(feature = "web")) {
         return;
     }
-    let found = open::finds_database(&config.own);
-    if let Err(error) = found {
-        let unread = format!("can't look into {}: {error}", config.own.state_dir.display());
-        return board.change(|report| report.unread = Some(unread));
-    }
-    if found.is_ok_and(|is_there| !is_there) {
-        board.change(|report| {
-            report.unread = None;
-            report.pairs.iter_mut().for_each(|pair| pair.is_known = true);
-        });
-        return;
+    match open::finds_database(&config.own) {
+        Ok(true) => {}
+        Ok(false) => {
+            return board.change(|report| {
+                report.unread = None;
+                report.pairs.iter_mut().for_each(|pair| pair.is_known = true);
+            });
+        }
+        Err(error) => {
+            let unread = format!("can't look into {}: {error}", config.own.state_dir.display());
+            return board.change(|report| report.unread = Some(unread));
+        }
     }
     let stop = Arc::new(AtomicBool::new(false));
     let read = || pairs(config, &State::lock(&config.own)?.database()?, &stop, &|name| job == Some(name));
